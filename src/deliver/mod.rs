@@ -1,0 +1,1 @@
+//! Stage 5: one attempt is one request is one outcome.

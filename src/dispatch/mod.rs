@@ -1,0 +1,1 @@
+//! Stage 4: which delivery is due: lanes per destination, retry, breaker.

@@ -1,0 +1,23 @@
+//! What is known about a request so far; each stage adds what it found.
+
+use std::net::IpAddr;
+
+use super::Timestamp;
+
+/// Travels in the request's extensions, inserted once (by the ingress, or by the first guard in an app of
+/// its own) and filled in on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The client's address, found through trusted proxies only; v4-mapped v6 already turned into v4.
+    pub client: Option<IpAddr>,
+    /// Which of the source's secrets verified the request, counted from 0.
+    pub secret_index: Option<u8>,
+    /// The time that the sender signed, where the scheme has one.
+    pub signed_at: Option<Timestamp>,
+    /// The sender's own event id, from the signed part where it has one.
+    pub source_event_id: Option<Box<str>>,
+    /// What happened.
+    pub event_type: Option<Box<str>>,
+    /// What tells a copy from a new event: keyed hash of source and whatever the source deduplicates by.
+    pub dedup_key: Option<[u8; 16]>,
+}

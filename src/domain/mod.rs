@@ -1,0 +1,29 @@
+//! The words of the gateway as pure values: no input, no output, no clock but the one that is handed in.
+//!
+//! Every other module speaks in these types and none of them is `Serialize`: what goes over a wire or into
+//! a file is a type of the module that owns that wire or file.
+//!
+//! Reading order: [`clock`] and [`id`], then an [`event`] on its [`route`] becomes deliveries
+//! ([`delivery`]) that follow a [`schedule`]; what a guard refuses is a [`rejection`].
+
+pub mod clock;
+pub mod delivery;
+pub mod event;
+pub mod facts;
+pub mod glob;
+pub mod id;
+pub mod rejection;
+pub mod route;
+pub mod schedule;
+pub mod secret;
+
+pub use clock::{Clock, Timestamp};
+pub use delivery::{Attempt, DeadReason, DeliveryState, Next, OutcomeClass, Plan, PlannedDelivery, Settlement};
+pub use event::{Event, NewEvent};
+pub use facts::Facts;
+pub use glob::Glob;
+pub use id::{AttemptId, DeliveryId, EventId, IdMint, RejectionId, Seq};
+pub use rejection::{Reason, Refused, Rejection};
+pub use route::{Route, Routes};
+pub use schedule::Schedule;
+pub use secret::Secret;

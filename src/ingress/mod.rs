@@ -1,0 +1,1 @@
+//! Stage 1: sockets, client address, routing by path, bounded body.

@@ -1,0 +1,1 @@
+//! Stage 3: dedup and durable keep in one step, then the answer.

@@ -1,0 +1,23 @@
+//! Where events are kept: one trait that speaks our verbs, and the engines behind it.
+//!
+//! A store holds events, the deliveries that were planned for them, the marks that tell a repeated event
+//! from a new one, and the ledger of rejections. Its promises, which the conformance suite
+//! (`tests/it/store`) holds every engine to:
+//!
+//! - [`Store::admit`] is one atomic durable step: event, deliveries and dedup mark, or nothing.
+//! - A claimed delivery that nobody settles comes back when its lease ends, at any time, not only at start.
+//! - What is open is never pruned.
+//!
+//! Reading order: [`verbs`] (the trait), [`query`] (what can be asked), then [`embedded`].
+
+pub mod embedded;
+pub mod query;
+pub mod verbs;
+
+pub use query::{
+    AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Page, PageRequest, RejectionFilter, RejectionRow,
+};
+pub use verbs::{
+    Admission, AdmitError, Admitted, Claim, DedupMark, Health, LaneState, RejectedRequest, Retention, Store,
+    StoreError, Swept, TargetSettings,
+};

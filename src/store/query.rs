@@ -1,0 +1,172 @@
+//! What can be asked of a store: filters, pages, and rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::domain::{
+    AttemptId, DeadReason, DeliveryId, DeliveryState, EventId, OutcomeClass, Reason, RejectionId, Seq, Timestamp,
+};
+
+/// The most rows of one page.
+pub const PAGE_ROWS_MAX: usize = 100;
+
+/// Which page of a list, newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// At most this many rows, 1 to [`PAGE_ROWS_MAX`].
+    pub limit: usize,
+    /// Only rows older than the one with this place: the cursor. A delivery's ordinal breaks the tie.
+    pub after: Option<(Seq, u16)>,
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<Row> {
+    /// Newest first.
+    pub rows: Vec<Row>,
+    /// Whether older ones follow.
+    pub has_more: bool,
+}
+
+/// Which events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Of this source.
+    pub source: Option<Box<str>>,
+    /// Of exactly this type.
+    pub event_type: Option<Box<str>>,
+    /// With the sender's own id.
+    pub source_event_id: Option<Box<str>>,
+    /// Received at or after.
+    pub created_gte: Option<Timestamp>,
+    /// Received at or before.
+    pub created_lte: Option<Timestamp>,
+}
+
+/// Which deliveries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// Of this event.
+    pub event: Option<EventId>,
+    /// To this destination.
+    pub target: Option<Box<str>>,
+    /// In this state.
+    pub state: Option<DeliveryState>,
+    /// Of events of exactly this type.
+    pub event_type: Option<Box<str>>,
+    /// Of events received at or after.
+    pub created_gte: Option<Timestamp>,
+    /// Of events received at or before.
+    pub created_lte: Option<Timestamp>,
+}
+
+/// Which rejections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RejectionFilter {
+    /// Of this source.
+    pub source: Option<Box<str>>,
+    /// For this reason.
+    pub reason: Option<Reason>,
+    /// Refused at or after.
+    pub created_gte: Option<Timestamp>,
+    /// Refused at or before.
+    pub created_lte: Option<Timestamp>,
+}
+
+/// An event in a list, without head and body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    /// Ours.
+    pub id: EventId,
+    /// Where it came in.
+    pub source: Arc<str>,
+    /// The sender's own.
+    pub source_event_id: Option<Box<str>>,
+    /// What happened.
+    pub event_type: Option<Box<str>>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// The body's size.
+    pub body_bytes: u64,
+    /// How many deliveries it has; none: no route wanted it.
+    pub deliveries: u16,
+}
+
+/// A delivery in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// Ours.
+    pub id: DeliveryId,
+    /// Of which event.
+    pub event: EventId,
+    /// To which destination.
+    pub target: Arc<str>,
+    /// The event's source.
+    pub source: Arc<str>,
+    /// The event's type.
+    pub event_type: Option<Box<str>>,
+    /// When the event came.
+    pub created_at: Timestamp,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Why it is dead, if it is.
+    pub dead_reason: Option<DeadReason>,
+    /// Attempts made.
+    pub attempts: u16,
+    /// When the next one is due.
+    pub next_attempt_at: Option<Timestamp>,
+    /// The last answer's status.
+    pub response_code: Option<u16>,
+    /// How long the last attempt took.
+    pub response_time: Option<Duration>,
+    /// The class of the last outcome.
+    pub outcome: Option<OutcomeClass>,
+}
+
+/// One attempt, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// Ours.
+    pub id: AttemptId,
+    /// From 1.
+    pub number: u16,
+    /// When it was begun.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// How it is classed.
+    pub outcome: OutcomeClass,
+    /// The answer's status.
+    pub status: Option<u16>,
+    /// The answer's headers, in the order of the answer.
+    pub response_headers: Vec<(Box<str>, Box<str>)>,
+    /// The first bytes of the answer's body.
+    pub response_body: Bytes,
+    /// What went wrong, for people.
+    pub error: Option<Box<str>>,
+}
+
+/// A refused request in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectionRow {
+    /// Ours.
+    pub id: RejectionId,
+    /// Whose path it was.
+    pub source: Option<Box<str>>,
+    /// Why.
+    pub reason: Reason,
+    /// What was found, for the operator.
+    pub detail: Box<str>,
+    /// When.
+    pub at: Timestamp,
+    /// The client's address.
+    pub client: Option<Box<str>>,
+    /// Method and path with query.
+    pub request_line: Box<str>,
+    /// The headers, credentials masked, a line each.
+    pub headers: Box<str>,
+    /// The body's first bytes.
+    pub body: Bytes,
+}

@@ -1,0 +1,300 @@
+//! The verbs of a store, and the values that they take and give.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::query::{
+    AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Page, PageRequest, RejectionFilter, RejectionRow,
+};
+use crate::domain::{
+    DeliveryId, Event, EventId, NewEvent, Plan, PlannedDelivery, Rejection, RejectionId, Settlement, Timestamp,
+};
+
+/// An event with everything that must become durable together with it.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// What was received.
+    pub event: NewEvent,
+    /// Where it goes.
+    pub plan: Plan,
+    /// What makes a later copy a duplicate; `None` where the source does not deduplicate.
+    pub dedup: Option<DedupMark>,
+}
+
+/// The mark by which a copy is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DedupMark {
+    /// Keyed hash of source and event id (or whatever the source deduplicates by).
+    pub key: [u8; 16],
+    /// How long a copy counts as one.
+    pub window: Duration,
+}
+
+/// What [`Store::admit`] did; either way the event is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// Kept, with its deliveries.
+    Kept(EventId),
+    /// A copy of this event, which is durable: nothing was added. Dead deliveries of the first were re-armed.
+    Duplicate(EventId),
+}
+
+/// Why nothing was admitted. In every case nothing of the event was kept that could make a later copy a duplicate.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// `bytes_max` or `disk_free_min` is reached, or the disk is full.
+    #[error("the store is full: {0}")]
+    Full(Arc<str>),
+    /// The store has failed and closed itself, or is closing.
+    #[error("the store takes nothing: {0}")]
+    Unavailable(Arc<str>),
+}
+
+/// Why the store could not answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing has this id (any more).
+    #[error("there is no such id in the store")]
+    NotFound,
+    /// It is there, but its state does not allow this.
+    #[error("{0}")]
+    Conflict(Arc<str>),
+    /// What was stored does not match its checksum; it was set aside.
+    #[error("a stored record is damaged: {0}")]
+    Damaged(Arc<str>),
+    /// The engine failed.
+    #[error("the store failed: {0}")]
+    Engine(Arc<str>),
+}
+
+/// A delivery that is ours until its lease ends.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The delivery.
+    pub id: DeliveryId,
+    /// The target's name.
+    pub target: Arc<str>,
+    /// The number of the attempt that is about to be made, from 1.
+    pub attempt: u16,
+    /// The event, whole.
+    pub event: Arc<Event>,
+    /// When the delivery became due: what it waited for since then is our own delay.
+    pub due_at: Timestamp,
+    /// Not worth attempting later.
+    pub expires_at: Option<Timestamp>,
+    /// Tells this claim from an earlier one whose lease ended: only the newest may settle.
+    pub lease: u64,
+}
+
+/// What the store must know of a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetSettings {
+    /// The destination's name.
+    pub name: Arc<str>,
+    /// More pending deliveries than this: a new one is dead at once (`queue_full`), replayable.
+    pub queue_max: u64,
+    /// Paused: its deliveries are held.
+    pub paused: bool,
+}
+
+/// What is kept for how long, counted from the last terminal delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Events, their deliveries and attempts.
+    pub events: Duration,
+    /// The ledger of rejections.
+    pub rejections: Duration,
+    /// Bytes on disk beyond which the oldest closed events go early; and where only open ones are left, admission is refused.
+    pub bytes_max: Option<u64>,
+}
+
+/// What one step of [`Store::sweep`] removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Events.
+    pub events: u64,
+    /// Rejections.
+    pub rejections: u64,
+    /// Bytes given back to the disk.
+    pub bytes: u64,
+    /// Whether another step would find more.
+    pub more: bool,
+}
+
+/// One target's queue as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneState {
+    /// The destination's name.
+    pub target: Arc<str>,
+    /// Pending deliveries, due or waiting.
+    pub pending: u64,
+    /// Claimed ones.
+    pub in_flight: u64,
+    /// Held ones.
+    pub held: u64,
+    /// Since when the oldest pending delivery that is due has been due.
+    pub oldest_due_at: Option<Timestamp>,
+}
+
+/// Whether the store can keep events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Empty: everything works. Else what does not, and what to do, a sentence each.
+    pub reasons: Vec<Arc<str>>,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Records that were found damaged and set aside since the start.
+    pub damaged_records: u64,
+}
+
+/// A refused request as the ledger keeps it.
+#[derive(Clone, Debug)]
+pub struct RejectedRequest {
+    /// Why.
+    pub rejection: Rejection,
+    /// The source whose path it was, if any.
+    pub source: Option<Arc<str>>,
+    /// When.
+    pub at: Timestamp,
+    /// The client's address.
+    pub client: Option<std::net::IpAddr>,
+    /// Method and path with query.
+    pub request_line: Box<str>,
+    /// The headers, credentials masked, a line each, bounded.
+    pub headers: Box<str>,
+    /// The body where it was read, bounded.
+    pub body: Bytes,
+}
+
+/// An engine that keeps events. Every verb may be called from any task.
+pub trait Store: Send + Sync + 'static {
+    /// Keeps an event with its deliveries and its mark in one atomic durable step.
+    ///
+    /// A copy of an event whose admission is still under way waits for that one's commit.
+    ///
+    /// # Errors
+    /// [`AdmitError`]; the event was not kept then.
+    fn admit(&self, admission: Admission) -> impl Future<Output = Result<Admitted, AdmitError>> + Send;
+
+    /// Tells which targets exist; deliveries of all others are held until their name returns.
+    fn set_targets(&self, targets: &[TargetSettings]);
+
+    /// Takes up to `most` due deliveries of a target, oldest due first, for `lease`.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]. A delivery whose event cannot be read is settled as dead, not returned.
+    fn claim(
+        &self,
+        target: &str,
+        most: usize,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Vec<Claim>, StoreError>> + Send;
+
+    /// Waits until the target may have a due delivery (a wake-up may be spurious, none is missed).
+    fn due(&self, target: &str) -> impl Future<Output = ()> + Send;
+
+    /// Records an attempt and what follows. Returns at once; written within 250 ms.
+    ///
+    /// A claim whose lease ended and that was claimed again is ignored.
+    fn settle(&self, claim: &Claim, settlement: Settlement);
+
+    /// Gives a claim back as if it had not been made: due at `due_at`, no attempt counted.
+    fn release(&self, claim: &Claim, due_at: Timestamp);
+
+    /// Lengthens a lease to `lease` from now; false where it had ended already.
+    fn extend(&self, claim: &Claim, lease: Duration) -> bool;
+
+    /// Makes every waiting (not in-flight) delivery of the target due now, as when its breaker closes.
+    fn hasten(&self, target: &str);
+
+    /// A dead, cancelled, expired, succeeded or waiting delivery again, now; durable before it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Conflict`] while it is in flight, [`StoreError::Engine`].
+    fn redeliver(&self, id: DeliveryId) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Stops a delivery that is open; durable before it returns.
+    ///
+    /// # Errors
+    /// As [`redeliver`](Self::redeliver).
+    fn cancel(&self, id: DeliveryId) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Adds deliveries to an event that is already kept, past dedup; durable before it returns their ids.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Engine`].
+    fn replay(
+        &self,
+        event: EventId,
+        deliveries: Vec<PlannedDelivery>,
+    ) -> impl Future<Output = Result<Vec<DeliveryId>, StoreError>> + Send;
+
+    /// Notes a refused request in the bounded ledger; never waits, drops (and counts) what is too much.
+    fn reject(&self, request: RejectedRequest) -> RejectionId;
+
+    /// Events, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    fn events(
+        &self,
+        filter: EventFilter,
+        page: PageRequest,
+    ) -> impl Future<Output = Result<Page<EventRow>, StoreError>> + Send;
+
+    /// One event with head and body.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Damaged`], [`StoreError::Engine`].
+    fn event(&self, id: EventId) -> impl Future<Output = Result<Arc<Event>, StoreError>> + Send;
+
+    /// Deliveries, newest event first.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        page: PageRequest,
+    ) -> impl Future<Output = Result<Page<DeliveryRow>, StoreError>> + Send;
+
+    /// One delivery and its attempts, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Engine`].
+    fn delivery(
+        &self,
+        id: DeliveryId,
+    ) -> impl Future<Output = Result<(DeliveryRow, Vec<AttemptRow>), StoreError>> + Send;
+
+    /// Refused requests, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    fn rejections(
+        &self,
+        filter: RejectionFilter,
+        page: PageRequest,
+    ) -> impl Future<Output = Result<Page<RejectionRow>, StoreError>> + Send;
+
+    /// Every target's queue.
+    fn lanes(&self) -> Vec<LaneState>;
+
+    /// Whether it can keep events, and why not.
+    fn health(&self) -> Health;
+
+    /// Removes a small step's worth of what retention lets go.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    fn sweep(&self, retention: Retention) -> impl Future<Output = Result<Swept, StoreError>> + Send;
+
+    /// Takes no more admissions, writes and syncs everything, and stops the engine's threads.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: something could not be written.
+    fn close(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}

@@ -1,0 +1,1 @@
+//! Every metric of the gateway: its name, its unit, its labels.

@@ -1,0 +1,3 @@
+//! Logs, and every metric's name and unit in one file.
+
+pub mod metrics;
