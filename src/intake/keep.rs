@@ -1,0 +1,186 @@
+//! The innermost service of a queue-mode source: durable, then 2xx.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use tower_service::Service;
+
+use super::headers::keep_end_to_end;
+use crate::domain::event::DEFAULT_PROJECT;
+use crate::domain::{Clock, EventId, Facts, NewEvent, Reason, Refused, Rejection, Routes};
+use crate::store::{Admission, AdmitError, Admitted, DedupMark, Store};
+
+/// What the service must know of its source.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The source's name.
+    pub source: Arc<str>,
+    /// The answer to an event that is kept, or that is a copy of a kept one.
+    pub respond: Respond,
+    /// How long a copy counts as one; `None`: no deduplication.
+    pub dedup_window: Option<Duration>,
+    /// Headers that a client's `Connection` field cannot strip, since the signature or the event needs them.
+    pub needed_headers: Vec<HeaderName>,
+    /// Where events go.
+    pub routes: Arc<Routes>,
+}
+
+/// The answer of a source (`sources.*.respond`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Respond {
+    /// 2xx.
+    pub status: StatusCode,
+    /// The body.
+    pub body: Bytes,
+    /// The body's type.
+    pub content_type: HeaderValue,
+}
+
+/// Travels in the extensions of the answer, for the log and the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The event; of a copy, the first one's.
+    pub event: EventId,
+    /// Whether it was a copy.
+    pub duplicate: bool,
+    /// Whether no route wanted it.
+    pub unrouted: bool,
+}
+
+/// Keeps events; a clone is cheap.
+pub struct Keep<S> {
+    config: Arc<Config>,
+    store: Arc<S>,
+    clock: Clock,
+}
+
+// === impl Respond ===
+
+impl Default for Respond {
+    /// 200 `OK`, as the platform's own examples answer.
+    fn default() -> Self {
+        Self {
+            status: StatusCode::OK,
+            body: Bytes::from_static(b"OK"),
+            content_type: HeaderValue::from_static("text/plain; charset=utf-8"),
+        }
+    }
+}
+
+// === impl Keep ===
+
+impl<S: Store> Keep<S> {
+    /// The service for one source.
+    #[must_use]
+    pub fn new(config: Config, store: Arc<S>, clock: Clock) -> Self {
+        Self { config: Arc::new(config), store, clock }
+    }
+
+    async fn keep<B: AsRef<Bytes>>(self, mut request: Request<B>) -> Response<Full<Bytes>> {
+        let facts = request.extensions_mut().remove::<Facts>().unwrap_or_default();
+        let received_at = self.clock.now();
+        let (mut head, body) = request.into_parts();
+        keep_end_to_end(&mut head.headers, &self.config.needed_headers);
+        let plan = self.config.routes.plan(&self.config.source, facts.event_type.as_deref(), received_at);
+        let unrouted = plan.deliveries.is_empty();
+        let dedup = facts.dedup_key.zip(self.config.dedup_window).map(|(key, window)| DedupMark { key, window });
+        let event = NewEvent {
+            source: Arc::clone(&self.config.source),
+            source_event_id: facts.source_event_id,
+            event_type: facts.event_type,
+            project: project(),
+            received_at,
+            method: head.method,
+            query: head.uri.query().map(Box::from),
+            headers: head.headers,
+            body: body.as_ref().clone(),
+            secret_index: facts.secret_index,
+        };
+        // `body` lives until the answer: it holds the request's share of the memory for bodies.
+        match self.store.admit(Admission { event, plan, dedup }).await {
+            Ok(Admitted::Kept(event)) => self.answer(Kept { event, duplicate: false, unrouted }),
+            Ok(Admitted::Duplicate(event)) => self.answer(Kept { event, duplicate: true, unrouted }),
+            Err(error) => refuse(&error, facts.client),
+        }
+    }
+
+    fn answer(&self, kept: Kept) -> Response<Full<Bytes>> {
+        let respond = &self.config.respond;
+        let mut response = Response::new(Full::new(respond.body.clone()));
+        *response.status_mut() = respond.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, respond.content_type.clone());
+        if let Ok(id) = HeaderValue::try_from(kept.event.to_string()) {
+            headers.insert(HeaderName::from_static("hookward-event-id"), id);
+        }
+        if kept.duplicate {
+            headers.insert(HeaderName::from_static("hookward-duplicate"), HeaderValue::from_static("true"));
+        }
+        response.extensions_mut().insert(kept);
+        response
+    }
+}
+
+impl<S> Clone for Keep<S> {
+    fn clone(&self) -> Self {
+        Self { config: Arc::clone(&self.config), store: Arc::clone(&self.store), clock: self.clock.clone() }
+    }
+}
+
+impl<S, B> Service<Request<B>> for Keep<S>
+where
+    S: Store,
+    B: AsRef<Bytes> + Send + Sync + 'static,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { Ok(this.keep(request).await) })
+    }
+}
+
+/// How long a sender waits before it tries a store that could not keep its event.
+const RETRY_UNAVAILABLE: Duration = Duration::from_secs(5);
+/// The same for a full one: space does not come back in seconds.
+const RETRY_FULL: Duration = Duration::from_secs(30);
+
+fn refuse(error: &AdmitError, client: Option<std::net::IpAddr>) -> Response<Full<Bytes>> {
+    let rejection = match error {
+        AdmitError::Full(_) => Rejection::new(Reason::StoreFull, error.to_string()).retry_after(RETRY_FULL),
+        AdmitError::Unavailable(_) => {
+            Rejection::new(Reason::StoreUnavailable, error.to_string()).retry_after(RETRY_UNAVAILABLE)
+        }
+    };
+    let mut response = rejection.to_response();
+    // Genuine, and nothing wrong with it: the head was given to the store and is not needed to mend anything.
+    response.extensions_mut().insert(Refused {
+        rejection,
+        method: http::Method::POST,
+        uri: http::Uri::default(),
+        headers: http::HeaderMap::new(),
+        body: Bytes::new(),
+        client,
+    });
+    response
+}
+
+fn project() -> Arc<str> {
+    use std::sync::LazyLock;
+    static DEFAULT: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(DEFAULT_PROJECT));
+    Arc::clone(&DEFAULT)
+}
