@@ -1,7 +1,11 @@
 //! The binary: the allocator and the command line.
 
+use std::process::ExitCode;
+
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() -> ExitCode {
+    hookward::cli::main()
+}
