@@ -1,6 +1,7 @@
 //! Which verb was asked for, and who answers.
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
 
@@ -8,7 +9,7 @@ use super::{Failure, completions};
 
 /// A webhook gateway: lets genuine webhooks in, once, durably, and out to every service that wants them.
 #[derive(Debug, Parser)]
-#[command(name = "hookward", version = version(), max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "hookward", version = VERSION.as_str(), max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Command {
     #[command(subcommand)]
     verb: Verb,
@@ -21,12 +22,10 @@ enum Verb {
 }
 
 /// The version, with the commit where the build knew it: `HOOKWARD_COMMIT=$(git rev-parse --short HEAD) cargo build`.
-fn version() -> String {
-    match option_env!("HOOKWARD_COMMIT") {
-        Some(commit) => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
-        None => env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}
+static VERSION: LazyLock<String> = LazyLock::new(|| match option_env!("HOOKWARD_COMMIT") {
+    Some(commit) => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
+    None => env!("CARGO_PKG_VERSION").to_owned(),
+});
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 bad configuration";
 
