@@ -1,0 +1,280 @@
+//! A destination in the test's own process: notes every request that reaches it and answers as it is told.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::{Port, eventually, sha256};
+
+/// One request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Hit {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    /// Empty after [`Sink::forget_bodies`].
+    pub(crate) body: Bytes,
+    pub(crate) sha256: [u8; 32],
+    /// When the body was whole.
+    pub(crate) at: Instant,
+    /// The status that was decided on; 0 where there is no answer.
+    pub(crate) status: u16,
+    /// How often [`Sink::next_generation`] had been called.
+    pub(crate) generation: u32,
+}
+
+impl Hit {
+    /// A header's value, empty where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap_or("(not ASCII)"))
+    }
+
+    /// What `Hookward-Attempt` says.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.header("hookward-attempt").parse().unwrap_or_else(|_| panic!("no number of the attempt in {self:?}"))
+    }
+}
+
+/// What a sink does with a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// Answers with this status, these headers and this body, after a while.
+    Reply { status: u16, headers: Vec<(&'static str, String)>, body: Bytes, delay: Duration },
+    /// Never answers; ends when the other side gives up.
+    Hang,
+    /// Closes the connection without a word.
+    Close,
+}
+
+impl Answer {
+    /// A bare status.
+    pub(crate) fn status(status: u16) -> Self {
+        Self::Reply { status, headers: Vec::new(), body: Bytes::new(), delay: Duration::ZERO }
+    }
+
+    /// With a header.
+    pub(crate) fn header(mut self, name: &'static str, value: impl ToString) -> Self {
+        if let Self::Reply { headers, .. } = &mut self {
+            headers.push((name, value.to_string()));
+        }
+        self
+    }
+
+    /// With a body.
+    pub(crate) fn body(mut self, bytes: impl Into<Bytes>) -> Self {
+        if let Self::Reply { body, .. } = &mut self {
+            *body = bytes.into();
+        }
+        self
+    }
+
+    /// Later.
+    pub(crate) fn after(mut self, wait: Duration) -> Self {
+        if let Self::Reply { delay, .. } = &mut self {
+            *delay = wait;
+        }
+        self
+    }
+}
+
+type Decide = dyn Fn(&Hit) -> Answer + Send + Sync;
+
+struct State {
+    hits: Mutex<Vec<Hit>>,
+    decide: Mutex<Arc<Decide>>,
+    connections: AtomicUsize,
+    generation: AtomicU32,
+    forgets_bodies: AtomicBool,
+}
+
+/// A running destination.
+pub(crate) struct Sink {
+    port: Port,
+    state: Arc<State>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Sink").field("address", &self.port.address()).finish_non_exhaustive()
+    }
+}
+
+impl Sink {
+    /// A sink that answers 200 to everything.
+    pub(crate) async fn start() -> Self {
+        Self::answering(|_| Answer::status(200)).await
+    }
+
+    /// A sink that decides by the request.
+    pub(crate) async fn answering(decide: impl Fn(&Hit) -> Answer + Send + Sync + 'static) -> Self {
+        let state = Arc::new(State {
+            hits: Mutex::default(),
+            decide: Mutex::new(Arc::new(decide)),
+            connections: AtomicUsize::new(0),
+            generation: AtomicU32::new(0),
+            forgets_bodies: AtomicBool::new(false),
+        });
+        let mut sink = Self { port: Port::take(), state, server: None };
+        sink.up().await;
+        sink
+    }
+
+    /// A sink that gives these answers in turn, and then 200.
+    pub(crate) async fn scripted(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let script = Mutex::new(answers.into_iter().collect::<VecDeque<_>>());
+        Self::answering(move |_| script.lock().unwrap().pop_front().unwrap_or_else(|| Answer::status(200))).await
+    }
+
+    /// Decides otherwise from now on.
+    pub(crate) fn answer(&self, decide: impl Fn(&Hit) -> Answer + Send + Sync + 'static) {
+        *self.state.decide.lock().unwrap() = Arc::new(decide);
+    }
+
+    /// Goes away: connections are closed, new ones refused.
+    pub(crate) async fn down(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.abort();
+            let _aborted = server.await;
+        }
+        self.state.connections.store(0, Ordering::SeqCst);
+    }
+
+    /// Comes back at the same address.
+    pub(crate) async fn up(&mut self) {
+        let listener = TcpListener::bind(self.port.address()).await.unwrap();
+        let state = Arc::clone(&self.state);
+        self.server = Some(tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => {
+                        state.connections.fetch_add(1, Ordering::SeqCst);
+                        connections.spawn(serve(accepted.unwrap().0, Arc::clone(&state)));
+                    }
+                    Some(_) = connections.join_next() => { state.connections.fetch_sub(1, Ordering::SeqCst); }
+                }
+            }
+        }));
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// The URL of a path on it.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.port.address())
+    }
+
+    /// Keeps hashes only from now on, for long runs.
+    pub(crate) fn forget_bodies(&self) {
+        self.state.forgets_bodies.store(true, Ordering::SeqCst);
+    }
+
+    /// Everything that arrived, in order.
+    pub(crate) fn hits(&self) -> Vec<Hit> {
+        self.state.hits.lock().unwrap().clone()
+    }
+
+    /// How much arrived.
+    pub(crate) fn count(&self) -> usize {
+        self.state.hits.lock().unwrap().len()
+    }
+
+    /// Waits until this much has arrived and gives it.
+    pub(crate) async fn wait_for(&self, count: usize) -> Vec<Hit> {
+        let what = format!("{count} requests at the sink");
+        eventually(&what, async || (self.count() >= count).then(|| self.hits())).await
+    }
+
+    /// Waits until all connections are closed: the gateway is dead and all that it had sent is noted.
+    pub(crate) async fn quiet(&self) {
+        eventually("the end of the dead gateway's connections", async || {
+            (self.state.connections.load(Ordering::SeqCst) == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Marks what arrives from now on as sent by the next life of the gateway.
+    pub(crate) fn next_generation(&self) {
+        self.state.generation.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if let Some(server) = &self.server {
+            server.abort();
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, state: Arc<State>) {
+    let _nodelay = stream.set_nodelay(true);
+    let service = service_fn(move |request| answer(request, Arc::clone(&state)));
+    let _closed = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// Why a connection ends without an answer; hyper wants an error for that.
+#[derive(Debug, thiserror::Error)]
+#[error("the sink closes the connection")]
+struct Closed;
+
+impl From<Infallible> for Closed {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Full<Bytes>>, Closed> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = body.collect().await else { return Err(Closed) };
+    let body = body.to_bytes();
+    let mut hit = Hit {
+        method: head.method,
+        uri: head.uri,
+        headers: head.headers,
+        sha256: sha256(&body),
+        body,
+        at: Instant::now(),
+        status: 0,
+        generation: state.generation.load(Ordering::SeqCst),
+    };
+    let decide = Arc::clone(&state.decide.lock().unwrap());
+    let answer = decide(&hit);
+    if let Answer::Reply { status, .. } = answer {
+        hit.status = status;
+    }
+    if state.forgets_bodies.load(Ordering::SeqCst) {
+        hit.body = Bytes::new();
+    }
+    state.hits.lock().unwrap().push(hit);
+    match answer {
+        Answer::Reply { status, headers, body, delay } => {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            let mut response = Response::builder().status(status);
+            for (name, value) in headers {
+                response = response.header(name, value);
+            }
+            Ok(response.body(Full::new(body)).unwrap())
+        }
+        Answer::Hang => std::future::pending().await,
+        Answer::Close => Err(Closed),
+    }
+}
