@@ -1,0 +1,28 @@
+//! What this stage asks of whoever makes the attempts.
+
+use std::future::Future;
+
+use crate::domain::Attempt;
+use crate::store::Claim;
+
+/// Makes attempts: stage 5 in the gateway, something simpler in tests.
+pub trait Attempts: Send + Sync + 'static {
+    /// Where a destination's requests go, and how they look.
+    type Endpoint: Send + Sync + 'static;
+
+    /// What a worker keeps warm between two attempts.
+    type Connection: Send + 'static;
+
+    /// Makes one attempt; never takes longer than the destination's `timeout`.
+    ///
+    /// Uses what is in `connection` where that still serves, and leaves there what the next attempt can use.
+    fn attempt(
+        &self,
+        endpoint: &Self::Endpoint,
+        connection: &mut Option<Self::Connection>,
+        claim: &Claim,
+    ) -> impl Future<Output = Attempt> + Send;
+
+    /// Waits, while nothing is sent, until the other side has closed the connection.
+    fn closed(&self, connection: &mut Self::Connection) -> impl Future<Output = ()> + Send;
+}
