@@ -1,0 +1,320 @@
+//! What a stage counts with: resolved once when the configuration is loaded, then one atomic add each.
+//!
+//! Names, units and help stand in [`metrics`](super::metrics); here is only who holds what.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::histogram::{Histogram, REQUEST_MICROS};
+use super::metrics::{
+    Destination, DestinationOutcome, DestinationReason, Families, Name, ResultLabel, Source, SourceReason, gauge,
+};
+use crate::domain::{DeadReason, DeliveryState, OutcomeClass, Reason, Timestamp};
+
+/// What ingress, guards and intake count for one source.
+#[derive(Debug)]
+pub struct SourceMetrics {
+    /// Requests that reached it.
+    pub received: Counter,
+    /// Events kept durably.
+    pub accepted: Counter,
+    /// Copies of events that are held already.
+    pub duplicates: Counter,
+    /// Events kept although no route wants them.
+    pub unrouted: Counter,
+    /// Handshakes that were answered.
+    pub handshakes: Counter,
+    /// From the request's head to the answer.
+    pub accept_duration: Histogram,
+    name: Name,
+    rejected_family: Family<SourceReason, Counter>,
+    rejected: Vec<(Reason, OnceLock<Counter>)>,
+}
+
+/// What dispatch and delivery count for one destination.
+#[derive(Debug)]
+pub struct DestinationMetrics {
+    /// One request, until the last byte that was read.
+    pub attempt_duration: Histogram,
+    /// From receiving an event to its successful delivery.
+    pub end_to_end_duration: Histogram,
+    /// The breaker's state.
+    pub breaker: BreakerGauge,
+    /// How often the breaker opened.
+    pub breaker_opened: Counter,
+    attempts: [(OutcomeClass, Counter); OutcomeClass::ALL.len()],
+    ended: [(DeliveryState, Counter); 4],
+    dead: [(DeadReason, Counter); 4],
+}
+
+/// What the ingress counts, whatever the source.
+#[derive(Clone, Debug, Default)]
+pub struct IngressMetrics {
+    /// Open connections.
+    pub connections_open: Gauge,
+    /// Connections accepted since the start.
+    pub connections_accepted: Counter,
+    /// Connections closed at once because there were too many.
+    pub connections_refused: Counter,
+    /// Memory that bodies take while they are being read, in bytes.
+    pub body_memory: Gauge,
+    /// Lines of the access log that were dropped.
+    pub access_log_dropped: Counter,
+}
+
+/// What the store counts.
+#[derive(Clone, Debug)]
+pub struct StoreMetrics {
+    /// Events that shared a commit.
+    pub commit_events: Histogram,
+    /// Bytes that shared a commit.
+    pub commit_bytes: Histogram,
+    /// One commit: write and sync.
+    pub commit_duration: Histogram,
+    /// The sync of one commit.
+    pub fsync_duration: Histogram,
+    /// Bytes on disk; filled in from the store's health.
+    pub size: Gauge,
+    /// Bytes of the journal.
+    pub journal_size: Gauge,
+    /// Durable events that the index does not hold yet.
+    pub index_lag: Gauge,
+    /// Dedup marks in memory only.
+    pub dedup_tail: Gauge,
+    /// Records set aside; filled in from the store's health.
+    pub damaged_records: Gauge,
+    /// 1 while it can keep events; filled in from the store's health.
+    pub ready: Gauge,
+    /// Rejections that the ledger had no room for.
+    pub rejections_dropped: Counter,
+}
+
+/// What belongs to no stage.
+#[derive(Clone, Debug, Default)]
+pub struct GatewayMetrics {
+    /// Requests to the admin port with a wrong token.
+    pub auth_failures: Counter,
+    /// Tasks that panicked; filled in from [`task`](super::task).
+    pub tasks_panicked: Counter,
+    pub(super) reloads: Family<ResultLabel, Counter>,
+    pub(super) last_reload_ok: Gauge,
+    pub(super) loaded_at: Gauge<f64, AtomicU64>,
+}
+
+/// What retention counts.
+#[derive(Clone, Debug, Default)]
+pub struct RetentionMetrics {
+    /// Events removed.
+    pub events: Counter,
+    /// Rejections removed.
+    pub rejections: Counter,
+    /// Bytes given back to the disk.
+    pub bytes: Counter,
+    /// Steps that failed.
+    pub failures: Counter,
+}
+
+/// A destination's queue at the time of a scrape.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneGauges {
+    /// Waiting, due or not.
+    pub pending: u64,
+    /// Being attempted.
+    pub in_flight: u64,
+    /// Held.
+    pub held: u64,
+    /// For how long the oldest due one has been due; zero where none is due.
+    pub oldest_due_age: Duration,
+}
+
+/// What a destination's breaker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Attempts go out.
+    Closed,
+    /// One probe goes out.
+    HalfOpen,
+    /// Nothing goes out.
+    Open,
+}
+
+/// The breaker's state for metrics and for the API; the breaker itself lives in dispatch.
+#[derive(Debug)]
+pub struct BreakerGauge {
+    state: AtomicU8,
+    gauges: [Gauge; BreakerState::ALL.len()],
+}
+
+// === impl SourceMetrics ===
+
+impl SourceMetrics {
+    pub(super) fn new(families: &Families, name: Name) -> Self {
+        let labels = Source { source: name.clone() };
+        Self {
+            received: families.received.get_or_create_owned(&labels),
+            accepted: families.accepted.get_or_create_owned(&labels),
+            duplicates: families.duplicates.get_or_create_owned(&labels),
+            unrouted: families.unrouted.get_or_create_owned(&labels),
+            handshakes: families.handshakes.get_or_create_owned(&labels),
+            accept_duration: families.accept_duration.get_or_create_owned(&labels),
+            name,
+            rejected_family: families.rejected.clone(),
+            rejected: Reason::ALL.iter().map(|reason| (*reason, OnceLock::new())).collect(),
+        }
+    }
+
+    /// Counts a refused request. A reason appears in the scrape from its first rejection on.
+    pub fn rejected(&self, reason: Reason) {
+        let Some((_, counter)) = self.rejected.iter().find(|(known, _)| *known == reason) else { return };
+        let labels = || SourceReason { source: self.name.clone(), reason: reason.code() };
+        counter.get_or_init(|| self.rejected_family.get_or_create_owned(&labels())).inc();
+    }
+}
+
+// === impl DestinationMetrics ===
+
+impl DestinationMetrics {
+    pub(super) fn new(families: &Families, name: Name) -> Self {
+        let labels = Destination { destination: name.clone() };
+        let outcome = |outcome| DestinationOutcome { destination: name.clone(), outcome };
+        let reason = |reason| DestinationReason { destination: name.clone(), reason };
+        let ends = [DeliveryState::Succeeded, DeliveryState::Dead, DeliveryState::Cancelled, DeliveryState::Expired];
+        let deaths = [DeadReason::Exhausted, DeadReason::Refused, DeadReason::QueueFull, DeadReason::Unreadable];
+        Self {
+            attempt_duration: families.attempt_duration.get_or_create_owned(&labels),
+            end_to_end_duration: families.end_to_end_duration.get_or_create_owned(&labels),
+            breaker: families.breaker(&name),
+            breaker_opened: families.breaker_opened.get_or_create_owned(&labels),
+            attempts: OutcomeClass::ALL
+                .map(|class| (class, families.attempts.get_or_create_owned(&outcome(class.as_str())))),
+            ended: ends.map(|state| (state, families.deliveries.get_or_create_owned(&outcome(state.as_str())))),
+            dead: deaths.map(|death| (death, families.dead.get_or_create_owned(&reason(death.as_str())))),
+        }
+    }
+
+    /// Counts one request and how long it took.
+    pub fn attempted(&self, outcome: OutcomeClass, duration: Duration) {
+        count(&self.attempts, outcome, 1);
+        self.attempt_duration.observe(duration);
+    }
+
+    /// Counts a delivery that succeeded `since_received` after its event came.
+    pub fn succeeded(&self, since_received: Duration) {
+        count(&self.ended, DeliveryState::Succeeded, 1);
+        self.end_to_end_duration.observe(since_received);
+    }
+
+    /// Counts a delivery that was given up.
+    pub fn died(&self, reason: DeadReason) {
+        count(&self.ended, DeliveryState::Dead, 1);
+        count(&self.dead, reason, 1);
+    }
+
+    /// Counts a delivery that was not made in the time that its route gave it.
+    pub fn expired(&self) {
+        count(&self.ended, DeliveryState::Expired, 1);
+    }
+
+    /// Counts a delivery that a person stopped.
+    pub fn cancelled(&self) {
+        count(&self.ended, DeliveryState::Cancelled, 1);
+    }
+}
+
+fn count<Key: PartialEq>(counters: &[(Key, Counter)], key: Key, by: u64) {
+    if let Some((_, counter)) = counters.iter().find(|(known, _)| *known == key) {
+        counter.inc_by(by);
+    }
+}
+
+// === impl StoreMetrics, GatewayMetrics ===
+
+impl Default for StoreMetrics {
+    /// Handles that nobody scrapes: for a store without a gateway around it.
+    fn default() -> Self {
+        Self {
+            commit_events: Histogram::of_numbers(REQUEST_MICROS),
+            commit_bytes: Histogram::of_numbers(REQUEST_MICROS),
+            commit_duration: Histogram::of_durations(REQUEST_MICROS),
+            fsync_duration: Histogram::of_durations(REQUEST_MICROS),
+            size: Gauge::default(),
+            journal_size: Gauge::default(),
+            index_lag: Gauge::default(),
+            dedup_tail: Gauge::default(),
+            damaged_records: Gauge::default(),
+            ready: Gauge::default(),
+            rejections_dropped: Counter::default(),
+        }
+    }
+}
+
+impl StoreMetrics {
+    /// Fills in what the store's health says.
+    pub fn set_health(&self, ready: bool, bytes: u64, damaged_records: u64) {
+        self.ready.set(i64::from(ready));
+        self.size.set(gauge(bytes));
+        self.damaged_records.set(gauge(damaged_records));
+    }
+}
+
+impl GatewayMetrics {
+    /// A configuration was loaded: at the start, or anew.
+    pub fn config_loaded(&self, at: Timestamp) {
+        self.reloads.get_or_create_owned(&ResultLabel { result: "ok" }).inc();
+        self.last_reload_ok.set(1);
+        self.loaded_at.set(Duration::from_millis(at.0).as_secs_f64());
+    }
+
+    /// A changed configuration was refused; the old one stays.
+    pub fn config_refused(&self) {
+        self.reloads.get_or_create_owned(&ResultLabel { result: "failed" }).inc();
+        self.last_reload_ok.set(0);
+    }
+}
+
+// === impl BreakerState, BreakerGauge ===
+
+impl BreakerState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::HalfOpen, Self::Open];
+
+    /// The word that the API and metrics use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
+}
+
+impl BreakerGauge {
+    pub(super) fn new(gauges: [Gauge; BreakerState::ALL.len()]) -> Self {
+        let gauge = Self { state: AtomicU8::new(0), gauges };
+        gauge.set(BreakerState::Closed);
+        gauge
+    }
+
+    /// Shows this state from now on.
+    pub fn set(&self, state: BreakerState) {
+        for ((place, known), gauge) in (0..).zip(BreakerState::ALL).zip(&self.gauges) {
+            gauge.set(i64::from(known == state));
+            if known == state {
+                self.state.store(place, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The state that was set last.
+    #[must_use]
+    pub fn get(&self) -> BreakerState {
+        let place = usize::from(self.state.load(Ordering::Relaxed));
+        BreakerState::ALL.get(place).copied().unwrap_or(BreakerState::Closed)
+    }
+}

@@ -1,0 +1,76 @@
+//! The one place that starts tasks: each has a name, and a panic in one is logged and counted, never silent.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tokio::task::JoinHandle;
+
+/// Panics since the start of the process, for the scrape.
+static PANICKED: AtomicU64 = AtomicU64::new(0);
+
+pin_project! {
+    struct Named<F> {
+        name: &'static str,
+        #[pin]
+        future: F,
+    }
+}
+
+/// Starts a task. Dropping the handle leaves it running; a panic ends the task, is logged under `name`
+/// and shows as an error of the handle.
+pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    #[allow(clippy::disallowed_methods, reason = "the one place where tasks are started")]
+    tokio::spawn(Named { name, future })
+}
+
+/// How many tasks have panicked since the start of the process.
+#[must_use]
+pub fn panicked() -> u64 {
+    PANICKED.load(Ordering::Relaxed)
+}
+
+// === impl Named ===
+
+impl<F: Future> Future for Named<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        // What is half done after a panic is dropped with the future: nobody polls it again.
+        match catch_unwind(AssertUnwindSafe(|| this.future.poll(context))) {
+            Ok(poll) => poll,
+            Err(panic) => {
+                PANICKED.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(task = *this.name, panic = said(&*panic), "a task panicked");
+                resume_unwind(panic)
+            }
+        }
+    }
+}
+
+fn said(panic: &(dyn Any + Send)) -> &str {
+    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_counted_and_reaches_the_handle() {
+        let before = panicked();
+        let error = spawn("breaks", async { panic!("on purpose") }).await.unwrap_err();
+        assert!(error.is_panic());
+        assert!(panicked() > before);
+        assert_eq!(spawn("works", async { 7 }).await.unwrap(), 7);
+    }
+}
