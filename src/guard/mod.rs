@@ -1,1 +1,35 @@
-//! Stage 2: the guards, one file each: a pure question; `layer` turns it into a tower layer once.
+//! Stage 2: the guards. One file each, and each a pure question: may this request go on?
+//!
+//! A guard reads the head, the body and the facts that are known so far, and answers yes or with a typed
+//! rejection. [`layer`] turns a question into a tower layer, once for all of them, so that each guard works
+//! in any axum, tonic or hyper app without the gateway; the gateway uses the same ones. In the order in
+//! which a request meets them:
+//!
+//! 1. [`allow_ips`]: 403 for addresses that are not on the list
+//! 2. [`rate_limit`] by ip: 429
+//! 3. [`declared`]: 413 and 415 by what the head says about the body
+//! 4. [`signature`] over the head: 401 where a signature header is absent or malformed, before the body
+//! 5. `body`: the body, bounded
+//! 6. [`signature`]: 401 unless one of the secrets makes one of the signatures
+//! 7. [`replay_window`]: 401 for a signed time that is too far from now
+//! 8. [`envelope`]: id and type from the signed body; 400 where they are missing or contradict the headers
+//! 9. [`rate_limit`] by source or header: counts verified requests only
+//! 10. [`dedup`]: what tells a copy from a new event
+//!
+//! Invariants: what can be refused before the body is read is refused before it is read; a guard never
+//! waits, allocates within a stated bound, and tells the sender nothing but status and code. What comes
+//! before a signature is checked is not believed after it.
+
+pub mod allow_ips;
+pub mod declared;
+pub mod dedup;
+pub mod envelope;
+pub mod layer;
+pub mod rate_limit;
+pub mod replay_window;
+pub mod signature;
+
+pub use allow_ips::{AllowIps, AllowIpsLayer};
+pub use declared::{Declared, DeclaredLayer};
+pub use layer::{Guard, GuardLayer, Guarded, Head};
+pub use replay_window::{ReplayWindow, ReplayWindowLayer};
