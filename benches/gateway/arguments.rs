@@ -1,0 +1,95 @@
+//! The command line of the bench.
+
+use crate::systems::System;
+
+/// What to measure, how often and how long.
+pub(crate) struct Arguments {
+    /// `throughput`, `latency`, `pending`, or several of them.
+    pub(crate) modes: Vec<String>,
+    /// Rounds of the throughput and latency modes.
+    pub(crate) rounds: usize,
+    /// Measured time of each run, in seconds, after one second of warming up.
+    pub(crate) seconds: u64,
+    /// Numbers of keep-alive connections.
+    pub(crate) connections: Vec<usize>,
+    /// Systems to measure.
+    pub(crate) only: Vec<System>,
+    /// Events a second of the latency mode; 0 for a quarter of what hookward reaches in this run.
+    pub(crate) rate: u64,
+    /// Pending events of the pending mode.
+    pub(crate) events: u64,
+    /// Print JSON instead of tables.
+    pub(crate) json: bool,
+    /// Another hookward binary than the one that cargo built for this bench.
+    pub(crate) hookward: Option<String>,
+}
+
+/// Printed for `--help`.
+pub(crate) const HELP: &str = "cargo bench --bench gateway -- [OPTIONS]
+
+  --mode LIST          throughput,latency,pending (default: throughput,latency)
+  --rounds N           rounds, each running every system once (default: 5)
+  --seconds N          measured seconds of a run, after one second of warming up (default: 5)
+  --connections LIST   keep-alive connections (default: 64,256)
+  --only LIST          limit,nginx,hookward,bullmq,qhook (default: all)
+  --rate N             events a second in the latency mode (default: a quarter of hookward's in this run)
+  --events N           pending events in the pending mode (default: 1000000)
+  --hookward PATH      measure this binary
+  --json               figures as JSON
+
+Install what is compared with first: benches/install";
+
+/// Reads the arguments after the program's name; an error is a sentence for the person at the keyboard.
+pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
+    let mut arguments = Arguments {
+        modes: vec!["throughput".into(), "latency".into()],
+        rounds: 5,
+        seconds: 5,
+        connections: vec![64, 256],
+        only: System::ALL.to_vec(),
+        rate: 0,
+        events: 1_000_000,
+        json: false,
+        hookward: None,
+    };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().cloned().ok_or_else(|| format!("{word} wants a value"));
+        match word.as_str() {
+            // What cargo itself passes to every bench.
+            "--bench" => {}
+            "--json" => arguments.json = true,
+            "--mode" => arguments.modes = list(&value()?),
+            "--rounds" => arguments.rounds = number(word, &value()?)?,
+            "--seconds" => arguments.seconds = number(word, &value()?)?,
+            "--rate" => arguments.rate = number(word, &value()?)?,
+            "--events" => arguments.events = number(word, &value()?)?,
+            "--hookward" => arguments.hookward = Some(value()?),
+            "--connections" => {
+                arguments.connections =
+                    list(&value()?).iter().map(|text| number(word, text)).collect::<Result<_, _>>()?;
+            }
+            "--only" => {
+                arguments.only = list(&value()?).iter().map(|name| system(name)).collect::<Result<_, _>>()?;
+            }
+            other => return Err(format!("unknown argument {other}\n\n{HELP}")),
+        }
+    }
+    match arguments.modes.iter().find(|mode| !["throughput", "latency", "pending"].contains(&mode.as_str())) {
+        Some(mode) => Err(format!("unknown mode {mode}\n\n{HELP}")),
+        None => Ok(arguments),
+    }
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+}
+
+fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("{name} wants a number, not {text}"))
+}
+
+fn system(name: &str) -> Result<System, String> {
+    let found = System::ALL.into_iter().find(|system| system.name() == name);
+    found.ok_or_else(|| format!("unknown system {name}\n\n{HELP}"))
+}

@@ -1,0 +1,334 @@
+//! What is measured, each started the way its users would run it, in front of the same sink.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::event::SECRET;
+use crate::process::{Role, Usage, Victim};
+
+/// A system under test.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum System {
+    /// Bare hyper server that verifies and forgets: the limit.
+    Limit,
+    /// nginx `proxy_pass` with keep-alive to the sink: the yardstick.
+    Nginx,
+    /// hookward, queue mode, every guard, fsync.
+    Hookward,
+    /// Express + BullMQ + Redis.
+    BullMq,
+    /// qhook on SQLite.
+    Qhook,
+}
+
+impl System {
+    /// In the order in which a round runs them.
+    pub(crate) const ALL: [Self; 5] = [Self::Limit, Self::Nginx, Self::Hookward, Self::BullMq, Self::Qhook];
+
+    /// Name on the command line and in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Nginx => "nginx",
+            Self::Hookward => "hookward",
+            Self::BullMq => "bullmq",
+            Self::Qhook => "qhook",
+        }
+    }
+
+    /// Events a second that it will hardly exceed: so many signatures are made beforehand.
+    pub(crate) fn rate_max(self) -> usize {
+        match self {
+            Self::Limit => 110_000,
+            Self::Nginx | Self::Hookward => 70_000,
+            Self::BullMq | Self::Qhook => 4_000,
+        }
+    }
+}
+
+/// A running system: where to send, and what it costs.
+pub(crate) struct Running {
+    /// Address of the front door.
+    pub(crate) address: String,
+    /// Path of the front door.
+    pub(crate) path: &'static str,
+    /// Header that carries `sha256=HEX`.
+    pub(crate) signature_header: &'static str,
+    parts: Vec<Victim>,
+    limit: Option<Role>,
+    log: PathBuf,
+}
+
+impl Running {
+    /// CPU and memory of all its processes.
+    pub(crate) fn usage(&self) -> Usage {
+        let mut sum = self.limit.as_ref().map(Role::usage).unwrap_or_default();
+        for part in &self.parts {
+            let one = part.usage();
+            sum = Usage { cpu_micros: sum.cpu_micros + one.cpu_micros, rss_bytes: sum.rss_bytes + one.rss_bytes };
+        }
+        sum
+    }
+
+    /// Panics when a part has ended by itself.
+    pub(crate) fn check(&mut self) {
+        for part in &mut self.parts {
+            part.check(&self.log);
+        }
+    }
+
+    /// The first process, for profilers and crashes.
+    pub(crate) fn first(&mut self) -> &mut Victim {
+        self.parts.first_mut().expect("a system with a process")
+    }
+}
+
+/// Where the tools are (benches/install) and where runs write.
+pub(crate) struct Places {
+    pub(crate) tools: PathBuf,
+    pub(crate) work: PathBuf,
+    pub(crate) hookward: PathBuf,
+}
+
+impl Places {
+    /// A command of the unpacked Debian packages, with their libraries.
+    fn debian(&self, program: &str) -> Command {
+        let root = self.tools.join("debian");
+        let path = root.join(program);
+        assert!(path.exists(), "{} is missing: run benches/install", path.display());
+        let mut command = Command::new(path);
+        command.env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"));
+        command
+    }
+
+    /// An empty folder for one run.
+    fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.work.join(name);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).expect("the folder of the last run removed");
+        }
+        std::fs::create_dir_all(&folder).expect("a folder for the run");
+        folder
+    }
+}
+
+/// Starts `system` in front of the sink on `sink_port` and waits until it answers.
+pub(crate) fn start(system: System, places: &Places, sink_port: u16) -> Running {
+    let folder = places.folder(system.name());
+    let mut running = match system {
+        System::Limit => limit(&folder),
+        System::Nginx => nginx(places, &folder, sink_port),
+        System::Hookward => hookward(places, &folder, &HookwardPlan::bench(sink_port)),
+        System::BullMq => bullmq(places, &folder, sink_port),
+        System::Qhook => qhook(places, &folder, sink_port),
+    };
+    wait_for(&mut running);
+    running
+}
+
+/// Waits until the front door takes connections.
+pub(crate) fn wait_for(running: &mut Running) {
+    let give_up = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(&running.address).is_err() {
+        running.check();
+        assert!(Instant::now() < give_up, "{} never took a connection; see {}", running.address, running.log.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound address").port()
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+}
+
+fn limit(folder: &Path) -> Running {
+    let mut role = Role::start(&["limit".to_owned()]);
+    let address = format!("127.0.0.1:{}", role.port());
+    Running {
+        address,
+        path: "/webhooks/appmint",
+        signature_header: "X-Appmint-Signature",
+        parts: Vec::new(),
+        limit: Some(role),
+        log: folder.join("log"),
+    }
+}
+
+fn nginx(places: &Places, folder: &Path, sink_port: u16) -> Running {
+    let port = free_port();
+    let user = if rustix::process::getuid().is_root() { "user root;" } else { "" };
+    let at = folder.display();
+    write(
+        &folder.join("nginx.conf"),
+        &format!(
+            "daemon off; {user} worker_processes 2; pid {at}/pid; error_log stderr error;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off; keepalive_timeout 300s; keepalive_requests 100000000; client_body_buffer_size 16k;
+  client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/fastcgi;
+  uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
+  upstream sink {{ server 127.0.0.1:{sink_port}; keepalive 256; keepalive_requests 100000000; keepalive_timeout 300s; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://sink; proxy_http_version 1.1; proxy_set_header Connection \"\"; }}
+  }}
+}}
+"
+        ),
+    );
+    let log = folder.join("log");
+    let mut command = places.debian("usr/sbin/nginx");
+    command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf")).arg("-e").arg(&log);
+    Running {
+        address: format!("127.0.0.1:{port}"),
+        path: "/webhooks/appmint",
+        signature_header: "X-Appmint-Signature",
+        parts: vec![Victim::start(&mut command, &log)],
+        limit: None,
+        log,
+    }
+}
+
+/// What differs between the uses of hookward here.
+pub(crate) struct HookwardPlan {
+    pub(crate) port: u16,
+    pub(crate) sink_port: u16,
+    pub(crate) queue_max: u64,
+    pub(crate) concurrency: u32,
+}
+
+impl HookwardPlan {
+    /// As the throughput table measures it.
+    pub(crate) fn bench(sink_port: u16) -> Self {
+        let concurrency = std::env::var("BENCH_CONCURRENCY").ok().and_then(|text| text.parse().ok()).unwrap_or(64);
+        Self { port: free_port(), sink_port, queue_max: 1_000_000, concurrency }
+    }
+}
+
+/// Starts hookward in `folder` (its data may already be there), without waiting for it.
+pub(crate) fn hookward(places: &Places, folder: &Path, plan: &HookwardPlan) -> Running {
+    let config = folder.join("hookward.yaml");
+    let HookwardPlan { port, sink_port, queue_max, concurrency } = plan;
+    write(
+        &config,
+        &format!(
+            "ingress:
+  listen: 127.0.0.1:{port}
+admin:
+  listen: 127.0.0.1:{}
+store:
+  path: {}
+sources:
+  appmint:
+    path: /webhooks/appmint
+    allow_ips: [127.0.0.1]
+    rate_limit: {{ requests: 1000000, per: 1s, burst: 1000000, by: ip }}
+    verify: {{ scheme: appmint, secrets: [\"{SECRET}\"] }}
+routes:
+  - {{ from: appmint, to: [sink] }}
+destinations:
+  sink: {{ url: \"http://127.0.0.1:{sink_port}/hook\", concurrency: {concurrency}, queue_max: {queue_max} }}
+",
+            free_port(),
+            folder.join("data").display()
+        ),
+    );
+    let log = folder.join("log");
+    let mut command = match std::env::var("BENCH_WRAP") {
+        // A profiler around the gateway, for example `perf record -g -o FILE --`.
+        Ok(wrap) if !wrap.is_empty() => {
+            let mut words = wrap.split_whitespace();
+            let mut command = Command::new(words.next().unwrap_or("env"));
+            command.args(words).arg(&places.hookward);
+            command
+        }
+        _ => Command::new(&places.hookward),
+    };
+    command.arg("serve").arg("-c").arg(&config);
+    Running {
+        address: format!("127.0.0.1:{port}"),
+        path: "/webhooks/appmint",
+        signature_header: "X-Appmint-Signature",
+        parts: vec![Victim::start(&mut command, &log)],
+        limit: None,
+        log,
+    }
+}
+
+fn qhook(places: &Places, folder: &Path, sink_port: u16) -> Running {
+    let port = free_port();
+    let config = folder.join("qhook.yaml");
+    write(
+        &config,
+        &format!(
+            "database: {{ driver: sqlite, url: \"sqlite:{}/qhook.db?mode=rwc\" }}
+server: {{ port: {port}, max_inbound: 1000, allow_private_urls: true }}
+worker: {{ max_concurrency: 64, batch_size: 64 }}
+sources:
+  github: {{ type: webhook, verify: github, secret: \"{SECRET}\", allowed_ips: [\"127.0.0.1\"] }}
+handlers:
+  sink: {{ source: github, url: \"http://127.0.0.1:{sink_port}/hook\", idempotency_key: \"$.id\" }}
+",
+            folder.display()
+        ),
+    );
+    let log = folder.join("log");
+    let program = places.tools.join("bin/qhook");
+    assert!(program.exists(), "{} is missing: run benches/install", program.display());
+    let mut command = Command::new(program);
+    command.args(["start", "-c"]).arg(&config).env("RUST_LOG", "warn").current_dir(folder);
+    Running {
+        address: format!("127.0.0.1:{port}"),
+        path: "/webhooks/github",
+        signature_header: "X-Hub-Signature-256",
+        parts: vec![Victim::start(&mut command, &log)],
+        limit: None,
+        log,
+    }
+}
+
+fn bullmq(places: &Places, folder: &Path, sink_port: u16) -> Running {
+    let (port, redis_port) = (free_port(), free_port());
+    let log = folder.join("log");
+    let receiver = places.tools.join("bullmq/receiver.mjs");
+    assert!(receiver.exists(), "{} is missing: run benches/install", receiver.display());
+    let mut redis = places.debian("usr/bin/redis-server");
+    // appendfsync everysec is Redis' own default once the append-only file is on, and what its users run.
+    redis
+        .args(["--port", &redis_port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+        .args(["--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--dir"])
+        .arg(folder);
+    let mut parts = vec![Victim::start(&mut redis, &log)];
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(("127.0.0.1", redis_port)).is_err() {
+        parts[0].check(&log);
+        assert!(Instant::now() < give_up, "redis never took a connection; see {}", log.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for role in ["receive", "work"] {
+        let mut node = Command::new("node");
+        node.arg(&receiver)
+            .arg(role)
+            .env("NODE_ENV", "production")
+            .env("PORT", port.to_string())
+            .env("REDIS_PORT", redis_port.to_string())
+            .env("SINK_PORT", sink_port.to_string())
+            .env("SECRET", SECRET);
+        parts.push(Victim::start(&mut node, &log));
+    }
+    Running {
+        address: format!("127.0.0.1:{port}"),
+        path: "/webhooks/appmint",
+        signature_header: "X-Appmint-Signature",
+        parts,
+        limit: None,
+        log,
+    }
+}
