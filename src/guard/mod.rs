@@ -31,5 +31,7 @@ pub mod signature;
 
 pub use allow_ips::{AllowIps, AllowIpsLayer};
 pub use declared::{Declared, DeclaredLayer};
+pub use envelope::{Envelope, EnvelopeLayer};
 pub use layer::{Guard, GuardLayer, Guarded, Head};
 pub use replay_window::{ReplayWindow, ReplayWindowLayer};
+pub use signature::{Signature, SignatureHead, SignatureHeadLayer, SignatureLayer};
