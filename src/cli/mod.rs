@@ -6,9 +6,16 @@
 //! What a verb prints for the reader goes to standard output through [`output`], everything else to standard
 //! error. Exit codes: 0 done, 1 failed, 2 wrong usage, 78 bad configuration ([`Failure`]).
 
+mod client;
 mod completions;
+mod deliveries;
+mod events;
 mod failure;
+mod healthcheck;
+mod listing;
 mod output;
+mod redeliver;
+mod rejections;
 mod verb;
 
 pub use failure::Failure;
