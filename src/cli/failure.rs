@@ -16,6 +16,9 @@ pub enum Failure {
     /// systemd's `RestartPreventExitStatus=78` stops a crash loop.
     #[error("{0}")]
     Configuration(String),
+    /// As [`Configuration`](Self::Configuration), where everything is said already: exit code 78.
+    #[error("the configuration cannot be used")]
+    ReportedConfiguration,
     /// Nobody reads the output any more (`hookward … | head`): not worth a word, exit code 0.
     #[error("the output was closed")]
     OutputClosed,
@@ -33,7 +36,7 @@ impl Failure {
         match self {
             Self::Failed(_) | Self::Reported => 1,
             Self::Usage(_) => 2,
-            Self::Configuration(_) => 78,
+            Self::Configuration(_) | Self::ReportedConfiguration => 78,
             Self::OutputClosed => 0,
         }
     }
@@ -41,7 +44,7 @@ impl Failure {
     /// Says it on standard error, where there is something to say.
     #[must_use]
     pub fn report(&self) -> ExitCode {
-        if !matches!(self, Self::OutputClosed | Self::Reported) {
+        if !matches!(self, Self::OutputClosed | Self::Reported | Self::ReportedConfiguration) {
             // Where standard error is closed too there is nobody left to tell.
             drop(writeln!(io::stderr(), "{}{self}", self.prefix()));
         }

@@ -6,18 +6,16 @@
 //! What a verb prints for the reader goes to standard output through [`output`], everything else to standard
 //! error. Exit codes: 0 done, 1 failed, 2 wrong usage, 78 bad configuration ([`Failure`]).
 
-mod client;
+mod check;
 mod completions;
-mod deliveries;
-mod events;
+mod configuration;
 mod failure;
-mod healthcheck;
-mod listing;
+mod init;
 mod output;
-mod redeliver;
-mod rejections;
+mod schema;
 mod verb;
 
+pub use configuration::Configuration;
 pub use failure::Failure;
-pub use output::print;
+pub use output::{note, print};
 pub use verb::{Command, main};

@@ -16,3 +16,8 @@ pub fn print(text: &str) -> Result<(), Failure> {
     out.flush()?;
     Ok(())
 }
+
+/// Writes a line to standard error; where that is closed nobody wants to know.
+pub fn note(text: &str) {
+    drop(writeln!(io::stderr(), "{text}"));
+}

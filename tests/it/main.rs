@@ -7,6 +7,4 @@
     reason = "a test fails by panicking"
 )]
 
-mod ingress;
-mod loss;
 mod support;

@@ -1,0 +1,188 @@
+//! What a configuration means, in the order in which a request meets it.
+
+use std::time::Duration;
+
+use crate::config::{Checked, Destination, Loaded, Period, Size, Source};
+use crate::domain::Route;
+use crate::guard::rate_limit::By;
+use crate::guard::{dedup, signature};
+
+/// The whole configuration for a person.
+pub(super) fn describe(loaded: &Loaded) -> String {
+    let Loaded { checked, file, .. } = loaded;
+    let mut out = format!("{}: valid\n", file.display());
+    ports(&mut out, checked);
+    section(&mut out, "sources");
+    checked.sources.iter().for_each(|source| self::source(&mut out, source));
+    section(&mut out, "routes");
+    checked.routes.0.iter().for_each(|route| self::route(&mut out, route));
+    section(&mut out, "destinations");
+    checked.destinations.iter().for_each(|destination| self::destination(&mut out, destination));
+    out
+}
+
+fn section(out: &mut String, name: &str) {
+    out.push('\n');
+    out.push_str(name);
+    out.push('\n');
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.push_str(&format!("  {text}\n"));
+}
+
+fn ports(out: &mut String, checked: &Checked) {
+    let (ingress, admin, store) = (&checked.ingress, &checked.admin, &checked.store);
+    section(out, "ingress");
+    line(out, format_args!("listens on {}", ingress.listen));
+    match ingress.trusted_proxies.as_slice() {
+        [] => line(out, format_args!("the client is the socket's peer: no proxy is trusted")),
+        proxies => line(out, format_args!("trusts the proxies {}", list(proxies))),
+    }
+    line(
+        out,
+        format_args!(
+            "limits: {} connections, headers {}, body {}, all bodies {}; headers within {}, request within {}, drain within {}",
+            ingress.connections_max,
+            bytes(ingress.headers_bytes_max),
+            bytes(ingress.body_bytes_max),
+            bytes(ingress.body_memory_max),
+            Period(ingress.header_timeout),
+            Period(ingress.request_timeout),
+            Period(ingress.drain_timeout),
+        ),
+    );
+    section(out, "admin");
+    line(out, format_args!("listens on {}", admin.listen));
+    match admin.tokens.as_slice() {
+        [] => line(out, format_args!("no tokens: whoever reaches this loopback address may do everything")),
+        tokens => {
+            let tokens: Vec<_> =
+                tokens.iter().map(|token| format!("{} ({})", token.name, token.role.as_str())).collect();
+            line(out, format_args!("tokens: {}", tokens.join(", ")));
+        }
+    }
+    section(out, "store");
+    line(out, format_args!("embedded, in {}, {}", store.path.display(), store.durability.as_str()));
+    line(
+        out,
+        format_args!(
+            "keeps events {} after their last delivery, rejections {}",
+            Period(store.retention_events),
+            Period(store.retention_rejections)
+        ),
+    );
+    let bytes_max = store.bytes_max.map_or_else(|| "no bound of its own".to_owned(), |bytes| Size(bytes).to_string());
+    line(
+        out,
+        format_args!(
+            "limits: {bytes_max} on disk, {} of the disk stay free, {} for bodies of refused requests",
+            Size(store.disk_free_min),
+            Size(store.rejections_bytes_max)
+        ),
+    );
+}
+
+/// The guards in the order in which a request meets them.
+fn source(out: &mut String, source: &Source) {
+    let methods: Vec<_> = source.methods.iter().map(ToString::to_string).collect();
+    line(out, format_args!("{}: {} {}", source.name, methods.join(" "), source.path));
+    let mut step = 0;
+    let mut guard = |text: String| {
+        step += 1;
+        line(out, format_args!("  {step}. {text}"));
+    };
+    match &source.allow_ips {
+        Some(list) => guard(format!("from {} (else 403)", self::list(&list.networks))),
+        None => guard("from any address".to_owned()),
+    }
+    let limits = |by_ip: bool| source.rate_limits.iter().filter(move |limit| (limit.by == By::Ip) == by_ip);
+    let limit = |limit: &crate::guard::rate_limit::Config| {
+        let by = match &limit.by {
+            By::Ip => "address".to_owned(),
+            By::Source => "source".to_owned(),
+            By::Header(name) => format!("value of {name}"),
+        };
+        format!("at most {} in {} by {by}, {} at once (else 429)", limit.requests, Period(limit.per), limit.burst)
+    };
+    limits(true).map(limit).for_each(&mut guard);
+    let types = match &source.declared.content_types {
+        Some(types) => types.join(", "),
+        None => "any content type".to_owned(),
+    };
+    guard(format!("at most {} of {types} (else 413, 415)", Size(source.declared.body_bytes_max)));
+    guard(proof(&source.signature));
+    if let Some(window) = &source.replay_window {
+        guard(format!("signed at most {} ago (else 401)", Period(window.tolerance)));
+    }
+    limits(false).map(limit).for_each(&mut guard);
+    guard(match &source.dedup {
+        None => "copies are delivered again (dedup: off)".to_owned(),
+        Some(dedup::Config { window, by }) => {
+            let by = match by {
+                dedup::By::Id => "id".to_owned(),
+                dedup::By::Body => "body".to_owned(),
+                dedup::By::Field(field) => format!("{field:?}"),
+            };
+            format!("copies within {} by {by} are not delivered again", Period(*window))
+        }
+    });
+    line(out, format_args!("  then {}", source.respond.status));
+}
+
+fn proof(signature: &signature::Config) -> String {
+    match signature.secrets.len() {
+        0 => format!("{}: everybody is believed", signature.scheme.name),
+        1 => format!("{} with one secret (else 401)", signature.scheme.name),
+        count => format!("{} with any of {count} secrets (else 401)", signature.scheme.name),
+    }
+}
+
+fn route(out: &mut String, route: &Route) {
+    let from = route.from.as_ref().map_or_else(|| "every source".to_owned(), |from| from.join(", "));
+    let types = match &route.types {
+        Some(types) => types.iter().map(|glob| glob.as_str()).collect::<Vec<_>>().join(", "),
+        None => "everything".to_owned(),
+    };
+    let after =
+        |word: &str, time: Option<Duration>| time.map(|time| format!(", {word} {}", Period(time))).unwrap_or_default();
+    line(
+        out,
+        format_args!(
+            "{from}: {types} -> {}{}{}",
+            route.to.join(", "),
+            after("after", route.delay),
+            after("expires after", route.expires)
+        ),
+    );
+}
+
+fn destination(out: &mut String, Destination { settings, endpoint }: &Destination) {
+    match endpoint {
+        Some(endpoint) => line(out, format_args!("{}: {}", settings.name, endpoint.url)),
+        None => line(out, format_args!("{}: drops everything (discard)", settings.name)),
+    }
+    line(
+        out,
+        format_args!(
+            "  {} at a time, {} each, at most {} pending; {} attempts, then dead",
+            settings.concurrency,
+            Period(settings.timeout),
+            settings.queue_max,
+            settings.schedule.waits.len() + 1
+        ),
+    );
+}
+
+fn bytes(count: usize) -> Size {
+    Size(count as u64)
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    const SHOWN_MAX: usize = 8;
+    let mut shown: Vec<_> = items.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
+    if items.len() > SHOWN_MAX {
+        shown.push(format!("{} more", items.len() - SHOWN_MAX));
+    }
+    shown.join(", ")
+}

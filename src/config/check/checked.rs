@@ -1,0 +1,176 @@
+//! The checked configuration: what the gateway is built from.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::config::Finding;
+use crate::domain::{Routes, Secret};
+use crate::guard::{allow_ips, declared, dedup, envelope, rate_limit, replay_window, signature};
+use crate::intake::Respond;
+use crate::{deliver, dispatch, ingress};
+
+/// A configuration that holds together; the stages take their parts of it.
+///
+/// Two of them are equal exactly where nothing has to change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// Where webhooks come in.
+    pub ingress: ingress::Config,
+    /// The port for operators.
+    pub admin: Admin,
+    /// Where events are kept.
+    pub store: Store,
+    /// Who sends, in the order of the file.
+    pub sources: Vec<Source>,
+    /// What goes where.
+    pub routes: Routes,
+    /// Who receives, in the order of the file.
+    pub destinations: Vec<Destination>,
+    /// What works but is likely not meant so.
+    pub warnings: Vec<Finding>,
+}
+
+/// `admin`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// The socket's address; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Who may use the API; where nobody is named, everybody who reaches a loopback address.
+    pub tokens: Vec<Token>,
+}
+
+/// One of `admin.tokens`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Who it is for; unique.
+    pub name: Arc<str>,
+    /// At least 16 characters; unique.
+    pub token: Secret,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// What a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Look.
+    Viewer,
+    /// Emit events.
+    Publisher,
+}
+
+/// `store`: the embedded engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// The engine's folder, as written: relative to the working directory.
+    pub path: PathBuf,
+    /// What an acknowledged event survives.
+    pub durability: Durability,
+    /// How long events stay after their last delivery ended.
+    pub retention_events: Duration,
+    /// How long the ledger of rejections stays.
+    pub retention_rejections: Duration,
+    /// Bytes on disk beyond which nothing more is admitted.
+    pub bytes_max: Option<u64>,
+    /// Free bytes of the disk below which nothing more is admitted.
+    pub disk_free_min: u64,
+    /// Bytes that the bodies of refused requests may take.
+    pub rejections_bytes_max: u64,
+}
+
+/// What an acknowledged event survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// A power cut: each commit is synced before the sender hears 2xx.
+    Strict,
+    /// A crash of the gateway, not of the machine.
+    Relaxed,
+}
+
+/// One of `sources`: its path and its guards in the order in which a request meets them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its path at the ingress; unique.
+    pub path: Box<str>,
+    /// The methods that it takes.
+    pub methods: Vec<Method>,
+    /// Who may send; everybody where it is `None`.
+    pub allow_ips: Option<allow_ips::Config>,
+    /// How fast may be sent; those by ip stand before the signature, the others behind it.
+    pub rate_limits: Vec<rate_limit::Config>,
+    /// Size and content types.
+    pub declared: declared::Config,
+    /// How a sender proves itself.
+    pub signature: signature::Config,
+    /// How far the signed time may be from now, where the scheme signs one.
+    pub replay_window: Option<replay_window::Config>,
+    /// Where id and type stand.
+    pub envelope: envelope::Config,
+    /// What makes a copy; `None` is `dedup: off`.
+    pub dedup: Option<dedup::Config>,
+    /// What a sender hears.
+    pub respond: Respond,
+}
+
+/// One of `destinations`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Destination {
+    /// How its deliveries are paced and retried; its name.
+    pub settings: dispatch::Destination,
+    /// Where its requests go; `None` is `discard: true`.
+    pub endpoint: Option<deliver::Endpoint>,
+}
+
+// === impl Role, Durability ===
+
+impl Role {
+    /// The word in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Viewer => "viewer",
+            Self::Publisher => "publisher",
+        }
+    }
+}
+
+impl Durability {
+    /// The word in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Relaxed => "relaxed",
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)), tokens: Vec::new() }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        Self {
+            path: PathBuf::from("./data"),
+            durability: Durability::Strict,
+            retention_events: 30 * DAY,
+            retention_rejections: 7 * DAY,
+            bytes_max: None,
+            disk_free_min: 512 << 20,
+            rejections_bytes_max: 64 << 20,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What the design has and this version has not: known, so that it can be refused by name.
+//!
+//! When a feature is built its line goes from here and its field comes to `written`.
+
+/// The struct of `written`, its key, and what the key would do.
+const KEYS: &[(&str, &str, &str)] = &[
+    ("Configuration", "outbound", "outbound mode"),
+    ("Ingress", "tls", "TLS at the ingress"),
+    ("Ingress", "proxy_protocol", "the PROXY protocol"),
+    ("AdminToken", "project", "a token that is bound to one project"),
+    ("Store", "url", "the Redis store"),
+    ("Source", "app", "proxy mode (`app`)"),
+    ("Source", "if_app_fails", "proxy mode (`if_app_fails`)"),
+    ("Source", "validate", "validation by JSON Schema"),
+    ("Reference", "feed", "an address list that follows a provider's feed"),
+    ("Route", "when", "routing by condition (`when`)"),
+    ("Destination", "batch", "batched deliveries"),
+    ("Destination", "order", "ordered deliveries"),
+    ("Destination", "tls", "TLS settings of a destination"),
+    ("Destination", "proxy", "sending through a proxy"),
+];
+
+/// The enum of `written`, its word, and what the word would do.
+const VALUES: &[(&str, &str, &str)] = &[
+    ("Engine", "redis", "the Redis store"),
+    ("Mode", "proxy", "proxy mode"),
+    ("Enforce", "report", "guards that only report"),
+];
+
+/// Schemes by their provider's name.
+const SCHEMES: &[&str] = &[
+    "adyen",
+    "azure-event-grid",
+    "bitbucket",
+    "braintree",
+    "calendly",
+    "discord",
+    "docusign",
+    "dropbox",
+    "elevenlabs",
+    "fusionauth",
+    "github",
+    "gitlab",
+    "hubspot",
+    "intercom",
+    "line",
+    "linear",
+    "mailgun",
+    "meta",
+    "paddle",
+    "pagerduty",
+    "paypal",
+    "razorpay",
+    "sanity",
+    "sendgrid",
+    "shopify",
+    "slack",
+    "sns",
+    "square",
+    "stripe",
+    "svix",
+    "telegram",
+    "twilio",
+    "twitch",
+    "typeform",
+    "vercel",
+    "whatsapp",
+    "woocommerce",
+    "workos",
+    "x",
+    "xero",
+    "zoom",
+];
+
+/// The feature that this key of this struct belongs to.
+pub(super) fn key(owner: &str, key: &str) -> Option<&'static str> {
+    KEYS.iter().find(|(known, word, _)| *known == owner && *word == key).map(|(.., feature)| *feature)
+}
+
+/// The feature that this word of this enum belongs to.
+pub(super) fn value(owner: &str, word: &str) -> Option<&'static str> {
+    if owner == "Scheme" && SCHEMES.contains(&word) {
+        return Some("this provider's scheme (until then `hmac` can be set to most of them)");
+    }
+    VALUES.iter().find(|(known, value, _)| *known == owner && *value == word).map(|(.., feature)| *feature)
+}

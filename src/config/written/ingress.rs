@@ -1,0 +1,41 @@
+//! `ingress`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::document::spanned::At;
+use crate::config::quantity::{Period, Size};
+
+/// Where webhooks come in, and what the gateway puts up with.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Ingress {
+    /// Address and port of the socket. A reload cannot change it.
+    #[schemars(extend("default" = "0.0.0.0:8080"))]
+    pub(in crate::config) listen: Option<At<String>>,
+    /// Addresses or networks of proxies in front of the gateway whose Forwarded or X-Forwarded-For counts.
+    /// Nobody's by default: the client is the socket's peer.
+    #[schemars(extend("default" = []))]
+    pub(in crate::config) trusted_proxies: Option<Vec<At<String>>>,
+    /// Connections that are open at a time; one more is closed at once.
+    #[schemars(extend("default" = 10000), range(min = 1))]
+    pub(in crate::config) connections_max: Option<At<u32>>,
+    /// Request line and headers together; more is answered with 431.
+    #[schemars(extend("default" = "64KiB"))]
+    pub(in crate::config) headers_bytes_max: Option<At<Size>>,
+    /// A body, where source and scheme do not say otherwise; more is answered with 413.
+    #[schemars(extend("default" = "1MiB"))]
+    pub(in crate::config) body_bytes_max: Option<At<Size>>,
+    /// All bodies that are held in memory at a time; more is answered with 503.
+    #[schemars(extend("default" = "256MiB"))]
+    pub(in crate::config) body_memory_max: Option<At<Size>>,
+    /// Until the headers are here, also before their first byte; then 408.
+    #[schemars(extend("default" = "5s"))]
+    pub(in crate::config) header_timeout: Option<At<Period>>,
+    /// A whole request with its body and its answer; then 408 or 503. Senders give up after 10 s or so.
+    #[schemars(extend("default" = "8s"))]
+    pub(in crate::config) request_timeout: Option<At<Period>>,
+    /// What requests in flight get to finish at shutdown; then they are cut.
+    #[schemars(extend("default" = "30s"))]
+    pub(in crate::config) drain_timeout: Option<At<Period>>,
+}

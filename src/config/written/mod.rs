@@ -1,0 +1,50 @@
+//! The configuration as it is written: one struct a mapping, one field a key, nothing else.
+//!
+//! serde reads these (unknown keys are refused by the tree's deserializer, with their place), schemars makes the JSON
+//! Schema of them, and their docs are the descriptions in that schema. A key that is absent is `None`; its
+//! default is the stage's own and stands here only as `default` in the schema, which a test compares.
+//! What the values mean, and what contradicts what, is [`check`](super::check)'s business.
+
+mod admin;
+mod destination;
+mod ingress;
+mod route;
+mod secret_text;
+mod source;
+mod store;
+mod verify;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(super) use admin::{Admin, AdminToken, Role};
+pub(super) use destination::{Auth, Breaker, Destination, Headers, Retry, Sign, SignatureMode};
+pub(super) use ingress::Ingress;
+pub(super) use route::Route;
+pub(super) use secret_text::SecretText;
+pub(super) use source::{AllowEntry, Dedup, Enforce, Mode, RateLimit, Respond, Source};
+pub(super) use store::{Durability, Engine, Store};
+pub(super) use verify::{Algorithm, Encoding, KeyEncoding, Scheme, Verify};
+
+use super::document::spanned::{At, Named};
+
+/// The configuration of hookward, a webhook gateway.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Configuration {
+    /// Where webhooks come in.
+    pub(super) ingress: Option<At<Ingress>>,
+    /// The port for people and machines that operate the gateway: API, metrics, health.
+    pub(super) admin: Option<At<Admin>>,
+    /// Where events are kept.
+    pub(super) store: Option<At<Store>>,
+    /// Who sends to us: a name each, its path and its guards.
+    #[serde(default)]
+    pub(super) sources: Named<Source>,
+    /// Which events of which sources go where; every route that matches counts.
+    #[serde(default)]
+    pub(super) routes: Vec<At<Route>>,
+    /// The services that receive events: a name each, which is its identity.
+    #[serde(default)]
+    pub(super) destinations: Named<Destination>,
+}

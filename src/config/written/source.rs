@@ -1,0 +1,185 @@
+//! `sources.*`.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+
+use super::Verify;
+use crate::config::document::spanned::{At, OneOrMany};
+use crate::config::quantity::{Period, Size};
+
+/// Who sends to us: a path and its guards, in the order in which a request meets them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Source {
+    /// The path of the ingress that belongs to this source.
+    #[schemars(regex(pattern = r"^(/|.*\$\{)"))]
+    pub(in crate::config) path: At<String>,
+    /// `queue`: kept durably, then answered, then delivered by the routes.
+    #[schemars(extend("default" = "queue"))]
+    pub(in crate::config) mode: Option<At<Mode>>,
+    /// `on`: the guards refuse what they find wrong.
+    #[schemars(extend("default" = "on"))]
+    pub(in crate::config) enforce: Option<At<Enforce>>,
+    /// Methods that are taken; others are answered with 405.
+    #[schemars(extend("default" = ["POST"]))]
+    pub(in crate::config) methods: Option<At<Vec<At<String>>>>,
+    /// Content types that are taken, without parameters; others are answered with 415. By default what the scheme's
+    /// senders use: application/json for `appmint`, any for the others.
+    pub(in crate::config) content_types: Option<At<Vec<At<String>>>>,
+    /// The largest body; more is answered with 413. By default the scheme's, else the ingress's.
+    pub(in crate::config) body_bytes_max: Option<At<Size>>,
+    /// What a sender hears when its event is kept.
+    pub(in crate::config) respond: Option<At<Respond>>,
+    /// Who may send: addresses, networks, or { file: … } with one a line. Everybody by default.
+    pub(in crate::config) allow_ips: Option<At<OneOrMany<AllowEntry>>>,
+    /// How fast may be sent, one limit or several. No limit by default.
+    pub(in crate::config) rate_limit: Option<At<OneOrMany<RateLimit>>>,
+    /// How a sender proves itself.
+    pub(in crate::config) verify: At<Verify>,
+    /// What makes an event a copy of another; `off` delivers copies again.
+    pub(in crate::config) dedup: Option<At<Dedup>>,
+}
+
+/// How events are taken.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Mode {
+    Queue,
+}
+
+/// Whether the guards refuse.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Enforce {
+    On,
+}
+
+/// What a sender hears when its event is kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Respond {
+    /// A 2xx status.
+    #[schemars(extend("default" = 200), range(min = 200, max = 299))]
+    pub(in crate::config) status: Option<At<u16>>,
+    /// The body.
+    #[schemars(extend("default" = "OK"))]
+    pub(in crate::config) body: Option<At<String>>,
+    /// The body's type.
+    #[schemars(extend("default" = "text/plain; charset=utf-8"))]
+    pub(in crate::config) content_type: Option<At<String>>,
+}
+
+/// An address, a network, or the lines of a file.
+#[derive(Debug)]
+pub(in crate::config) struct AllowEntry(pub(in crate::config) String);
+
+/// How fast may be sent: a steady rate with a burst.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct RateLimit {
+    /// As many requests as this …
+    #[schemars(range(min = 1))]
+    pub(in crate::config) requests: At<u32>,
+    /// … in this time, evenly spread. At most 24h.
+    pub(in crate::config) per: At<Period>,
+    /// As many at once after a rest; as many as `requests` by default.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) burst: Option<At<u32>>,
+    /// What counts as one client: `ip` (v6 by /64), `source` (all together), or `header:NAME`.
+    #[schemars(extend("default" = "ip"), regex(pattern = r"^(ip|source|header:.+|.*\$\{.*)$"))]
+    pub(in crate::config) by: Option<At<String>>,
+}
+
+/// `off`, or what makes a copy.
+#[derive(Debug)]
+pub(in crate::config) enum Dedup {
+    Off,
+    On { window: Option<At<Period>>, by: Option<At<String>> },
+}
+
+/// What makes an event a copy of another.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "Dedup")]
+struct DedupSettings {
+    /// How long copies are told as such.
+    #[schemars(extend("default" = "96h"))]
+    window: Option<At<Period>>,
+    /// What two copies have in common: `id` (the sender's own id), `body`, `header:NAME`, or a pointer such as /data/id.
+    #[schemars(extend("default" = "id"), regex(pattern = r"^(id|body|header:.+|/.*|.*\$\{.*)$"))]
+    by: Option<At<String>>,
+}
+
+// === impl AllowEntry ===
+
+impl<'de> Deserialize<'de> for AllowEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self)
+    }
+}
+
+impl JsonSchema for AllowEntry {
+    fn schema_name() -> Cow<'static, str> {
+        "AllowEntry".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "An address, a network such as 192.0.2.0/24, or a file with one of them a line.",
+            "anyOf": [
+                { "type": "string" },
+                {
+                    "type": "object",
+                    "properties": { "file": { "type": "string", "description": "Relative to the configuration's folder." } },
+                    "required": ["file"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
+}
+
+// === impl Dedup ===
+
+impl<'de> Deserialize<'de> for Dedup {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(crate::config::document::spanned::WORD_OR_STRUCT, WordOrSettings)
+    }
+}
+
+struct WordOrSettings;
+
+impl<'de> serde::de::Visitor<'de> for WordOrSettings {
+    type Value = Dedup;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("`off`, or a mapping with window and by")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Dedup, E> {
+        match word {
+            "off" | "Off" | "OFF" => Ok(Dedup::Off),
+            _ => Err(E::custom("not `off`\nwrite `off`, or `{ window: 96h, by: id }`")),
+        }
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Dedup, D::Error> {
+        DedupSettings::deserialize(deserializer).map(|DedupSettings { window, by }| Dedup::On { window, by })
+    }
+}
+
+impl JsonSchema for Dedup {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "DedupOrOff".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let settings = generator.subschema_for::<DedupSettings>();
+        json_schema!({ "anyOf": [{ "enum": ["off", false] }, settings] })
+    }
+}
