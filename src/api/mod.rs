@@ -1,1 +1,33 @@
-//! The admin port: health, metrics and the management API.
+//! The admin port: health, metrics and the management API (`/v1`), for operators and never for senders.
+//!
+//! - Only `/livez`, `/readyz`, `/healthz` and `/metrics` are open. Everything else, also what does not
+//!   exist, asks for a token first; without any token configured it answers on loopback only.
+//! - Viewers read, admins also act; what is not allowed is refused by default.
+//! - Every error is a problem+json (RFC 9457). Unknown query parameters are errors.
+//! - Credentials are masked in whatever is shown; only an event's body is given out as it came.
+//! - The types of the wire live here; the types of `domain` are never `Serialize`.
+//!
+//! Deliberately absent: CORS (no other site's script has business here) and method overrides.
+//!
+//! Reading order: [`router`] (the whole surface in one place), [`state`] (what app hands in), [`access`],
+//! [`problem`], [`params`], then a file for each kind of thing, and what they look like on the [`wire`].
+
+pub mod access;
+mod configured;
+mod deliveries;
+mod events;
+mod health;
+pub mod mask;
+mod pages;
+mod params;
+pub mod problem;
+mod rejections;
+pub mod router;
+pub mod state;
+pub mod wire;
+
+pub use access::{Role, Token};
+pub use mask::Masks;
+pub use problem::Problem;
+pub use router::router;
+pub use state::{Configured, DestinationEntry, Planner, SourceEntry, State};

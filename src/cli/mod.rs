@@ -7,11 +7,18 @@
 //! error. Exit codes: 0 done, 1 failed, 2 wrong usage, 78 bad configuration ([`Failure`]).
 
 mod check;
+mod client;
 mod completions;
 mod configuration;
+mod deliveries;
+mod events;
 mod failure;
+mod healthcheck;
 mod init;
+mod listing;
 mod output;
+mod redeliver;
+mod rejections;
 mod schema;
 mod verb;
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
 
-use super::{Failure, check, completions, init, schema};
+use super::{Failure, check, completions, deliveries, events, healthcheck, init, redeliver, rejections, schema};
 
 /// A webhook gateway: lets genuine webhooks in, once, durably, and out to every service that wants them.
 #[derive(Debug, Parser)]
@@ -17,6 +17,16 @@ pub struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// List what was received, or show one event with its deliveries.
+    Events(events::Args),
+    /// List what became of events, or show one delivery with its attempts.
+    Deliveries(deliveries::Args),
+    /// List refused requests and why they were refused.
+    Rejections(rejections::Args),
+    /// Deliver again, now: a delivery, or every dead delivery of an event.
+    Redeliver(redeliver::Args),
+    /// Ask the gateway whether it is ready: exit code 0 if it is, 1 if not.
+    Healthcheck(healthcheck::Args),
     /// Check a configuration and say what it means.
     Check(check::Args),
     /// Write a starting configuration.
@@ -47,6 +57,11 @@ pub fn main() -> ExitCode {
 
 fn run(verb: Verb) -> Result<(), Failure> {
     match verb {
+        Verb::Events(args) => events::run(&args),
+        Verb::Deliveries(args) => deliveries::run(&args),
+        Verb::Rejections(args) => rejections::run(&args),
+        Verb::Redeliver(args) => redeliver::run(&args),
+        Verb::Healthcheck(args) => healthcheck::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Init(args) => init::run(&args),
         Verb::Schema(args) => schema::run(&args),

@@ -1,9 +1,43 @@
 //! Stage 5: one attempt is one request is one outcome.
+//!
+//! A [`Client`] turns an [`Endpoint`] and a [`Parcel`] (event, delivery, number) into an
+//! [`Attempt`](crate::domain::Attempt), never into an error: whatever the other side does is an outcome.
+//!
+//! - An attempt ends within the endpoint's `timeout`, and what it reads is bounded: head, body kept, body
+//!   thrown away.
+//! - The event goes out byte for byte: body, method, query, end-to-end headers. What is added is prefixed
+//!   `Hookward-`, or is asked for by the endpoint.
+//! - A request is written once. Over a connection that turned out to be closed it goes out anew only where
+//!   nothing of it had been written; everything else is a failed attempt, which the schedule repeats.
+//! - Redirects are answers like any other: nothing is followed.
+//!
+//! Deliberately absent: a shared pool. Whoever makes attempts one after the other owns the connection and
+//! lends it to each attempt; between two attempts it watches over it with [`Client::closed`].
+//!
+//! Reading order: [`endpoint`] (settings), `request` (what goes out), `connector` (from URL to socket),
+//! `connection` (one exchange), [`client`] (all of it).
 
+pub mod client;
 pub mod endpoint;
 pub mod resign;
 pub mod signing;
 
+mod connection;
+mod connector;
+mod deadline;
+mod failure;
+mod request;
+mod stream;
+mod tls;
+
+#[cfg(test)]
+mod client_tests;
+#[cfg(test)]
+mod request_tests;
+
+pub use client::Client;
+pub use connection::Connection;
 pub use endpoint::{Endpoint, EndpointUrl, EndpointUrlError, HeaderEdits, SignatureMode};
+pub use request::Parcel;
 pub use resign::{KeepSignatures, Resign};
 pub use signing::{SigningKey, SigningKeyError};

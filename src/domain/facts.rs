@@ -16,6 +16,9 @@ pub struct Facts {
     pub signed_at: Option<Timestamp>,
     /// The sender's own event id, from the signed part where it has one.
     pub source_event_id: Option<Box<str>>,
+    /// Whether the proof of the request covers that id: where it does not, the body's hash is part of what
+    /// tells a copy.
+    pub source_event_id_signed: bool,
     /// What happened.
     pub event_type: Option<Box<str>>,
     /// What tells a copy from a new event: keyed hash of source and whatever the source deduplicates by.

@@ -51,10 +51,14 @@ macro_rules! reasons {
 reasons! {
     /// The request was not HTTP that can be read in one way only.
     MalformedRequest "malformed_request" BAD_REQUEST;
+    /// The request line was too long.
+    UriTooLong "uri_too_long" URI_TOO_LONG;
     /// The headers were too many or too large.
     HeadersTooLarge "headers_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE;
     /// The head did not come in time.
     HeaderTimeout "header_timeout" REQUEST_TIMEOUT;
+    /// The gateway could not answer within the request's time.
+    RequestTimeout "request_timeout" SERVICE_UNAVAILABLE;
     /// No source has this path.
     UnknownPath "unknown_path" NOT_FOUND;
     /// The source does not take this method.

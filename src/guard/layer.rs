@@ -5,7 +5,7 @@
 //! a refusal becomes its response, with [`Refused`] in the response's extensions for a ledger.
 //!
 //! Guards over the head take requests with any body; guards over the body take those whose body is in
-//! memory (`B: AsRef<Bytes>`, such as `Buffered`). No future is boxed and nothing waits.
+//! memory (`B: AsRef<[u8]>`, such as `Buffered`). No future is boxed and nothing waits.
 //!
 //! ```
 //! use bytes::Bytes;

@@ -9,7 +9,7 @@
 //! 2. [`rate_limit`] by ip: 429
 //! 3. [`declared`]: 413 and 415 by what the head says about the body
 //! 4. [`signature`] over the head: 401 where a signature header is absent or malformed, before the body
-//! 5. `body`: the body, bounded
+//! 5. [`body`]: the body, bounded
 //! 6. [`signature`]: 401 unless one of the secrets makes one of the signatures
 //! 7. [`replay_window`]: 401 for a signed time that is too far from now
 //! 8. [`envelope`]: id and type from the signed body; 400 where they are missing or contradict the headers
@@ -21,6 +21,7 @@
 //! before a signature is checked is not believed after it.
 
 pub mod allow_ips;
+pub mod body;
 pub mod declared;
 pub mod dedup;
 pub mod envelope;
@@ -30,6 +31,9 @@ pub mod replay_window;
 pub mod signature;
 
 pub use allow_ips::{AllowIps, AllowIpsLayer};
+pub use body::{BodyBudget, BodyLayer, Buffered};
 pub use declared::{Declared, DeclaredLayer};
+pub use envelope::{Envelope, EnvelopeLayer};
 pub use layer::{Guard, GuardLayer, Guarded, Head};
 pub use replay_window::{ReplayWindow, ReplayWindowLayer};
+pub use signature::{Signature, SignatureHead, SignatureHeadLayer, SignatureLayer};

@@ -1,1 +1,11 @@
-//! Stage 6: search, redelivery, retention.
+//! Stage 6: what became of an event: search, redelivery, replay, retention.
+//!
+//! - A look-up takes our id or the sender's own.
+//! - Redelivery and replay go past dedup, and are durable before anybody is told.
+//! - Retention works in small steps and never takes what is open; the store holds that promise.
+//!
+//! Reading order: [`search`], [`again`], [`retention`].
+
+pub mod again;
+pub mod retention;
+pub mod search;

@@ -174,6 +174,13 @@ impl SourceMetrics {
         let labels = || SourceReason { source: self.name.clone(), reason: reason.code() };
         counter.get_or_init(|| self.rejected_family.get_or_create_owned(&labels())).inc();
     }
+
+    /// How many requests were refused for this reason.
+    #[must_use]
+    pub fn rejections(&self, reason: Reason) -> u64 {
+        let counter = self.rejected.iter().find(|(known, _)| *known == reason);
+        counter.and_then(|(_, counter)| counter.get()).map_or(0, Counter::get)
+    }
 }
 
 // === impl DestinationMetrics ===

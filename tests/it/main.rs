@@ -7,4 +7,6 @@
     reason = "a test fails by panicking"
 )]
 
+mod ingress;
+mod loss;
 mod support;

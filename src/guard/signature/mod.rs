@@ -1,21 +1,38 @@
 //! The signature: whether one of the source's secrets made one of the request's signatures; 401 otherwise.
 //!
-//! A [`Scheme`] is data (a preset or the configuration's own); one engine reads it.
+//! A [`Scheme`] is data (a preset or the configuration's own); one engine, the [`Verifier`], reads it.
 //!
-//! - [`scheme`]: what a scheme is made of
-//! - [`template`]: what a signature covers
+//! - [`scheme`], [`template`]: what a scheme is made of, what a signature covers
 //! - [`presets`]: the schemes that have a name
+//! - [`read`]: what the head says, before the body is there
+//! - [`verifier`]: the engine
+//! - [`question`]: the engine as guards
+//! - [`sign`]: the other direction
+//!
+//! Invariants: the raw bytes are hashed, never anything parsed; every secret is tried against every
+//! signature, in constant time; a signature of another length or with anything around it is refused before
+//! it is compared; two headers where one belongs are refused. Nothing is ever compared as text.
 
+mod encoding;
+mod key;
 pub mod presets;
+pub mod question;
+pub mod read;
 pub mod scheme;
+pub mod sign;
 pub mod template;
+pub mod verifier;
 
 pub use presets::PRESETS;
+pub use question::{Signature, SignatureHead, SignatureHeadLayer, SignatureLayer};
+pub use read::SIGNATURES_MAX;
 pub use scheme::{
     Algorithm, Encoding, Form, Hmac, KeyEncoding, KeyForm, Proof, Scheme, TOLERANCE_DEFAULT, TimestampField,
     TimestampPlace, TimestampUnit, Token, UnknownWord,
 };
+pub use sign::{ProofHeaders, SignError, Signing};
 pub use template::{Part, Template, TemplateError};
+pub use verifier::{ConfigError, Verifier};
 
 use crate::domain::Secret;
 

@@ -136,6 +136,18 @@ impl Gateway {
         }
     }
 
+    /// Waits whether `/readyz` comes to answer 200; false where the process ends before.
+    pub(crate) async fn becomes_ready(&mut self) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE && self.is_running() {
+            if self.try_get("/readyz").await.is_some_and(|reply| reply.status == 200) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        false
+    }
+
     /// Where senders send.
     pub(crate) fn ingress(&self) -> SocketAddr {
         self.ingress.address()

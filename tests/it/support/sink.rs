@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,15 +25,12 @@ pub(crate) struct Hit {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
-    /// Empty after [`Sink::forget_bodies`].
     pub(crate) body: Bytes,
     pub(crate) sha256: [u8; 32],
     /// When the body was whole.
     pub(crate) at: Instant,
     /// The status that was decided on; 0 where there is no answer.
     pub(crate) status: u16,
-    /// How often [`Sink::next_generation`] had been called.
-    pub(crate) generation: u32,
 }
 
 impl Hit {
@@ -96,8 +93,7 @@ struct State {
     hits: Mutex<Vec<Hit>>,
     decide: Mutex<Arc<Decide>>,
     connections: AtomicUsize,
-    generation: AtomicU32,
-    forgets_bodies: AtomicBool,
+    forgets: AtomicBool,
 }
 
 /// A running destination.
@@ -125,8 +121,7 @@ impl Sink {
             hits: Mutex::default(),
             decide: Mutex::new(Arc::new(decide)),
             connections: AtomicUsize::new(0),
-            generation: AtomicU32::new(0),
-            forgets_bodies: AtomicBool::new(false),
+            forgets: AtomicBool::new(false),
         });
         let mut sink = Self { port: Port::take(), state, server: None };
         sink.up().await;
@@ -180,9 +175,9 @@ impl Sink {
         format!("http://{}{path}", self.port.address())
     }
 
-    /// Keeps hashes only from now on, for long runs.
-    pub(crate) fn forget_bodies(&self) {
-        self.state.forgets_bodies.store(true, Ordering::SeqCst);
+    /// Keeps nothing from now on: for long runs, whose tests note what they need when they decide.
+    pub(crate) fn forget(&self) {
+        self.state.forgets.store(true, Ordering::SeqCst);
     }
 
     /// Everything that arrived, in order.
@@ -207,11 +202,6 @@ impl Sink {
             (self.state.connections.load(Ordering::SeqCst) == 0).then_some(())
         })
         .await;
-    }
-
-    /// Marks what arrives from now on as sent by the next life of the gateway.
-    pub(crate) fn next_generation(&self) {
-        self.state.generation.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -252,17 +242,15 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
         body,
         at: Instant::now(),
         status: 0,
-        generation: state.generation.load(Ordering::SeqCst),
     };
     let decide = Arc::clone(&state.decide.lock().unwrap());
     let answer = decide(&hit);
     if let Answer::Reply { status, .. } = answer {
         hit.status = status;
     }
-    if state.forgets_bodies.load(Ordering::SeqCst) {
-        hit.body = Bytes::new();
+    if !state.forgets.load(Ordering::SeqCst) {
+        state.hits.lock().unwrap().push(hit);
     }
-    state.hits.lock().unwrap().push(hit);
     match answer {
         Answer::Reply { status, headers, body, delay } => {
             if !delay.is_zero() {

@@ -1,0 +1,83 @@
+//! What is configured and how it does: sources, destinations, totals.
+
+use axum::Json;
+use axum::extract::State as Extracted;
+
+use super::params::Query;
+use super::problem::Problem;
+use super::state::{Configured, DestinationEntry, State};
+use super::wire::{Destination, List, Queue, Source, SourceCounts};
+use crate::domain::Reason;
+use crate::store::{LaneState, Store};
+use crate::telemetry::Metrics;
+
+pub(super) async fn sources<S: Store>(
+    Extracted(state): Extracted<State<S>>,
+    query: Query,
+) -> Result<Json<List<Source>>, Problem> {
+    query.only(&[])?;
+    let show = |entry: &super::SourceEntry| Source {
+        object: "source",
+        name: entry.name.to_string(),
+        path: entry.path.to_string(),
+        scheme: entry.scheme.to_string(),
+        mode: entry.mode,
+        since_start: counts(&state.metrics, &entry.name),
+    };
+    let data = state.configured().sources.iter().map(show).collect();
+    Ok(Json(List { object: "list", url: "/v1/sources", has_more: false, data }))
+}
+
+fn counts(metrics: &Metrics, source: &str) -> SourceCounts {
+    let metrics = metrics.source(source);
+    SourceCounts {
+        received: metrics.received.get(),
+        accepted: metrics.accepted.get(),
+        duplicates: metrics.duplicates.get(),
+        unrouted: metrics.unrouted.get(),
+        rejected: Reason::ALL.iter().map(|reason| metrics.rejections(*reason)).sum(),
+    }
+}
+
+pub(super) async fn destinations<S: Store>(
+    Extracted(state): Extracted<State<S>>,
+    query: Query,
+) -> Result<Json<List<Destination>>, Problem> {
+    query.only(&[])?;
+    let configured = state.configured();
+    let lanes = state.store.lanes();
+    let lane_of = |name: &str| lanes.iter().find(|lane| &*lane.target == name);
+    let show = |entry: &DestinationEntry| {
+        destination(&entry.name, Some(entry), lane_of(&entry.name), &configured, &state.metrics)
+    };
+    let mut data: Vec<Destination> = configured.destinations.iter().map(show).collect();
+    // Destinations that are gone, as long as something is held for their return.
+    let known = |lane: &&LaneState| configured.destinations.iter().any(|entry| entry.name == lane.target);
+    let gone = lanes.iter().filter(|lane| !known(lane) && lane.pending + lane.in_flight + lane.held > 0);
+    data.extend(gone.map(|lane| destination(&lane.target, None, Some(lane), &configured, &state.metrics)));
+    Ok(Json(List { object: "list", url: "/v1/destinations", has_more: false, data }))
+}
+
+fn destination(
+    name: &str,
+    entry: Option<&DestinationEntry>,
+    lane: Option<&LaneState>,
+    configured: &Configured,
+    metrics: &Metrics,
+) -> Destination {
+    Destination {
+        object: "destination",
+        name: name.to_owned(),
+        url: entry.map(|entry| configured.masks.url(&entry.url)),
+        state: if entry.is_some() { "active" } else { "removed" },
+        breaker: metrics.destination(name).breaker.get().as_str(),
+        concurrency: entry.map(|entry| entry.concurrency),
+        queue: Queue {
+            pending: lane.map_or(0, |lane| lane.pending),
+            in_flight: lane.map_or(0, |lane| lane.in_flight),
+            held: lane.map_or(0, |lane| lane.held),
+            max: entry.map(|entry| entry.queue_max),
+            oldest_due_at: lane.and_then(|lane| lane.oldest_due_at).map(|time| time.to_string()),
+        },
+    }
+}

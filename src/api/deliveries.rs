@@ -1,0 +1,75 @@
+//! What became of events: lists, one delivery with its attempts, once more, no more.
+
+use axum::Json;
+use axum::extract::State as Extracted;
+use http::StatusCode;
+
+use super::pages;
+use super::params::{Key, Query};
+use super::problem::Problem;
+use super::state::State;
+use super::wire::{Delivery, DeliveryDetail, List};
+use crate::domain::{DeliveryId, DeliveryState, EventId};
+use crate::records::again;
+use crate::store::{DeliveryFilter, Store};
+
+pub(super) async fn list<S: Store>(
+    Extracted(state): Extracted<State<S>>,
+    query: Query,
+) -> Result<Json<List<Delivery>>, Problem> {
+    let params = query.only(&[
+        "limit",
+        "starting_after",
+        "event",
+        "destination",
+        "status",
+        "type",
+        "created[gte]",
+        "created[lte]",
+    ])?;
+    let states = DeliveryState::ALL.map(DeliveryState::as_str).join(", ");
+    let filter = DeliveryFilter {
+        event: params.read("event", "an id that starts with evt_", |text| text.parse::<EventId>().ok())?,
+        target: params.owned("destination"),
+        state: params.read("status", format_args!("one of {states}"), DeliveryState::from_word)?,
+        event_type: params.owned("type"),
+        created_gte: params.created_gte()?,
+        created_lte: params.created_lte()?,
+    };
+    let page = state.store.deliveries(filter, pages::requested::<DeliveryId>(&params)?).await?;
+    Ok(Json(pages::shown(page, "/v1/deliveries", Delivery::from)))
+}
+
+pub(super) async fn show<S: Store>(
+    Extracted(state): Extracted<State<S>>,
+    Key(key): Key,
+    query: Query,
+) -> Result<Json<DeliveryDetail>, Problem> {
+    query.only(&[])?;
+    let (row, attempts) = state.store.delivery(id(&key)?).await?;
+    Ok(Json(DeliveryDetail::new(row, attempts, &state.configured().masks)))
+}
+
+pub(super) async fn redeliver<S: Store>(
+    Extracted(state): Extracted<State<S>>,
+    Key(key): Key,
+    query: Query,
+) -> Result<(StatusCode, Json<Delivery>), Problem> {
+    query.only(&[])?;
+    let row = again::redeliver(&*state.store, id(&key)?).await?;
+    Ok((StatusCode::ACCEPTED, Json(row.into())))
+}
+
+pub(super) async fn cancel<S: Store>(
+    Extracted(state): Extracted<State<S>>,
+    Key(key): Key,
+    query: Query,
+) -> Result<Json<Delivery>, Problem> {
+    query.only(&[])?;
+    let row = again::cancel(&*state.store, id(&key)?, &state.metrics).await?;
+    Ok(Json(row.into()))
+}
+
+fn id(key: &str) -> Result<DeliveryId, Problem> {
+    key.parse().map_err(|_not_an_id| Problem::not_found("delivery with this id"))
+}

@@ -1,0 +1,78 @@
+//! Alive, ready, and what was counted: open to everybody who reaches the port, so no secrets and no ids.
+
+use axum::Json;
+use axum::extract::State as Extracted;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde_json::json;
+
+use super::problem::Problem;
+use super::state::State;
+use super::wire::{Ready, ReadyConfig};
+use crate::store::Store;
+use crate::telemetry::LaneGauges;
+use crate::telemetry::metrics;
+
+/// The process answers; nothing else is asked.
+pub(super) async fn livez() -> Response {
+    Json(json!({ "status": "alive" })).into_response()
+}
+
+/// Whether senders should be sent here, and if not, why.
+pub(super) async fn readyz<S: Store>(Extracted(state): Extracted<State<S>>) -> Response {
+    let ready = ready(&state);
+    let status = if ready.reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(ready)).into_response()
+}
+
+fn ready<S: Store>(state: &State<S>) -> Ready {
+    let readiness = &state.readiness;
+    let mut reasons: Vec<String> = Vec::new();
+    if !readiness.is_started() {
+        reasons.push("starting: not everything listens yet".to_owned());
+    }
+    if readiness.is_draining() {
+        reasons.push("draining: the gateway is shutting down".to_owned());
+    }
+    reasons.extend(state.store.health().reasons.iter().map(|reason| format!("store: {reason}")));
+    let reload = readiness.reload();
+    let (refused_at, error) = reload.refused.map(|(at, why)| (at.to_string(), why.to_string())).unzip();
+    Ready {
+        status: if reasons.is_empty() { "ready" } else { "not_ready" }.to_owned(),
+        reasons,
+        durability: if readiness.is_relaxed() { "relaxed" } else { "strict" }.to_owned(),
+        config: ReadyConfig { loaded_at: reload.loaded_at.map(|at| at.to_string()), refused_at, error },
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// Everything that is counted, as OpenMetrics.
+pub(super) async fn scrape<S: Store>(Extracted(state): Extracted<State<S>>) -> Result<Response, Problem> {
+    let now = state.clock.now();
+    let lanes = state.store.lanes();
+    // A destination that has caught up may have no lane any more: it shows zeros, not its last figures.
+    for entry in &state.configured().destinations {
+        if !lanes.iter().any(|lane| lane.target == entry.name) {
+            state.metrics.set_lane(&entry.name, LaneGauges::default());
+        }
+    }
+    for lane in &lanes {
+        state.metrics.set_lane(
+            &lane.target,
+            LaneGauges {
+                pending: lane.pending,
+                in_flight: lane.in_flight,
+                held: lane.held,
+                oldest_due_age: lane.oldest_due_at.map(|due| now.since(due)).unwrap_or_default(),
+            },
+        );
+    }
+    let health = state.store.health();
+    state.metrics.store().set_health(health.reasons.is_empty(), health.bytes, health.damaged_records);
+    let text = state.metrics.render().map_err(|error| {
+        tracing::error!(%error, "the metrics could not be written");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics could not be written")
+    })?;
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+}

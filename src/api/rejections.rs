@@ -1,0 +1,31 @@
+//! What was refused, and why.
+
+use axum::Json;
+use axum::extract::State as Extracted;
+
+use super::pages;
+use super::params::Query;
+use super::problem::Problem;
+use super::state::State;
+use super::wire::{List, Rejection};
+use crate::domain::{Reason, RejectionId};
+use crate::store::{RejectionFilter, Store};
+
+pub(super) async fn list<S: Store>(
+    Extracted(state): Extracted<State<S>>,
+    query: Query,
+) -> Result<Json<List<Rejection>>, Problem> {
+    let params = query.only(&["limit", "starting_after", "source", "reason", "created[gte]", "created[lte]"])?;
+    let reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+    let filter = RejectionFilter {
+        source: params.owned("source"),
+        reason: params.read("reason", format_args!("one of {}", reasons.join(", ")), |text| {
+            Reason::ALL.iter().copied().find(|reason| reason.code() == text)
+        })?,
+        created_gte: params.created_gte()?,
+        created_lte: params.created_lte()?,
+    };
+    let page = state.store.rejections(filter, pages::requested::<RejectionId>(&params)?).await?;
+    let configured = state.configured();
+    Ok(Json(pages::shown(page, "/v1/rejections", |row| Rejection::new(row, &configured.masks))))
+}

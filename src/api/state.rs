@@ -1,0 +1,96 @@
+//! What the API is made of: app hands it in, the API only looks.
+
+use std::sync::Arc;
+
+use super::access::Token;
+use super::mask::Masks;
+use crate::domain::{Clock, Event, Plan, Timestamp};
+use crate::telemetry::{Metrics, Readiness};
+
+/// Everything that the admin port answers from; cheap to clone.
+pub struct State<S> {
+    /// What is kept.
+    pub store: Arc<S>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Whether traffic is wanted.
+    pub readiness: Readiness,
+    /// What time it is.
+    pub clock: Clock,
+    /// The running configuration, asked anew for every request: a reload counts at once.
+    pub configured: Arc<dyn Fn() -> Arc<Configured> + Send + Sync>,
+    /// Whether the admin port listens on a loopback address only.
+    pub listens_on_loopback: bool,
+}
+
+/// The part of the configuration that the API shows or acts by.
+pub struct Configured {
+    /// Who may ask; empty: whoever reaches a loopback address.
+    pub tokens: Vec<Token>,
+    /// In the order of the configuration.
+    pub sources: Vec<SourceEntry>,
+    /// In the order of the configuration.
+    pub destinations: Vec<DestinationEntry>,
+    /// What no output shows.
+    pub masks: Masks,
+    /// Where an event goes by today's routes, for a replay at this time.
+    pub plan: Planner,
+}
+
+/// Where an event goes when it is sent again at this time.
+pub type Planner = Box<dyn Fn(&Event, Timestamp) -> Plan + Send + Sync>;
+
+/// A source as `/v1/sources` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceEntry {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its path on the ingress port.
+    pub path: Box<str>,
+    /// How it is verified, such as `appmint`.
+    pub scheme: Box<str>,
+    /// `queue` or `proxy`.
+    pub mode: &'static str,
+}
+
+/// A destination as `/v1/destinations` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationEntry {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it is; credentials in it are masked when it is shown.
+    pub url: Box<str>,
+    /// How many attempts may be under way at once.
+    pub concurrency: usize,
+    /// How many deliveries may wait.
+    pub queue_max: u64,
+}
+
+// === impl State ===
+
+impl<S> State<S> {
+    /// The running configuration.
+    #[must_use]
+    pub fn configured(&self) -> Arc<Configured> {
+        (self.configured)()
+    }
+}
+
+impl<S> Clone for State<S> {
+    fn clone(&self) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            metrics: self.metrics.clone(),
+            readiness: self.readiness.clone(),
+            clock: self.clock.clone(),
+            configured: Arc::clone(&self.configured),
+            listens_on_loopback: self.listens_on_loopback,
+        }
+    }
+}
+
+impl<S> std::fmt::Debug for State<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("listens_on_loopback", &self.listens_on_loopback).finish_non_exhaustive()
+    }
+}

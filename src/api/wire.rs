@@ -1,0 +1,385 @@
+//! What things look like on the wire. Times are RFC 3339 in UTC, durations milliseconds.
+
+use serde::{Deserialize, Serialize};
+
+use super::mask::Masks;
+use crate::domain::{Event, Timestamp};
+use crate::store::{AttemptRow, DeliveryRow, EventRow, RejectionRow};
+
+/// A page of a list, newest first.
+#[derive(Clone, Debug, Serialize)]
+pub struct List<Item> {
+    /// `list`.
+    pub object: &'static str,
+    /// The list's path.
+    pub url: &'static str,
+    /// Whether older ones follow: ask with `starting_after` and the last one's id.
+    pub has_more: bool,
+    /// The page.
+    pub data: Vec<Item>,
+}
+
+/// A header of a kept request or answer; credentials masked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Header {
+    /// Lower case.
+    pub name: String,
+    /// As sent.
+    pub value: String,
+}
+
+/// Bytes as text where they are UTF-8, else as base64.
+#[derive(Clone, Debug, Serialize)]
+pub struct Content {
+    /// `utf8` or `base64`.
+    pub encoding: &'static str,
+    /// The bytes in that encoding.
+    pub content: String,
+}
+
+/// An event in a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventItem {
+    object: &'static str,
+    id: String,
+    source: String,
+    source_event_id: Option<String>,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    created: String,
+    body_bytes: u64,
+    delivery_count: u16,
+}
+
+/// One event with what became of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventDetail {
+    object: &'static str,
+    id: String,
+    source: String,
+    source_event_id: Option<String>,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    project: String,
+    created: String,
+    method: String,
+    query: Option<String>,
+    headers: Vec<Header>,
+    body_bytes: usize,
+    body_url: String,
+    deliveries: List<Delivery>,
+}
+
+/// A delivery, in a list or alone.
+#[derive(Clone, Debug, Serialize)]
+pub struct Delivery {
+    object: &'static str,
+    id: String,
+    event: String,
+    source: String,
+    destination: String,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    created: String,
+    status: &'static str,
+    dead_reason: Option<&'static str>,
+    attempt_count: u16,
+    next_attempt_at: Option<String>,
+    response_code: Option<u16>,
+    /// Milliseconds.
+    response_time: Option<f64>,
+    outcome: Option<&'static str>,
+}
+
+/// One delivery with its attempts.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeliveryDetail {
+    #[serde(flatten)]
+    delivery: Delivery,
+    /// Of the last answer.
+    response_body: Option<Content>,
+    attempts: Vec<Attempt>,
+}
+
+/// One request of a delivery.
+#[derive(Clone, Debug, Serialize)]
+pub struct Attempt {
+    object: &'static str,
+    id: String,
+    number: u16,
+    created: String,
+    /// Milliseconds.
+    response_time: f64,
+    outcome: &'static str,
+    /// The class of the failure: `timeout`, `connect`, `dns`, `tls`, `protocol`, or `status`.
+    error_class: Option<&'static str>,
+    error: Option<String>,
+    response_code: Option<u16>,
+    response_headers: Vec<Header>,
+    response_body: Content,
+}
+
+/// A refused request.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rejection {
+    object: &'static str,
+    id: String,
+    source: Option<String>,
+    reason: &'static str,
+    status: u16,
+    detail: String,
+    created: String,
+    client: Option<String>,
+    request_line: String,
+    headers: Vec<Header>,
+    body: Content,
+}
+
+/// What a replay made.
+#[derive(Clone, Debug, Serialize)]
+pub struct Replay {
+    /// `replay`.
+    pub object: &'static str,
+    /// The event.
+    pub event: String,
+    /// The new deliveries; none where no route wants the event today.
+    pub deliveries: Vec<String>,
+}
+
+/// A source and what was counted since the gateway started.
+#[derive(Clone, Debug, Serialize)]
+pub struct Source {
+    /// `source`.
+    pub object: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Its path on the ingress port.
+    pub path: String,
+    /// How it is verified.
+    pub scheme: String,
+    /// `queue` or `proxy`.
+    pub mode: &'static str,
+    /// Since the start of the process.
+    pub since_start: SourceCounts,
+}
+
+/// Counts of a source since the gateway started.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SourceCounts {
+    /// Requests.
+    pub received: u64,
+    /// Events kept.
+    pub accepted: u64,
+    /// Copies.
+    pub duplicates: u64,
+    /// Kept without any route.
+    pub unrouted: u64,
+    /// Refused, for whatever reason.
+    pub rejected: u64,
+}
+
+/// A destination and its queue.
+#[derive(Clone, Debug, Serialize)]
+pub struct Destination {
+    /// `destination`.
+    pub object: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Where it is, credentials masked; none for one that is not configured any more.
+    pub url: Option<String>,
+    /// `active`, or `removed` while deliveries are held for its return.
+    pub state: &'static str,
+    /// `closed`, `half_open` or `open`.
+    pub breaker: &'static str,
+    /// How many attempts may be under way at once.
+    pub concurrency: Option<usize>,
+    /// What waits.
+    pub queue: Queue,
+}
+
+/// A destination's queue.
+#[derive(Clone, Debug, Serialize)]
+pub struct Queue {
+    /// Waiting, due or not.
+    pub pending: u64,
+    /// Being attempted.
+    pub in_flight: u64,
+    /// Held.
+    pub held: u64,
+    /// How many may wait.
+    pub max: Option<u64>,
+    /// Since when the oldest due one has been due.
+    pub oldest_due_at: Option<String>,
+}
+
+/// What `/readyz` says.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Ready {
+    /// `ready` or `not_ready`.
+    pub status: String,
+    /// What is in the way, a sentence each.
+    pub reasons: Vec<String>,
+    /// `strict`, or `relaxed`: acknowledged before it is synced.
+    pub durability: String,
+    /// What became of the configuration.
+    pub config: ReadyConfig,
+    /// What is running.
+    pub version: String,
+}
+
+/// What became of the configuration.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ReadyConfig {
+    /// When the running one was loaded.
+    pub loaded_at: Option<String>,
+    /// When the last change was refused, if that was the last thing that happened.
+    pub refused_at: Option<String>,
+    /// Why.
+    pub error: Option<String>,
+}
+
+// === from rows ===
+
+fn text(text: Option<impl AsRef<str>>) -> Option<String> {
+    text.map(|text| text.as_ref().to_owned())
+}
+
+/// Milliseconds, to the microsecond.
+fn millis(duration: std::time::Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn time(time: Option<Timestamp>) -> Option<String> {
+    time.map(|time| time.to_string())
+}
+
+impl From<&[u8]> for Content {
+    fn from(bytes: &[u8]) -> Self {
+        use base64::Engine as _;
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self { encoding: "utf8", content: text.to_owned() },
+            Err(_) => Self { encoding: "base64", content: base64::engine::general_purpose::STANDARD.encode(bytes) },
+        }
+    }
+}
+
+impl From<EventRow> for EventItem {
+    fn from(row: EventRow) -> Self {
+        Self {
+            object: "event",
+            id: row.id.to_string(),
+            source: row.source.to_string(),
+            source_event_id: text(row.source_event_id),
+            event_type: text(row.event_type),
+            created: row.received_at.to_string(),
+            body_bytes: row.body_bytes,
+            delivery_count: row.deliveries,
+        }
+    }
+}
+
+impl EventDetail {
+    /// The event, credentials masked.
+    pub(super) fn new(event: &Event, deliveries: List<Delivery>, masks: &Masks) -> Self {
+        let received = &event.received;
+        let headers = received.headers.iter();
+        Self {
+            object: "event",
+            id: event.id.to_string(),
+            source: received.source.to_string(),
+            source_event_id: text(received.source_event_id.as_deref()),
+            event_type: text(received.event_type.as_deref()),
+            project: received.project.to_string(),
+            created: received.received_at.to_string(),
+            method: received.method.to_string(),
+            query: text(received.query.as_deref()),
+            headers: headers
+                .map(|(name, value)| Header {
+                    name: name.to_string(),
+                    value: masks.header(name.as_str(), value.as_bytes()),
+                })
+                .collect(),
+            body_bytes: received.body.len(),
+            body_url: format!("/v1/events/{}/body", event.id),
+            deliveries,
+        }
+    }
+}
+
+impl From<DeliveryRow> for Delivery {
+    fn from(row: DeliveryRow) -> Self {
+        Self {
+            object: "delivery",
+            id: row.id.to_string(),
+            event: row.event.to_string(),
+            source: row.source.to_string(),
+            destination: row.target.to_string(),
+            event_type: text(row.event_type),
+            created: row.created_at.to_string(),
+            status: row.state.as_str(),
+            dead_reason: row.dead_reason.map(crate::domain::DeadReason::as_str),
+            attempt_count: row.attempts,
+            // A delivery that is finished has no next attempt, whatever its row remembers.
+            next_attempt_at: time(row.next_attempt_at.filter(|_| row.state.is_open())),
+            response_code: row.response_code,
+            response_time: row.response_time.map(millis),
+            outcome: row.outcome.map(crate::domain::OutcomeClass::as_str),
+        }
+    }
+}
+
+impl DeliveryDetail {
+    /// The delivery with its attempts, credentials masked.
+    pub(super) fn new(row: DeliveryRow, attempts: Vec<AttemptRow>, masks: &Masks) -> Self {
+        let last = attempts.iter().rev().find(|attempt| attempt.status.is_some());
+        Self {
+            response_body: last.map(|attempt| Content::from(&*attempt.response_body)),
+            delivery: row.into(),
+            attempts: attempts.into_iter().map(|attempt| Attempt::new(attempt, masks)).collect(),
+        }
+    }
+}
+
+impl Attempt {
+    fn new(row: AttemptRow, masks: &Masks) -> Self {
+        let failed = row.outcome != crate::domain::OutcomeClass::Succeeded;
+        let headers = row.response_headers.iter();
+        Self {
+            object: "attempt",
+            id: row.id.to_string(),
+            number: row.number,
+            created: row.started_at.to_string(),
+            response_time: millis(row.duration),
+            outcome: row.outcome.as_str(),
+            error_class: failed.then(|| row.outcome.as_str()),
+            error: text(row.error),
+            response_code: row.status,
+            response_headers: headers
+                .map(|(name, value)| Header { name: name.to_string(), value: masks.header(name, value.as_bytes()) })
+                .collect(),
+            response_body: Content::from(&*row.response_body),
+        }
+    }
+}
+
+impl Rejection {
+    /// The rejection; its headers were masked when it was kept and are masked again by today's list.
+    pub(super) fn new(row: RejectionRow, masks: &Masks) -> Self {
+        let headers = row.headers.lines().filter_map(|line| line.split_once(": "));
+        Self {
+            object: "rejection",
+            id: row.id.to_string(),
+            source: text(row.source),
+            reason: row.reason.code(),
+            status: row.reason.status().as_u16(),
+            detail: row.detail.into(),
+            created: row.at.to_string(),
+            client: text(row.client),
+            request_line: row.request_line.into(),
+            headers: headers
+                .map(|(name, value)| Header { name: name.to_owned(), value: masks.header(name, value.as_bytes()) })
+                .collect(),
+            body: Content::from(&*row.body),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! From a URL to an open connection: resolve, connect, encrypt.
+//!
+//! Names are resolved anew for every connection, so that changes are followed; what one look-up found serves
+//! the connections of the next second, and there is one look-up of a name at a time: a worker pool that
+//! starts against a silent name server does not fill the runtime's blocking threads.
+//!
+//! Whatever address is called is called from here, literals in URLs included.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::rustls::pki_types::ServerName;
+use url::Host;
+
+use super::EndpointUrl;
+use super::failure::Failure;
+use super::stream::Stream;
+use super::tls::Tls;
+
+/// Opens connections.
+#[derive(Default)]
+pub(super) struct Connector {
+    tls: Tls,
+    names: Mutex<HashMap<Box<str>, Arc<AsyncMutex<Resolved>>>>,
+}
+
+/// What the last look-up of a name found; empty and long ago at first.
+#[derive(Default)]
+struct Resolved {
+    addresses: Vec<IpAddr>,
+    at: Option<Instant>,
+}
+
+/// How long one look-up serves.
+const RESOLVED_FOR: Duration = Duration::from_secs(1);
+
+/// More addresses of a name than this are not tried within one attempt.
+const ADDRESSES_MAX: usize = 8;
+
+/// More names than this are not remembered.
+const NAMES_MAX: usize = 1024;
+
+// === impl Connector ===
+
+impl Connector {
+    pub(super) fn with_tls(tls: Tls) -> Self {
+        Self { tls, names: Mutex::default() }
+    }
+
+    /// A connection that requests can be sent over, or why there is none; not later than `deadline`.
+    pub(super) async fn connect(&self, url: &EndpointUrl, deadline: Instant) -> Result<Stream, Failure> {
+        let addresses = match url.host() {
+            Host::Ipv4(address) => vec![IpAddr::V4(*address)],
+            Host::Ipv6(address) => vec![IpAddr::V6(*address)],
+            Host::Domain(name) => match timeout_at(deadline, self.resolve(name)).await {
+                Ok(found) => found?,
+                Err(_elapsed) => return Err(Failure::timeout(&format!("the name {name} was not resolved"))),
+            },
+        };
+        let tcp = connect_any(&addresses, url.port(), deadline).await?;
+        // Small requests must not wait for the acknowledgement of the one before; where the socket has no such
+        // option it works without.
+        if let Err(error) = tcp.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY was not set");
+        }
+        if !url.is_https() {
+            return Ok(Stream::Plain { tcp });
+        }
+        let Some(name) = server_name(url.host()) else {
+            return Err(Failure::dns(&url.host().to_string(), &"not a name that a certificate can have"));
+        };
+        match timeout_at(deadline, self.tls.connector().connect(name, tcp)).await {
+            Ok(Ok(stream)) => Ok(Stream::Encrypted { tls: Box::new(stream) }),
+            Ok(Err(error)) => Err(Failure::tls(&error)),
+            Err(_elapsed) => Err(Failure::timeout("the TLS handshake did not end")),
+        }
+    }
+
+    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, Failure> {
+        let entry = {
+            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            if names.len() >= NAMES_MAX && !names.contains_key(name) {
+                names.clear();
+            }
+            Arc::clone(names.entry(name.into()).or_default())
+        };
+        let mut resolved = entry.lock().await;
+        if resolved.at.is_some_and(|at| at.elapsed() < RESOLVED_FOR) {
+            return Ok(resolved.addresses.clone());
+        }
+        let found = lookup_host((name, 0)).await.map_err(|error| Failure::dns(name, &error))?;
+        let addresses = alternate(found.map(|address| address.ip()));
+        if addresses.is_empty() {
+            return Err(Failure::dns(name, &"it has no address"));
+        }
+        *resolved = Resolved { addresses: addresses.clone(), at: Some(Instant::now()) };
+        Ok(addresses)
+    }
+}
+
+/// Tries the addresses in turn; each gets its share of what time is left, so that one that swallows packets
+/// does not use up the attempt.
+async fn connect_any(addresses: &[IpAddr], port: u16, deadline: Instant) -> Result<TcpStream, Failure> {
+    let mut failure = None;
+    for (tried, address) in addresses.iter().enumerate() {
+        let address = SocketAddr::new(*address, port);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        match timeout_at(Instant::now() + left / share, TcpStream::connect(address)).await {
+            // Linux lets a connection to a port of the ephemeral range that nobody listens on meet itself.
+            Ok(Ok(tcp)) if tcp.local_addr().is_ok_and(|local| local == address) => {
+                failure = Some(Failure::connect(&address, &io::Error::from(io::ErrorKind::ConnectionRefused)));
+            }
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(error)) => failure = Some(Failure::connect(&address, &error)),
+            Err(_elapsed) => failure = Some(Failure::timeout(&format!("no connection to {address}"))),
+        }
+    }
+    Err(failure.unwrap_or_else(|| Failure::timeout("no connection")))
+}
+
+/// The first addresses, the families taking turns (RFC 8305 section 4).
+fn alternate(found: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let mut found = found.peekable();
+    let first_is_v6 = found.peek().is_some_and(IpAddr::is_ipv6);
+    let (preferred, other): (Vec<_>, Vec<_>) = found.partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut preferred, mut other) = (preferred.into_iter(), other.into_iter());
+    let mut addresses = Vec::new();
+    while addresses.len() < ADDRESSES_MAX {
+        let pair = [preferred.next(), other.next()];
+        if pair == [None, None] {
+            break;
+        }
+        addresses.extend(pair.into_iter().flatten());
+    }
+    addresses.truncate(ADDRESSES_MAX);
+    addresses
+}
+
+fn server_name(host: &Host) -> Option<ServerName<'static>> {
+    match host {
+        Host::Domain(name) => ServerName::try_from(name.clone()).ok(),
+        Host::Ipv4(address) => Some(ServerName::from(IpAddr::V4(*address))),
+        Host::Ipv6(address) => Some(ServerName::from(IpAddr::V6(*address))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns_and_a_thousand_records_are_bounded() {
+        let v4 = |last: u8| IpAddr::from([10, 0, 0, last]);
+        let v6 = |last: u16| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, last]);
+        assert_eq!(alternate([v6(1), v6(2), v4(1), v4(2)].into_iter()), [v6(1), v4(1), v6(2), v4(2)]);
+        assert_eq!(alternate([v4(1), v4(2), v6(1)].into_iter()), [v4(1), v6(1), v4(2)]);
+        assert_eq!(alternate((0..1000).map(|n| v6(n))).len(), ADDRESSES_MAX);
+        assert!(alternate(std::iter::empty()).is_empty());
+    }
+}

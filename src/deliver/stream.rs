@@ -1,0 +1,76 @@
+//! A connection's bytes, plain or encrypted, as hyper wants to read and write them.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+pin_project! {
+    /// What a request is written to and its answer read from.
+    #[project = Projected]
+    pub(super) enum Stream {
+        Plain { #[pin] tcp: TcpStream },
+        // Boxed: the state of TLS is much larger than a socket.
+        Encrypted { #[pin] tls: Box<TlsStream<TcpStream>> },
+    }
+}
+
+/// The stream as hyper takes it.
+pub(super) type Io = TokioIo<Stream>;
+
+// === impl Stream ===
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.project() {
+            Projected::Plain { tcp } => tcp.poll_read(context, buffer),
+            Projected::Encrypted { tls } => tls.poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        match self.project() {
+            Projected::Plain { tcp } => tcp.poll_write(context, buffer),
+            Projected::Encrypted { tls } => tls.poll_write(context, buffer),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.project() {
+            Projected::Plain { tcp } => tcp.poll_write_vectored(context, buffers),
+            Projected::Encrypted { tls } => tls.poll_write_vectored(context, buffers),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain { tcp } => tcp.is_write_vectored(),
+            Self::Encrypted { tls } => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.project() {
+            Projected::Plain { tcp } => tcp.poll_flush(context),
+            Projected::Encrypted { tls } => tls.poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.project() {
+            Projected::Plain { tcp } => tcp.poll_shutdown(context),
+            Projected::Encrypted { tls } => tls.poll_shutdown(context),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A body that is whole and in memory, and the buffer in which it grows.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::budget::Share;
+
+/// A whole request body, byte for byte as it was sent; trailers are not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Buffered(Bytes);
+
+/// A body on its way.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    held: Held,
+    bytes_max: usize,
+    share: Share,
+}
+
+#[derive(Debug)]
+enum Held {
+    /// Nothing, or one frame: kept as it came, without a copy.
+    Frame(Bytes),
+    /// Several frames, copied together.
+    Joined(Vec<u8>),
+}
+
+/// Why a frame was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// The body is larger than `bytes_max`.
+    TooLarge,
+    /// The budget of all bodies is used up.
+    Memory,
+}
+
+/// The first buffer for a body of several frames, in bytes: memory is taken as bytes come, not as a sender
+/// promises them.
+const JOINED_BYTES_MIN: usize = 16 << 10;
+
+// === impl Buffered ===
+
+impl Buffered {
+    /// The bytes; a clone of them is cheap.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The bytes, taken out.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl From<Bytes> for Buffered {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl AsRef<Bytes> for Buffered {
+    fn as_ref(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+impl Body for Buffered {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.0.is_empty() {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.0)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.len() as u64)
+    }
+}
+
+// === impl Buffer ===
+
+impl Buffer {
+    /// Empty, bounded by `bytes_max` and by what `share` can grow to.
+    pub(super) fn new(bytes_max: usize, share: Share) -> Self {
+        Self { held: Held::Frame(Bytes::new()), bytes_max, share }
+    }
+
+    /// Takes the next frame.
+    pub(super) fn push(&mut self, frame: Bytes) -> Result<(), Full> {
+        let len = self.len().saturating_add(frame.len());
+        if len > self.bytes_max {
+            return Err(Full::TooLarge);
+        }
+        match &mut self.held {
+            Held::Frame(empty) if empty.is_empty() => {
+                reserve(&mut self.share, len)?;
+                self.held = Held::Frame(frame);
+            }
+            Held::Frame(first) => {
+                let capacity = next_capacity(JOINED_BYTES_MIN, len, self.bytes_max);
+                reserve(&mut self.share, capacity)?;
+                let mut joined = Vec::with_capacity(capacity);
+                joined.extend_from_slice(first);
+                joined.extend_from_slice(&frame);
+                self.held = Held::Joined(joined);
+            }
+            Held::Joined(joined) => {
+                if len > joined.capacity() {
+                    let capacity = next_capacity(joined.capacity(), len, self.bytes_max);
+                    reserve(&mut self.share, capacity)?;
+                    joined.reserve_exact(capacity - joined.len());
+                }
+                joined.extend_from_slice(&frame);
+            }
+        }
+        Ok(())
+    }
+
+    /// The body, and its share of the budget to be held as long as the body.
+    pub(super) fn finish(self) -> (Buffered, Share) {
+        let bytes = match self.held {
+            Held::Frame(bytes) => bytes,
+            Held::Joined(joined) => Bytes::from(joined),
+        };
+        (Buffered(bytes), self.share)
+    }
+
+    /// How much is here so far, in bytes.
+    pub(super) fn len(&self) -> usize {
+        match &self.held {
+            Held::Frame(bytes) => bytes.len(),
+            Held::Joined(joined) => joined.len(),
+        }
+    }
+}
+
+fn reserve(share: &mut Share, bytes: usize) -> Result<(), Full> {
+    if share.grow_to(bytes) { Ok(()) } else { Err(Full::Memory) }
+}
+
+/// Doubled, enough for `needed`, not above what can ever be needed.
+fn next_capacity(capacity: usize, needed: usize, bytes_max: usize) -> usize {
+    capacity.saturating_mul(2).min(bytes_max).max(needed)
+}

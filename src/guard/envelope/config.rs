@@ -1,0 +1,47 @@
+//! Where id and type stand, and the bounds of reading them.
+
+use super::pointer::Lookup;
+use super::scan::DEPTH_MAX;
+use crate::guard::signature::{Part, Proof, Scheme};
+
+/// Where id and type stand, and the bounds of reading them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the sender's own id stands.
+    pub event_id: Lookup,
+    /// Where the event's type stands.
+    pub event_type: Lookup,
+    /// The deepest nesting of the body's JSON that is read, at most [`DEPTH_MAX`].
+    pub depth_max: u32,
+    /// The largest inflated copy of a compressed body, in bytes.
+    pub inflated_bytes_max: u64,
+    /// Whether the proof covers the body: by a signature over it, or by a credential that vouches for all.
+    pub body_signed: bool,
+    /// Whether the proof covers the id's header.
+    pub id_header_signed: bool,
+}
+
+/// The largest inflated copy of a compressed body unless told otherwise: 8 MiB.
+pub const INFLATED_BYTES_MAX_DEFAULT: u64 = 8 * 1024 * 1024;
+
+// === impl Config ===
+
+impl Config {
+    /// What a scheme says about its envelope.
+    #[must_use]
+    pub fn of(scheme: &Scheme) -> Self {
+        let signs = |part: &Part| match &scheme.proof {
+            Proof::Hmac(hmac) => hmac.signed.has(part),
+            Proof::Token(_) | Proof::Basic => true,
+            Proof::None => false,
+        };
+        Self {
+            event_id: scheme.event_id.clone(),
+            event_type: scheme.event_type.clone(),
+            depth_max: DEPTH_MAX,
+            inflated_bytes_max: INFLATED_BYTES_MAX_DEFAULT,
+            body_signed: signs(&Part::Body),
+            id_header_signed: signs(&Part::Id),
+        }
+    }
+}

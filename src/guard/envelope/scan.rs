@@ -1,0 +1,429 @@
+//! One pass over a JSON text: validates all of it, and reads the few fields that are asked for, without
+//! building anything.
+//!
+//! The grammar is RFC 8259's, to the letter: UTF-8 without a byte order mark, one value, nothing behind it. Where
+//! the RFC leaves room:
+//!
+//! - nesting deeper than the bound is refused, without recursion
+//! - numbers of any size are taken: they are not computed with
+//! - an escaped lone surrogate (`"\ud800"`, which JavaScript writes where it cuts an emoji in half) is taken
+//!   where it is not read; a field that is asked for is no text with one
+//! - a name that occurs twice is taken, except on the way to a field that is asked for: which of the two the
+//!   apps behind would read is anybody's guess. Names are compared unescaped and byte for byte (`"\u0069d"` is
+//!   `id`, `ID` is not)
+
+use std::borrow::Cow;
+
+use super::pointer::Pointer;
+
+/// A field that was asked for and found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// A string, unescaped.
+    Text(Cow<'a, str>),
+    /// A number without fraction and exponent, as it is written.
+    Integer(&'a str),
+    /// `null`.
+    Null,
+    /// Something else: a truth value, another number, a container, or a string with a lone surrogate.
+    Other,
+}
+
+/// Why a text was not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScanError {
+    /// Not JSON.
+    #[error("byte {at}: expected {expected}")]
+    NotJson {
+        /// Where, counted from 0.
+        at: usize,
+        /// What would have been JSON.
+        expected: &'static str,
+    },
+    /// Nested deeper than the bound.
+    #[error("byte {at}: nested deeper than {depth_max}")]
+    TooDeep {
+        /// Where, counted from 0.
+        at: usize,
+        /// The bound.
+        depth_max: u32,
+    },
+    /// A name on the way to a field occurs twice in its object.
+    #[error("byte {at}: the name was there before")]
+    DuplicateKey {
+        /// Behind the second one, counted from 0.
+        at: usize,
+    },
+}
+
+/// The deepest bound: a bit for each open container, and one less, which is what serde_json takes.
+pub const DEPTH_MAX: u32 = 127;
+
+/// Validates a JSON text and reads the fields at the pointers; an absent pointer finds nothing.
+///
+/// # Errors
+/// The text is not JSON, is nested deeper than `depth_max` (at most [`DEPTH_MAX`]), or names a field twice.
+pub fn scan<'a, const FIELDS: usize>(
+    json: &'a [u8],
+    pointers: [Option<&Pointer>; FIELDS],
+    depth_max: u32,
+) -> Result<[Option<Value<'a>>; FIELDS], ScanError> {
+    let text = match std::str::from_utf8(json) {
+        Ok(text) => text,
+        Err(error) => return Err(ScanError::NotJson { at: error.valid_up_to(), expected: "UTF-8" }),
+    };
+    let searches = pointers.map(|pointer| Search { tokens: pointer.map_or(&[], Pointer::tokens), ..Search::default() });
+    let depth_max = depth_max.min(DEPTH_MAX);
+    let mut scan = Scan { text, bytes: json, at: 0, depth: 0, objects: 0, depth_max, searches };
+    scan.document()?;
+    Ok(scan.searches.map(|search| search.found))
+}
+
+/// The way to one field.
+#[derive(Default)]
+struct Search<'a, 'p> {
+    tokens: &'p [Cow<'static, str>],
+    /// As many tokens lead to where the scan stands.
+    matched: usize,
+    /// A bit for each token that has been met.
+    met: u32,
+    /// The element of the array that the next token counts in.
+    element: usize,
+    found: Option<Value<'a>>,
+}
+
+struct Scan<'a, 'p, const FIELDS: usize> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+    depth: u32,
+    /// A bit for each open container: 1 is an object; the lowest is the innermost.
+    objects: u128,
+    depth_max: u32,
+    searches: [Search<'a, 'p>; FIELDS],
+}
+
+/// A string as it stands between its quotes.
+#[derive(Clone, Copy)]
+struct Quoted<'a> {
+    raw: &'a str,
+    has_escapes: bool,
+}
+
+// === impl Search ===
+
+impl<'a> Search<'a, '_> {
+    /// A member or element at `depth` begins: does the next token lead there?
+    fn step(&mut self, depth: usize, leads: impl FnOnce(&str, usize) -> bool) -> Option<u32> {
+        self.matched = self.matched.min(depth - 1);
+        let token = self.tokens.get(depth - 1).filter(|_| self.matched == depth - 1)?;
+        leads(token, self.element).then(|| {
+            self.matched = depth;
+            1 << (depth - 1)
+        })
+    }
+
+    fn is_here(&self, depth: usize) -> bool {
+        depth > 0 && self.matched == depth && self.tokens.len() == depth
+    }
+
+    fn find(&mut self, depth: usize, value: impl FnOnce() -> Value<'a>) {
+        if self.is_here(depth) {
+            self.found = Some(value());
+        }
+    }
+}
+
+// === impl Scan ===
+
+impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
+    fn document(&mut self) -> Result<(), ScanError> {
+        loop {
+            self.value()?;
+            if self.close()? {
+                break;
+            }
+        }
+        self.white();
+        if self.at < self.bytes.len() { Err(self.wrong("the end")) } else { Ok(()) }
+    }
+
+    /// Reads a value whole, or a container as far as its first value (or its end).
+    fn value(&mut self) -> Result<(), ScanError> {
+        loop {
+            self.white();
+            let from = self.at;
+            match self.bytes.get(self.at) {
+                Some(b'{') => {
+                    self.open(true)?;
+                    self.white();
+                    if self.bytes.get(self.at) == Some(&b'}') {
+                        return Ok(());
+                    }
+                    self.name()?;
+                }
+                Some(b'[') => {
+                    self.open(false)?;
+                    self.white();
+                    if self.bytes.get(self.at) == Some(&b']') {
+                        return Ok(());
+                    }
+                    self.element(true);
+                }
+                Some(b'"') => {
+                    let quoted = self.string()?;
+                    return self.found(|| quoted.unescape().map_or(Value::Other, Value::Text));
+                }
+                Some(b'-' | b'0'..=b'9') => {
+                    let is_integer = self.number()?;
+                    let text = self.text.get(from..self.at).filter(|_| is_integer);
+                    return self.found(|| text.map_or(Value::Other, Value::Integer));
+                }
+                Some(b't') => return self.word(b"true"),
+                Some(b'f') => return self.word(b"false"),
+                Some(b'n') => return self.word(b"null"),
+                _ => return Err(self.wrong("a value")),
+            }
+        }
+    }
+
+    /// Reads what follows a value: closes containers and steps to the next value; true at the document's end.
+    fn close(&mut self) -> Result<bool, ScanError> {
+        while self.depth > 0 {
+            self.white();
+            let in_object = self.objects & 1 == 1;
+            match self.bytes.get(self.at) {
+                Some(b'}') if in_object => self.shut(),
+                Some(b']') if !in_object => self.shut(),
+                // The first member is read by `value`, so that a comma here always follows a value.
+                Some(b',') => {
+                    self.at += 1;
+                    if in_object {
+                        self.white();
+                        self.name()?;
+                    } else {
+                        self.element(false);
+                    }
+                    return Ok(false);
+                }
+                _ => return Err(self.wrong(if in_object { "`,` or `}`" } else { "`,` or `]`" })),
+            }
+        }
+        Ok(true)
+    }
+
+    fn open(&mut self, object: bool) -> Result<(), ScanError> {
+        self.found(|| Value::Other)?;
+        if self.depth >= self.depth_max {
+            return Err(ScanError::TooDeep { at: self.at, depth_max: self.depth_max });
+        }
+        self.depth += 1;
+        self.objects = (self.objects << 1) | u128::from(object);
+        self.at += 1;
+        Ok(())
+    }
+
+    fn shut(&mut self) {
+        self.depth -= 1;
+        self.objects >>= 1;
+        self.at += 1;
+    }
+
+    /// Reads a member's name and the colon behind it.
+    fn name(&mut self) -> Result<(), ScanError> {
+        if self.bytes.get(self.at) != Some(&b'"') {
+            return Err(self.wrong("a name in quotes"));
+        }
+        let name = self.string()?;
+        let (depth, at) = (self.depth as usize, self.at);
+        for search in &mut self.searches {
+            if let Some(token) = search.step(depth, |token, _| name.is(token)) {
+                if search.met & token != 0 {
+                    return Err(ScanError::DuplicateKey { at });
+                }
+                search.met |= token;
+            }
+        }
+        self.white();
+        if self.bytes.get(self.at) != Some(&b':') {
+            return Err(self.wrong("`:`"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// An array's element begins.
+    fn element(&mut self, is_first: bool) {
+        let depth = self.depth as usize;
+        for search in &mut self.searches {
+            if search.matched.min(depth - 1) + 1 == depth {
+                search.element = if is_first { 0 } else { search.element.saturating_add(1) };
+            }
+            let token = search.step(depth, |token, element| token.parse() == Ok(element));
+            match token {
+                // An index is met once; the count has been another array's since.
+                Some(token) if search.met & token != 0 => search.matched = depth - 1,
+                Some(token) => search.met |= token,
+                None => {}
+            }
+        }
+    }
+
+    fn found(&mut self, value: impl Fn() -> Value<'a>) -> Result<(), ScanError> {
+        let depth = self.depth as usize;
+        for search in &mut self.searches {
+            search.find(depth, &value);
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &'static [u8]) -> Result<(), ScanError> {
+        if !self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+            return Err(self.wrong("`true`, `false` or `null`"));
+        }
+        self.at += word.len();
+        self.found(|| if word == b"null" { Value::Null } else { Value::Other })
+    }
+
+    /// Reads a number; true where it has neither fraction nor exponent.
+    fn number(&mut self) -> Result<bool, ScanError> {
+        if self.bytes.get(self.at) == Some(&b'-') {
+            self.at += 1;
+        }
+        if self.bytes.get(self.at) == Some(&b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        let mut is_integer = true;
+        if self.bytes.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            self.digits()?;
+            is_integer = false;
+        }
+        if let Some(b'e' | b'E') = self.bytes.get(self.at) {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.bytes.get(self.at) {
+                self.at += 1;
+            }
+            self.digits()?;
+            is_integer = false;
+        }
+        Ok(is_integer)
+    }
+
+    fn digits(&mut self) -> Result<(), ScanError> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += digits;
+        if digits == 0 { Err(self.wrong("a digit")) } else { Ok(()) }
+    }
+
+    /// Reads a string with its quotes.
+    fn string(&mut self) -> Result<Quoted<'a>, ScanError> {
+        self.at += 1;
+        let from = self.at;
+        let mut has_escapes = false;
+        loop {
+            self.plain();
+            match self.bytes.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    has_escapes = true;
+                    self.escape()?;
+                }
+                Some(0x20..) => self.at += 1,
+                Some(_) => return Err(self.wrong("no control character in a string")),
+                None => return Err(self.wrong("`\"`")),
+            }
+        }
+        let raw = self.text.get(from..self.at).unwrap_or_default();
+        self.at += 1;
+        Ok(Quoted { raw, has_escapes })
+    }
+
+    /// Steps over a string's plain characters, eight at a time.
+    fn plain(&mut self) {
+        const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+        const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+        // The high bit of every byte that is 0; above the first such byte perhaps of others too.
+        let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+        while let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
+            let word = u64::from_le_bytes(*chunk);
+            let quote = zeros(word ^ (ONES * u64::from(b'"')));
+            let backslash = zeros(word ^ (ONES * u64::from(b'\\')));
+            let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+            let special = quote | backslash | control;
+            if special != 0 {
+                self.at += (special.trailing_zeros() / 8) as usize;
+                return;
+            }
+            self.at += 8;
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), ScanError> {
+        self.at += 1;
+        match self.bytes.get(self.at) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+            Some(b'u') => {
+                self.at += 1;
+                let digits = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<4>);
+                if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
+                    return Err(self.wrong("four hexadecimal digits"));
+                }
+                self.at += 4;
+            }
+            _ => return Err(self.wrong("an escape")),
+        }
+        Ok(())
+    }
+
+    fn white(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    fn wrong(&self, expected: &'static str) -> ScanError {
+        ScanError::NotJson { at: self.at, expected }
+    }
+}
+
+// === impl Quoted ===
+
+impl<'a> Quoted<'a> {
+    fn is(self, name: &str) -> bool {
+        if self.has_escapes { self.unescape().is_some_and(|text| text == name) } else { self.raw == name }
+    }
+
+    /// The text; `None` where it has a lone surrogate.
+    fn unescape(self) -> Option<Cow<'a, str>> {
+        if !self.has_escapes {
+            return Some(Cow::Borrowed(self.raw));
+        }
+        // The string has been validated, so that only surrogates can go wrong here.
+        let mut units = Vec::with_capacity(self.raw.len());
+        let mut rest = self.raw;
+        while let Some((plain, escaped)) = rest.split_once('\\') {
+            units.extend(plain.encode_utf16());
+            let mut characters = escaped.chars();
+            units.push(match characters.next()? {
+                'b' => 0x08,
+                'f' => 0x0c,
+                'n' => 0x0a,
+                'r' => 0x0d,
+                't' => 0x09,
+                'u' => u16::from_str_radix(escaped.get(1..5)?, 16).ok()?,
+                other => u16::try_from(u32::from(other)).ok()?,
+            });
+            rest = if escaped.starts_with('u') { escaped.get(5..)? } else { characters.as_str() };
+        }
+        units.extend(rest.encode_utf16());
+        String::from_utf16(&units).ok().map(Cow::Owned)
+    }
+}
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

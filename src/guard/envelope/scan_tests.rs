@@ -1,0 +1,109 @@
+//! What the scanner takes, refuses and finds.
+
+use super::*;
+
+#[track_caller]
+fn check(json: &str, pointer: &str, expected: Result<Option<Value<'_>>, ScanError>) {
+    let pointer: Pointer = pointer.parse().expect("a pointer");
+    assert_eq!(scan(json.as_bytes(), [Some(&pointer)], DEPTH_MAX).map(|[found]| found), expected, "{json}");
+}
+
+fn text(text: &str) -> Result<Option<Value<'_>>, ScanError> {
+    Ok(Some(Value::Text(Cow::Borrowed(text))))
+}
+
+#[test]
+fn fields_are_found_where_the_pointer_leads() {
+    check(r#"{"id":"a"}"#, "/id", text("a"));
+    check(r#" { "x" : [ 1 , {"id":"no"} ] , "id" : "a" } "#, "/id", text("a"));
+    check(r#"{"data":{"id":"no"}}"#, "/id", Ok(None));
+    check(r#"{"data":{"id":"a"},"id":"no"}"#, "/data/id", text("a"));
+    check(r#"{"x":{"id":"no"},"data":{"x":1,"id":"a"}}"#, "/data/id", text("a"));
+    check(r#"{"data":{"data":{"id":"no"}},"id":"no"}"#, "/data/id", Ok(None));
+    check(r#"[{"id":"no"},{"id":"a"}]"#, "/1/id", text("a"));
+    check(r#"{"a":[["no"],["no","a","no"]]}"#, "/a/1/1", text("a"));
+    check(r#"[0,0,0,0,0,["a","no","no"],"no","no"]"#, "/5/0", text("a"));
+    check(r#"[0,["a",1,2],"no"]"#, "/1/0", text("a"));
+    check(r#"{"0":"a"}"#, "/0", text("a"));
+    check(r#"{"":"a"}"#, "/", text("a"));
+    check(r#"{"a/b":{"m~n":"a"}}"#, "/a~1b/m~0n", text("a"));
+    check(r#"{"\u0069d":"a"}"#, "/id", text("a"));
+    check(r#"{"ID":"no"}"#, "/id", Ok(None));
+}
+
+#[test]
+fn values_are_text_integers_or_something_else() {
+    check(r#"{"id":"\u00e4\n\"\ud83d\ude00\/"}"#, "/id", text("ä\n\"😀/"));
+    check(r#"{"id":"ä😀"}"#, "/id", text("ä😀"));
+    check(r#"{"id":12345678901234567890123}"#, "/id", Ok(Some(Value::Integer("12345678901234567890123"))));
+    check(r#"{"id":-7}"#, "/id", Ok(Some(Value::Integer("-7"))));
+    check(r#"{"id":null}"#, "/id", Ok(Some(Value::Null)));
+    for other in ["1.0", "1e3", "true", "false", "{}", "[1]", r#""\ud800""#, r#""\udc00\ud800""#] {
+        check(&format!(r#"{{"id":{other}}}"#), "/id", Ok(Some(Value::Other)));
+    }
+}
+
+#[test]
+fn a_name_on_the_way_must_not_come_twice() {
+    check(r#"{"id":"a","id":"b"}"#, "/id", Err(ScanError::DuplicateKey { at: 14 }));
+    check(r#"{"id":"a","\u0069\u0064":"a"}"#, "/id", Err(ScanError::DuplicateKey { at: 24 }));
+    check(r#"{"id":null,"id":"b"}"#, "/id", Err(ScanError::DuplicateKey { at: 15 }));
+    check(r#"{"d":{"id":"a"},"d":{}}"#, "/d/id", Err(ScanError::DuplicateKey { at: 19 }));
+    check(r#"{"x":1,"x":2,"d":{"x":1,"x":2},"id":"a"}"#, "/id", text("a"));
+    check(r#"{"d":{"id":1},"e":{"id":2},"id":"a"}"#, "/id", text("a"));
+}
+
+#[test]
+fn nesting_is_bounded_without_recursion() {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    check(&nested(127), "/id", Ok(None));
+    check(&nested(128), "/id", Err(ScanError::TooDeep { at: 127, depth_max: 127 }));
+    check(&"[".repeat(1_000_000), "/id", Err(ScanError::TooDeep { at: 127, depth_max: 127 }));
+    check(&r#"{"a":"#.repeat(1_000_000), "/id", Err(ScanError::TooDeep { at: 635, depth_max: 127 }));
+    assert_eq!(scan(b"[[1]]", [None], 1), Err(ScanError::TooDeep { at: 1, depth_max: 1 }));
+    let mixed = format!("{}1{}", r#"[{"a":"#.repeat(63), "}]".repeat(63));
+    check(&mixed, "/id", Ok(None));
+    // As deep as the readers behind take it, and no deeper.
+    assert!(serde_json::from_str::<serde_json::Value>(&nested(127)).is_ok());
+    assert!(serde_json::from_str::<serde_json::Value>(&nested(128)).is_err());
+}
+
+#[test]
+fn what_is_not_json_is_told_with_its_place() {
+    for (json, at, expected) in [
+        ("", 0, "a value"),
+        ("\u{feff}{}", 0, "a value"),
+        ("{} {}", 3, "the end"),
+        ("{}\0", 2, "the end"),
+        ("{\"a\":1,}", 7, "a name in quotes"),
+        ("[1,]", 3, "a value"),
+        ("[1 2]", 3, "`,` or `]`"),
+        ("[1}", 2, "`,` or `]`"),
+        ("{\"a\":1]", 6, "`,` or `}`"),
+        ("{\"a\" 1}", 5, "`:`"),
+        ("{a:1}", 1, "a name in quotes"),
+        ("[01]", 2, "`,` or `]`"),
+        ("[+1]", 1, "a value"),
+        ("[.5]", 1, "a value"),
+        ("[1.]", 3, "a digit"),
+        ("[1e]", 3, "a digit"),
+        ("[-]", 2, "a digit"),
+        ("[tru]", 1, "`true`, `false` or `null`"),
+        ("[NaN]", 1, "a value"),
+        ("\"a", 2, "`\"`"),
+        ("\"a\nb\"", 2, "no control character in a string"),
+        ("\"abcdefghijkl\u{1f}\"", 13, "no control character in a string"),
+        ("\"\\x\"", 2, "an escape"),
+        ("\"\\u12g4\"", 3, "four hexadecimal digits"),
+        ("'a'", 0, "a value"),
+        ("[1] // no", 4, "the end"),
+    ] {
+        assert_eq!(validate(json.as_bytes()), Err(ScanError::NotJson { at, expected }), "{json}");
+    }
+    assert_eq!(validate(b"\"\xff\""), Err(ScanError::NotJson { at: 1, expected: "UTF-8" }));
+}
+
+/// Scans within the deepest bound, for nothing.
+fn validate(json: &[u8]) -> Result<(), ScanError> {
+    scan(json, [None], DEPTH_MAX).map(|[_]| ())
+}

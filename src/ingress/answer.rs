@@ -1,0 +1,105 @@
+//! Answers that are written past hyper: where no request exists that a service could answer.
+//!
+//! A head that is late, malformed or too large gets the same problem+json as everything else that is refused;
+//! hyper's own bare answers are replaced on their way to the socket.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, DATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
+
+use crate::domain::{Clock, Reason, Refused, Rejection};
+
+/// Told of every request that the ingress refuses before a service sees it; answers with the rejection's id.
+///
+/// The method is `-` and the target `*` where the head could not be read.
+#[derive(Clone)]
+pub struct Ledger(Arc<dyn Fn(&Refused) -> Option<HeaderValue> + Send + Sync>);
+
+/// The header that carries the rejection's id to the sender.
+const REJECTION_ID: HeaderName = HeaderName::from_static("hookward-rejection-id");
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// Calls `keep` for each refusal; it must not block.
+    pub fn new(keep: impl Fn(&Refused) -> Option<HeaderValue> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(keep))
+    }
+
+    /// Keeps the refusal and makes its answer, which ends the connection.
+    pub(super) fn refuse(&self, refused: &Refused) -> Response<Bytes> {
+        let mut response: Response<Bytes> = refused.rejection.to_response();
+        if let Some(id) = (self.0)(refused) {
+            response.headers_mut().insert(REJECTION_ID, id);
+        }
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+
+    /// The same for a head that could not be read, as bytes for the socket.
+    pub(super) fn refuse_unread(&self, rejection: Rejection, client: IpAddr) -> Vec<u8> {
+        let refused = Refused {
+            rejection,
+            method: Method::from_bytes(b"-").unwrap_or_default(),
+            uri: Uri::from_static("*"),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            client: Some(client),
+        };
+        serialise(self.refuse(&refused))
+    }
+}
+
+impl Default for Ledger {
+    /// Keeps nothing.
+    fn default() -> Self {
+        Self::new(|_| None)
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ledger")
+    }
+}
+
+/// The reason behind an answer of hyper's own, which has a status and nothing else.
+pub(super) fn reason_of_bare_answer(bytes: &[u8]) -> Option<Reason> {
+    let rest = bytes.strip_prefix(b"HTTP/1.1 4")?;
+    let line_end = rest.windows(2).position(|pair| pair == b"\r\n")?;
+    let (line, fields) = rest.split_at(line_end);
+    if !fields.starts_with(b"\r\nconnection: close\r\ncontent-length: 0\r\ndate: ") {
+        return None;
+    }
+    match line.get(..2)? {
+        b"00" => Some(Reason::MalformedRequest),
+        b"14" => Some(Reason::UriTooLong),
+        b"31" => Some(Reason::HeadersTooLarge),
+        _ => None,
+    }
+}
+
+fn serialise(response: Response<Bytes>) -> Vec<u8> {
+    let (mut head, body) = response.into_parts();
+    let now =
+        httpdate::HttpDate::from(std::time::UNIX_EPOCH + std::time::Duration::from_millis(Clock::machine().wall().0));
+    if let Ok(date) = HeaderValue::try_from(now.to_string()) {
+        head.headers.insert(DATE, date);
+    }
+    let reason = head.status.canonical_reason().unwrap_or_default();
+    let mut bytes =
+        format!("HTTP/1.1 {} {reason}\r\ncontent-length: {}\r\n", head.status.as_u16(), body.len()).into_bytes();
+    for (name, value) in &head.headers {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&body);
+    bytes
+}

@@ -1,0 +1,205 @@
+//! One connection from its first byte to its end: hyper's HTTP/1.1 state machine, one timer, one drain signal.
+//!
+//! The timer is set once and looks at [`Progress`] when it fires, so that a request costs no timer: it never
+//! sleeps longer than the shortest limit, and so never past a deadline that was set while it slept.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tower_service::Service;
+
+use super::Config;
+use super::answer::Ledger;
+use super::drain::Drain;
+use super::progress::{Overdue, Progress};
+use super::service::Adapter;
+use super::stream::Stream;
+use crate::domain::{Reason, Rejection};
+
+/// What every connection is given.
+#[derive(Clone, Debug)]
+pub(super) struct Setup<S> {
+    pub(super) service: S,
+    pub(super) limits: Arc<ArcSwap<Config>>,
+    pub(super) drain: Arc<Drain>,
+    pub(super) ledger: Ledger,
+}
+
+/// How a connection came to its end.
+enum End {
+    /// hyper is done with it and has said goodbye.
+    Closed,
+    /// Its head is late.
+    HeadLate,
+    /// Nobody waits for a word.
+    Quiet,
+}
+
+/// After a refusal what is still on its way is read and dropped for this long: closing at once would reset
+/// the connection and take the answer from the sender.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// And not more than this, in bytes.
+const LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// The smallest buffer that hyper takes, in bytes.
+const BUFFER_BYTES_MIN: usize = 8 << 10;
+
+/// Serves one connection to its end.
+pub(super) async fn drive<T, S, B>(io: T, peer: SocketAddr, setup: Setup<S>)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let Setup { service, limits, drain, ledger } = setup;
+    let config = limits.load_full();
+    let progress = Arc::new(Progress::new());
+    let stream = Stream::new(io, Arc::clone(&progress), ledger.clone(), peer.ip().to_canonical());
+    let adapter = Adapter {
+        service,
+        peer,
+        progress: Arc::clone(&progress),
+        limits,
+        drain: Arc::clone(&drain),
+        ledger: ledger.clone(),
+    };
+    let mut connection = http1::Builder::new()
+        // Our own timer does this, with an answer.
+        .header_read_timeout(None)
+        .max_header_size(config.headers_bytes_max)
+        .max_buf_size(config.headers_bytes_max.max(BUFFER_BYTES_MIN))
+        // A sender that closes its writing side still gets its answer.
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), adapter);
+    let end = until_its_end(&mut connection, &progress, &config, &drain).await;
+    let mut io = connection.into_parts().io.into_inner().into_inner();
+    match end {
+        End::Quiet => return,
+        End::HeadLate if progress.is_write_blocked() => return,
+        End::HeadLate => {
+            let rejection = Rejection::new(Reason::HeaderTimeout, "head incomplete at header_timeout");
+            let answer = ledger.refuse_unread(rejection, peer.ip().to_canonical());
+            if !matches!(timeout(LINGER, io.write_all(&answer)).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+        End::Closed if progress.is_between_requests() => return,
+        End::Closed => {}
+    }
+    linger(io).await;
+}
+
+/// Polls hyper's connection until it is done or a deadline has passed that no answer can follow.
+async fn until_its_end<C: Future + Unpin>(
+    connection: &mut C,
+    progress: &Progress,
+    config: &Config,
+    drain: &Drain,
+) -> End {
+    let mut wakes = pin!(drain.wakes());
+    let mut timer = pin!(Timer::new(config));
+    let mut seen = None;
+    poll_fn(|cx| {
+        loop {
+            if Pin::new(&mut *connection).poll(cx).is_ready() {
+                return Poll::Ready(End::Closed);
+            }
+            let stage = drain.stage();
+            if seen.replace(stage) != Some(stage) {
+                // Polled only when there is something to hear: the waker of a task stays the same.
+                if wakes.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(End::Quiet);
+                }
+                timer.as_mut().look_again();
+            }
+            match timer.as_mut().poll_overdue(cx, progress, config, drain) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Overdue::Request) if !progress.is_expired() => progress.expire(),
+                Poll::Ready(Overdue::Head) => return Poll::Ready(End::HeadLate),
+                Poll::Ready(Overdue::Request | Overdue::Quiet) => return Poll::Ready(End::Quiet),
+            }
+        }
+    })
+    .await
+}
+
+/// Says goodbye and drops what is still on its way, bounded in time and bytes.
+async fn linger<T: AsyncRead + AsyncWrite + Unpin>(mut io: T) {
+    let reading = async {
+        // A peer that is gone already makes this fail, and there is nothing left to do then.
+        if io.shutdown().await.is_err() {
+            return;
+        }
+        let mut dropped = [0; 4 << 10];
+        let mut left = LINGER_BYTES_MAX;
+        while let Ok(count @ 1..) = io.read(&mut dropped).await {
+            match left.checked_sub(count) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    drop(timeout(LINGER, reading).await);
+}
+
+pin_project! {
+    /// The connection's one timer.
+    struct Timer {
+        #[pin]
+        sleep: Sleep,
+        nap_max: Duration,
+        look_again: bool,
+    }
+}
+
+// === impl Timer ===
+
+impl Timer {
+    fn new(config: &Config) -> Self {
+        let nap_max = config.header_timeout.min(config.request_timeout).min(config.idle_timeout);
+        Self { sleep: sleep(nap_max), nap_max, look_again: false }
+    }
+
+    /// Makes the next poll look at the deadline whatever the time: it may have moved to an earlier one.
+    fn look_again(self: Pin<&mut Self>) {
+        *self.project().look_again = true;
+    }
+
+    fn poll_overdue(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        progress: &Progress,
+        config: &Config,
+        drain: &Drain,
+    ) -> Poll<Overdue> {
+        let mut this = self.project();
+        loop {
+            if !std::mem::take(this.look_again) {
+                ready!(this.sleep.as_mut().poll(cx));
+            }
+            let (deadline, overdue) = progress.deadline(config, drain);
+            let now = Instant::now();
+            if now >= deadline {
+                *this.look_again = true;
+                return Poll::Ready(overdue);
+            }
+            this.sleep.as_mut().reset(deadline.min(now + *this.nap_max));
+        }
+    }
+}

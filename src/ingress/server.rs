@@ -1,0 +1,176 @@
+//! The accept loop: takes connections in, counts them, and lets them finish at shutdown.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tower_service::Service;
+
+use super::Config;
+use super::answer::Ledger;
+use super::connection::{Setup, drive};
+use super::drain::Drain;
+use super::listener::Listener;
+use crate::telemetry::IngressMetrics;
+
+/// A listening port with its limits, ready to [`serve`](Self::serve).
+#[derive(Debug)]
+pub struct Server {
+    listener: Listener,
+    limits: Arc<ArcSwap<Config>>,
+    ledger: Ledger,
+    metrics: IngressMetrics,
+}
+
+/// After the drain deadline requests in flight are told so; this long for their answers to get out.
+const CUT_GRACE: Duration = Duration::from_millis(500);
+
+/// At shutdown connections that the kernel has accepted for us are taken in until none comes for this long.
+const BACKLOG_QUIET: Duration = Duration::from_millis(20);
+
+/// What a connection too many is told, where it listens.
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n";
+
+/// One open connection in the gauge.
+struct Counted(IngressMetrics);
+
+// === impl Server ===
+
+impl Server {
+    /// Serves what comes in on `listener` within `limits`. Storing other limits changes everything but
+    /// `listen` while it runs: the time-outs for new connections, the rest at once.
+    #[must_use]
+    pub fn new(listener: Listener, limits: Arc<ArcSwap<Config>>) -> Self {
+        Self { listener, limits, ledger: Ledger::default(), metrics: IngressMetrics::default() }
+    }
+
+    /// Tells `ledger` what is refused before the service sees it.
+    #[must_use]
+    pub fn ledger(mut self, ledger: Ledger) -> Self {
+        self.ledger = ledger;
+        self
+    }
+
+    /// Counts with `metrics`.
+    #[must_use]
+    pub fn metrics(mut self, metrics: IngressMetrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Accepts and serves until `shutdown` completes; then stops accepting, closes each connection with its
+    /// answer, and returns when all are closed, at the latest `drain_timeout` (plus half a second for the
+    /// 503s of what was cut) later.
+    ///
+    /// A clone of `service` is called for each request, whose extensions hold [`Facts`](crate::domain::Facts)
+    /// with the client's address and an [`Arrival`](super::Arrival).
+    pub async fn serve<S, B>(self, service: S, shutdown: impl Future<Output = ()>)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Self { listener, limits, ledger, metrics } = self;
+        let drain = Arc::new(Drain::new());
+        let setup = Setup { service, limits, drain: Arc::clone(&drain), ledger };
+        let mut open = Open { tasks: JoinSet::new(), setup, metrics };
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                (stream, peer) = listener.accept() => open.take_in(stream, peer),
+                Some(ended) = open.tasks.join_next(), if !open.tasks.is_empty() => log_panic(ended),
+            }
+        }
+        drain.begin();
+        while let Ok((stream, peer)) = timeout(BACKLOG_QUIET, listener.accept()).await {
+            open.take_in(stream, peer);
+        }
+        drop(listener);
+        let drain_timeout = open.setup.limits.load().drain_timeout;
+        let mut deadline = pin!(sleep(drain_timeout));
+        tokio::select! {
+            () = all_ended(&mut open.tasks) => return,
+            () = &mut deadline => {}
+        }
+        tracing::warn!(connections = open.tasks.len(), "drain deadline passed, cutting what is left");
+        drain.cut();
+        if timeout(CUT_GRACE, all_ended(&mut open.tasks)).await.is_err() {
+            open.tasks.shutdown().await;
+        }
+    }
+}
+
+/// The open connections.
+struct Open<S> {
+    tasks: JoinSet<()>,
+    setup: Setup<S>,
+    metrics: IngressMetrics,
+}
+
+// === impl Open ===
+
+impl<S, B> Open<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn take_in(&mut self, stream: TcpStream, peer: SocketAddr) {
+        if self.tasks.len() >= self.setup.limits.load().connections_max {
+            self.metrics.connections_refused.inc();
+            // What fits into the socket's buffer is said, for the rest nobody waits.
+            drop(stream.try_write(TOO_MANY));
+            return;
+        }
+        self.metrics.connections_accepted.inc();
+        let counted = Counted::new(&self.metrics);
+        let connection = drive(stream, peer, self.setup.clone());
+        self.tasks.spawn(async move {
+            connection.await;
+            drop(counted);
+        });
+    }
+}
+
+// === impl Counted ===
+
+impl Counted {
+    fn new(metrics: &IngressMetrics) -> Self {
+        metrics.connections_open.inc();
+        Self(metrics.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections_open.dec();
+    }
+}
+
+async fn all_ended(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        log_panic(ended);
+    }
+}
+
+fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task panicked");
+    }
+}

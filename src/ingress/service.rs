@@ -1,0 +1,162 @@
+//! From hyper's requests to the gateway's tower service: who asks, since when, and how long it may take.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tower::util::{Oneshot, ServiceExt as _};
+use tower_service::Service;
+
+use super::answer::Ledger;
+use super::client::client_address;
+use super::drain::{Drain, Stage};
+use super::host::check_target;
+use super::progress::Progress;
+use super::{Config, RETRY_AFTER};
+use crate::domain::{Facts, Reason, Refused, Rejection};
+
+/// Where and when a request came in; travels in its extensions beside [`Facts`].
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// The other end of the connection: the last proxy, or the client itself.
+    pub peer: SocketAddr,
+    /// When the first byte of the request was here.
+    pub began: Instant,
+}
+
+/// What a connection's requests share.
+#[derive(Debug)]
+pub(super) struct Adapter<S> {
+    pub(super) service: S,
+    pub(super) peer: SocketAddr,
+    pub(super) progress: Arc<Progress>,
+    pub(super) limits: Arc<ArcSwap<Config>>,
+    pub(super) drain: Arc<Drain>,
+    pub(super) ledger: Ledger,
+}
+
+pin_project! {
+    /// The answer to one request: the service's, or our own refusal.
+    pub(super) struct Answering<F> {
+        #[pin]
+        inner: Inner<F>,
+        number: u64,
+        progress: Arc<Progress>,
+        drain: Arc<Drain>,
+    }
+}
+
+pin_project! {
+    #[project = InnerProjection]
+    enum Inner<F> {
+        Service { #[pin] future: F },
+        Refused { response: Option<Response<Bytes>> },
+    }
+}
+
+// === impl Adapter ===
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+{
+    type Response = Response<Either<B, Full<Bytes>>>;
+    type Error = Infallible;
+    type Future = Answering<Oneshot<S, Request<Incoming>>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let (number, began) = self.progress.request_begins();
+        let client = client_address(self.peer.ip(), request.headers(), &self.limits.load().trusted_proxies);
+        let inner = if let Some(rejection) = self.refusal(number, &request) {
+            let refused = Refused {
+                rejection,
+                method: request.method().clone(),
+                uri: request.uri().clone(),
+                headers: std::mem::take(request.headers_mut()),
+                body: Bytes::new(),
+                client: Some(client),
+            };
+            Inner::Refused { response: Some(self.ledger.refuse(&refused)) }
+        } else {
+            request.extensions_mut().insert(Facts { client: Some(client), ..Facts::default() });
+            request.extensions_mut().insert(Arrival { peer: self.peer, began });
+            Inner::Service { future: self.service.clone().oneshot(request) }
+        };
+        Answering { inner, number, progress: Arc::clone(&self.progress), drain: Arc::clone(&self.drain) }
+    }
+}
+
+impl<S> Adapter<S> {
+    /// What can be said against a request before any service sees it.
+    fn refusal(&self, number: u64, request: &Request<Incoming>) -> Option<Rejection> {
+        if let Some(rejection) = self.progress.refusal_of(number) {
+            return Some(rejection.clone());
+        }
+        if let Err(rejection) = check_target(request.version(), request.method(), request.uri(), request.headers()) {
+            return Some(rejection);
+        }
+        (self.drain.stage() == Stage::Cut).then(draining)
+    }
+}
+
+// === impl Answering ===
+
+impl<F, B> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+{
+    type Output = Result<Response<Either<B, Full<Bytes>>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = match this.inner.project() {
+            InnerProjection::Refused { response } => {
+                let response = response.take().unwrap_or_default();
+                response.map(|body| Either::Right(Full::new(body)))
+            }
+            InnerProjection::Service { future } => match future.poll(cx) {
+                Poll::Ready(Ok(response)) => response.map(Either::Left),
+                Poll::Ready(Err(never)) => match never {},
+                Poll::Pending => {
+                    // The connection's timer says when; nobody else wakes us for it.
+                    ready!(if this.progress.is_expired() { Poll::Ready(()) } else { Poll::Pending });
+                    overdue(this.progress.is_whole(*this.number), this.drain.stage())
+                        .to_response()
+                        .map(|body: Bytes| Either::Right(Full::new(body)))
+                }
+            },
+        };
+        // hyper would close without saying so where the rest of the body is still on its way.
+        if !this.progress.is_whole(*this.number) || this.drain.stage() != Stage::Open {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        this.progress.request_ends(*this.number);
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// Why a request in flight is ended by its deadline.
+fn overdue(is_whole: bool, stage: Stage) -> Rejection {
+    if stage == Stage::Cut {
+        draining()
+    } else if is_whole {
+        Rejection::new(Reason::RequestTimeout, "no answer within request_timeout").retry_after(RETRY_AFTER)
+    } else {
+        Rejection::new(Reason::BodyTimeout, "body incomplete at request_timeout")
+    }
+}
+
+fn draining() -> Rejection {
+    Rejection::new(Reason::Draining, "past the drain deadline").retry_after(RETRY_AFTER)
+}

@@ -1,0 +1,123 @@
+//! The socket as hyper sees it: every byte passes the scanner, and a blocked write is noticed.
+
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::answer::{Ledger, reason_of_bare_answer};
+use super::progress::Progress;
+use super::scanner::Scanner;
+use crate::domain::Rejection;
+
+/// A connection's stream with what is known of its requests.
+#[derive(Debug)]
+pub(super) struct Stream<T> {
+    inner: T,
+    scanner: Scanner,
+    progress: Arc<Progress>,
+    ledger: Ledger,
+    peer: IpAddr,
+    /// Our answer instead of one of hyper's own, as far as it is not written.
+    instead: Vec<u8>,
+}
+
+// === impl Stream ===
+
+impl<T> Stream<T> {
+    /// Watches `inner`.
+    pub(super) fn new(inner: T, progress: Arc<Progress>, ledger: Ledger, peer: IpAddr) -> Self {
+        Self { inner, scanner: Scanner::new(), progress, ledger, peer, instead: Vec::new() }
+    }
+
+    /// The stream itself.
+    pub(super) fn into_inner(self) -> T {
+        self.inner
+    }
+
+    fn saw(&mut self, bytes: &[u8]) {
+        self.progress.bytes_read();
+        self.scanner.scan(bytes);
+        if let Some(rejection) = self.scanner.take_bad() {
+            self.progress.bad_head(self.scanner.heads(), rejection);
+        }
+        self.progress.scanned(self.scanner.heads(), self.scanner.bodies(), self.scanner.is_in_head());
+    }
+
+    /// Takes an answer of hyper's own out of `bytes` and prepares ours.
+    fn replaces(&mut self, bytes: &[u8]) -> bool {
+        let Some(reason) = reason_of_bare_answer(bytes) else { return false };
+        let ours = self.progress.refusal_of(self.scanner.heads()).cloned();
+        let rejection = ours.unwrap_or_else(|| Rejection::new(reason, "the head could not be read"));
+        self.instead = self.ledger.refuse_unread(rejection, self.peer);
+        true
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Stream<T> {
+    fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.instead.is_empty() {
+            let written = Pin::new(&mut self.inner).poll_write(cx, &self.instead);
+            self.progress.write_blocked(written.is_pending());
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => drop(self.instead.drain(..count.min(self.instead.len()))),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        if let Some(bytes @ [_, ..]) = buf.filled().get(before..) {
+            self.saw(bytes);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.replaces(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.progress.write_blocked(written.is_pending());
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let [only] = slices
+            && self.replaces(only)
+        {
+            return Poll::Ready(Ok(only.len()));
+        }
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.progress.write_blocked(written.is_pending());
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_instead(cx))?;
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_instead(cx))?;
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,258 @@
+//! Cycles of load, crash and restart against a real gateway, then the judgement.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::disk::Disk;
+use super::ledger::{DESTINATIONS, Ledger, is_refused_for_good, number};
+use super::oracle::{Verdict, judge};
+use super::storm::{Storm, resend};
+use crate::support::{Answer, Gateway, SECRET, Sink};
+
+/// Big enough for a thousand cycles.
+const DISK_BYTES: u64 = 4 << 30;
+
+/// How long the queue of a whole campaign may take to drain.
+const DRAIN_MAX: Duration = Duration::from_secs(180);
+
+/// How often the queue is drained and everything is judged.
+const CYCLES_BETWEEN_JUDGEMENTS: usize = 10;
+
+/// How the victim dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// `kill -9`.
+    Kill,
+    /// The disk loses power, then the process dies.
+    PowerCut,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub(crate) struct Campaign {
+    pub(crate) fault: Fault,
+    pub(crate) cycles: usize,
+    /// The build that is the victim; `None` for the real one.
+    pub(crate) binary: Option<PathBuf>,
+    /// A broken build: drain and judge after every cycle and stop at the first loss.
+    pub(crate) until_lost: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    fault: Fault,
+    seed: u64,
+    cycles: usize,
+    slowest_start: Duration,
+    took: Duration,
+    pub(crate) verdict: Verdict,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "loss: {:?}, seed {}, {} cycles in {:.1} s, slowest start {} ms, {}",
+            self.fault,
+            self.seed,
+            self.cycles,
+            self.took.as_secs_f32(),
+            self.slowest_start.as_millis(),
+            self.verdict
+        )
+    }
+}
+
+// === impl Campaign ===
+
+impl Campaign {
+    /// Runs the cycles; the numbers are printed whatever comes of it.
+    pub(crate) async fn run(self) -> Outcome {
+        let start = Instant::now();
+        let seed = std::env::var("LOSS_SEED").map_or_else(|_| fastrand::u64(..1 << 32), |seed| seed.parse().unwrap());
+        fastrand::seed(seed);
+        let ledger = Arc::new(Ledger::default());
+        let sinks = [steady(&ledger).await, shaky(&ledger).await];
+        let disk = (self.fault == Fault::PowerCut).then(|| Disk::new(DISK_BYTES));
+        let mut gateway = Gateway::prepare("");
+        if let Some(binary) = &self.binary {
+            gateway.binary(binary);
+        }
+        if let Some(disk) = &disk {
+            gateway.store_at(&disk.path().join("data"));
+        }
+        gateway.configure(&config(&sinks));
+        gateway.run().await;
+        let mut victim = Victim { gateway, disk, sinks, ledger, slowest_start: Duration::ZERO };
+        let mut cycles = 0;
+        let verdict = loop {
+            cycles += 1;
+            if !victim.suffer(self.until_lost).await {
+                break judge(&victim.ledger, &HashSet::new());
+            }
+            let last = cycles == self.cycles;
+            if last || self.until_lost || cycles % CYCLES_BETWEEN_JUDGEMENTS == 0 {
+                let verdict = victim.settle().await;
+                if last || !verdict.is_clean() {
+                    break verdict;
+                }
+            }
+        };
+        let outcome = Outcome {
+            fault: self.fault,
+            seed,
+            cycles,
+            slowest_start: victim.slowest_start,
+            took: start.elapsed(),
+            verdict,
+        };
+        println!("{outcome}");
+        outcome
+    }
+}
+
+/// A gateway under load that dies again and again.
+struct Victim {
+    gateway: Gateway,
+    disk: Option<Disk>,
+    sinks: [Sink; 2],
+    ledger: Arc<Ledger>,
+    slowest_start: Duration,
+}
+
+impl Victim {
+    /// One cycle: load, death at a random moment, restart. False where a broken build does not come up again.
+    async fn suffer(&mut self, may_stay_down: bool) -> bool {
+        let storm = Storm::start(self.gateway.ingress(), &self.ledger);
+        pause(30..500).await;
+        self.die().await;
+        storm.stop().await;
+        // Dying while it recovers must do no harm either.
+        while fastrand::u8(..4) == 0 {
+            self.gateway.spawn();
+            pause(0..120).await;
+            self.die().await;
+        }
+        let start = Instant::now();
+        if may_stay_down {
+            self.gateway.spawn();
+            if !self.gateway.becomes_ready().await {
+                return false;
+            }
+        } else {
+            self.gateway.run().await;
+        }
+        self.slowest_start = self.slowest_start.max(start.elapsed());
+        true
+    }
+
+    async fn die(&mut self) {
+        let died_at = Instant::now();
+        if let Some(disk) = &self.disk {
+            disk.cut();
+            // The gateway sees a disk that fails, and whatever it acknowledges now is a lie.
+            pause(0..40).await;
+        }
+        self.gateway.kill();
+        for sink in &self.sinks {
+            sink.quiet().await;
+        }
+        self.ledger.died(died_at);
+        if let Some(disk) = &self.disk {
+            disk.replug();
+        }
+    }
+
+    /// Sends again what was not acknowledged, waits until nothing is pending, and judges.
+    async fn settle(&self) -> Verdict {
+        resend(self.gateway.ingress(), &self.ledger).await;
+        self.gateway.drained(DRAIN_MAX).await;
+        judge(&self.ledger, &self.dead().await)
+    }
+
+    /// What the gateway shows as dead: events and destinations.
+    async fn dead(&self) -> HashSet<(usize, usize)> {
+        let mut dead = HashSet::new();
+        let mut after = String::new();
+        loop {
+            let rows = self.gateway.list(&format!("/v1/deliveries?status=dead&limit=100{after}")).await;
+            for row in &rows {
+                let event = row["event"].as_str().unwrap();
+                let event = self.gateway.get(&format!("/v1/events/{event}")).await.json();
+                let destination = DESTINATIONS.iter().position(|name| row["destination"] == **name).unwrap();
+                dead.insert((number(event["source_event_id"].as_str().unwrap()).unwrap(), destination));
+            }
+            match rows.last() {
+                Some(last) if rows.len() == 100 => after = format!("&starting_after={}", last["id"].as_str().unwrap()),
+                _ => return dead,
+            }
+        }
+    }
+}
+
+async fn pause(milliseconds: std::ops::Range<u64>) {
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(milliseconds))).await;
+}
+
+fn config(sinks: &[Sink; 2]) -> String {
+    let schedule = ["50ms"; 10].iter().chain(["200ms"; 40].iter()).copied().collect::<Vec<_>>().join(", ");
+    let lanes = DESTINATIONS
+        .iter()
+        .zip(sinks)
+        .map(|(name, sink)| {
+            format!(
+                "  {name}:\n    url: \"{}\"\n    retry: {{ schedule: [{schedule}], final: [410] }}\n    \
+                 breaker: {{ failures: 50, window: 2s, open: 100ms }}\n",
+                sink.url("/hook")
+            )
+        })
+        .collect::<String>();
+    format!(
+        "sources:\n  appmint:\n    path: /in\n    verify: {{ scheme: appmint, secrets: [\"{SECRET}\"] }}\n\
+         routes:\n  - {{ from: appmint, to: [steady, shaky] }}\ndestinations:\n{lanes}"
+    )
+}
+
+/// A destination that takes everything.
+async fn steady(ledger: &Arc<Ledger>) -> Sink {
+    let ledger = Arc::clone(ledger);
+    let sink = Sink::answering(move |hit| {
+        ledger.arrived(0, hit, true, Duration::ZERO);
+        Answer::status(200)
+    })
+    .await;
+    sink.forget();
+    sink
+}
+
+/// A destination that is down a quarter of the time, and else fails one request in ten in one of several ways.
+async fn shaky(ledger: &Arc<Ledger>) -> Sink {
+    let ledger = Arc::clone(ledger);
+    let start = Instant::now();
+    let sink = Sink::answering(move |hit| {
+        let is_down = start.elapsed().as_millis() % 1000 < 250;
+        let for_good = number(hit.header("hookward-source-event-id")).is_some_and(is_refused_for_good);
+        let answer = match fastrand::u16(..1000) {
+            _ if is_down => Answer::status(503),
+            _ if for_good => Answer::status(410),
+            0 => Answer::Hang,
+            1..10 => Answer::Close,
+            10..40 => Answer::status(200).after(Duration::from_millis(fastrand::u64(1..80))),
+            40..60 => Answer::status(429).header("retry-after", 1),
+            60..100 => Answer::status(500),
+            _ => Answer::status(200),
+        };
+        match &answer {
+            Answer::Reply { status: 200, delay, .. } => ledger.arrived(1, hit, true, *delay),
+            _ => ledger.arrived(1, hit, false, Duration::ZERO),
+        }
+        answer
+    })
+    .await;
+    sink.forget();
+    sink
+}

@@ -1,0 +1,170 @@
+//! What was sent, what was acknowledged, what arrived, and when the victim died: kept outside the victim.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::support::{Hit, Reply, event_of_bytes, sha256};
+
+/// The destination that always works, and the one that does not.
+pub(super) const DESTINATIONS: [&str; 2] = ["steady", "shaky"];
+
+/// One event in so many is refused for good by the shaky destination: it must end visibly dead.
+const REFUSED_FOR_GOOD_EVERY: usize = 499;
+
+/// One event of the run, by its number.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub(super) sha256: [u8; 32],
+    /// How many requests carried it.
+    pub(super) requests: u32,
+    /// How many of them were answered 2xx.
+    pub(super) acknowledged: u32,
+    /// How many of these were called duplicates.
+    pub(super) duplicates: u32,
+}
+
+/// One request at a destination.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    /// The number of its event; `None` where the id is none that we sent.
+    pub(super) event: Option<usize>,
+    pub(super) sha256: [u8; 32],
+    /// When it was answered.
+    pub(super) at: Instant,
+    /// Whether the answer was 2xx.
+    pub(super) taken: bool,
+    /// In which life of the victim.
+    pub(super) life: usize,
+}
+
+/// The log of a run.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    sent: Mutex<Vec<Sent>>,
+    unacknowledged: Mutex<VecDeque<usize>>,
+    arrivals: [Mutex<Vec<Arrival>>; 2],
+    deaths: Mutex<Vec<Instant>>,
+    oddities: Mutex<Vec<String>>,
+}
+
+/// The sender's id of an event.
+pub(super) fn id(number: usize) -> String {
+    format!("evt_loss_{number:07}")
+}
+
+/// The number of an id.
+pub(super) fn number(id: &str) -> Option<usize> {
+    id.strip_prefix("evt_loss_")?.parse().ok()
+}
+
+/// The bytes of an event: 0.2 to 2.2 kB, made from its number alone.
+pub(super) fn body(number: usize) -> Bytes {
+    let event_type = ["payment.succeeded", "user.created", "document.updated"][number % 3];
+    event_of_bytes(&id(number), event_type, 100 + number * 7919 % 2000)
+}
+
+/// Whether the shaky destination refuses this event for good.
+pub(super) fn is_refused_for_good(number: usize) -> bool {
+    number % REFUSED_FOR_GOOD_EVERY == REFUSED_FOR_GOOD_EVERY - 1
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// A log as it might have been, to judge.
+    pub(super) fn of(sent: Vec<Sent>, arrivals: [Vec<Arrival>; 2], deaths: Vec<Instant>) -> Self {
+        Self {
+            sent: Mutex::new(sent),
+            arrivals: arrivals.map(Mutex::new),
+            deaths: Mutex::new(deaths),
+            ..Self::default()
+        }
+    }
+
+    /// The next event to send: what an earlier request left unacknowledged, sometimes a repeat, mostly a new one.
+    pub(super) fn next(&self) -> usize {
+        if let Some(number) = self.unacknowledged.lock().unwrap().pop_front() {
+            return number;
+        }
+        let mut sent = self.sent.lock().unwrap();
+        if !sent.is_empty() && fastrand::u8(..100) < 6 {
+            // Half of the repeats follow so closely that the first may still be under way.
+            let back = if fastrand::bool() { 40 } else { sent.len() };
+            return sent.len() - 1 - fastrand::usize(..back.min(sent.len()));
+        }
+        let number = sent.len();
+        sent.push(Sent { sha256: sha256(&body(number)), requests: 0, acknowledged: 0, duplicates: 0 });
+        number
+    }
+
+    /// What must be sent again, if anything.
+    pub(super) fn next_unacknowledged(&self) -> Option<usize> {
+        self.unacknowledged.lock().unwrap().pop_front()
+    }
+
+    /// Notes that a request is about to go out.
+    pub(super) fn requested(&self, number: usize) {
+        self.sent.lock().unwrap()[number].requests += 1;
+    }
+
+    /// Notes how a request ended; true where the event is acknowledged now.
+    pub(super) fn answered(&self, number: usize, answer: &Result<Reply, String>) -> bool {
+        match answer {
+            Ok(reply) if reply.status == 200 => {
+                let event = &mut self.sent.lock().unwrap()[number];
+                event.acknowledged += 1;
+                event.duplicates += u32::from(reply.is_duplicate());
+                return true;
+            }
+            Ok(reply) if reply.status == 503 && !reply.header("retry-after").is_empty() => {}
+            Ok(reply) => {
+                let body = String::from_utf8_lossy(&reply.body).into_owned();
+                self.odd(format!("{} was answered {} {body}", id(number), reply.status));
+            }
+            Err(_) => {}
+        }
+        self.unacknowledged.lock().unwrap().push_back(number);
+        false
+    }
+
+    /// Notes a request at a destination that is answered after `delay`.
+    pub(super) fn arrived(&self, destination: usize, hit: &Hit, taken: bool, delay: Duration) {
+        let arrival = Arrival {
+            event: number(hit.header("hookward-source-event-id")),
+            sha256: hit.sha256,
+            at: hit.at + delay,
+            taken,
+            life: self.deaths.lock().unwrap().len(),
+        };
+        self.arrivals[destination].lock().unwrap().push(arrival);
+    }
+
+    /// Notes that the victim died at this moment and that all which it had sent has arrived.
+    pub(super) fn died(&self, at: Instant) {
+        self.deaths.lock().unwrap().push(at);
+    }
+
+    /// Notes an answer that must not be.
+    pub(super) fn odd(&self, what: String) {
+        self.oddities.lock().unwrap().push(what);
+    }
+
+    pub(super) fn sent(&self) -> Vec<Sent> {
+        self.sent.lock().unwrap().clone()
+    }
+
+    pub(super) fn arrivals(&self, destination: usize) -> Vec<Arrival> {
+        self.arrivals[destination].lock().unwrap().clone()
+    }
+
+    pub(super) fn deaths(&self) -> Vec<Instant> {
+        self.deaths.lock().unwrap().clone()
+    }
+
+    pub(super) fn oddities(&self) -> Vec<String> {
+        self.oddities.lock().unwrap().clone()
+    }
+}

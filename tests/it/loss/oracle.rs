@@ -1,0 +1,205 @@
+//! The judge: compares what was acknowledged with what arrived (RELIABILITY.md, O1 to O4).
+//!
+//! - **Lost**: an acknowledged event that a destination never took and that is not visibly dead by policy (O1).
+//! - **Altered**, **invented**: bytes or events that nobody sent (O2).
+//! - **Repeated**: taken twice in one life of the victim, or again after a crash although the first answer came so
+//!   long before it that its outcome must have been written (O3, promise 1).
+//! - **False duplicate**: the first request ever of an event was answered as a copy (O4).
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::time::Duration;
+
+use super::ledger::{Arrival, DESTINATIONS, Ledger, id, is_refused_for_good};
+
+/// Promise 1: outcomes are written within 250 ms.
+const OUTCOMES_UNWRITTEN_MAX: Duration = Duration::from_millis(250);
+
+/// What a busy machine of two cores may add between a sink's answer and the moment when the gateway has read it.
+const READING_MAX: Duration = Duration::from_millis(250);
+
+/// How many examples of a failing are printed.
+const EXAMPLES_MAX: usize = 5;
+
+/// What the oracle found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict {
+    pub(super) sent: usize,
+    pub(super) acknowledged: usize,
+    pub(super) duplicates_answered: u32,
+    pub(super) taken: usize,
+    pub(super) dead_by_policy: usize,
+    /// Deliveries that were repeated because of a crash, within what promise 1 allows.
+    pub(super) repeated_by_crashes: usize,
+    /// How long before its crash the oldest of them had been answered.
+    pub(super) oldest_repeat: Duration,
+    pub(crate) lost: Vec<String>,
+    pub(crate) altered: Vec<String>,
+    pub(crate) invented: Vec<String>,
+    pub(crate) repeated: Vec<String>,
+    pub(crate) false_duplicates: Vec<String>,
+    pub(crate) unacknowledged: Vec<String>,
+    pub(crate) oddities: Vec<String>,
+}
+
+/// Judges a drained run; `dead` are the numbers of events and destinations that the victim shows as dead.
+pub(super) fn judge(ledger: &Ledger, dead: &HashSet<(usize, usize)>) -> Verdict {
+    let sent = ledger.sent();
+    let mut verdict = Verdict { sent: sent.len(), oddities: ledger.oddities(), ..Verdict::default() };
+    for (number, event) in sent.iter().enumerate() {
+        verdict.duplicates_answered += event.duplicates;
+        if event.acknowledged == 0 {
+            verdict.unacknowledged.push(id(number));
+            continue;
+        }
+        verdict.acknowledged += 1;
+        if event.requests == 1 && event.duplicates == 1 {
+            verdict.false_duplicates.push(id(number));
+        }
+    }
+    for (destination, destination_name) in DESTINATIONS.iter().enumerate() {
+        let mut taken: HashMap<usize, Vec<Arrival>> = HashMap::new();
+        for arrival in ledger.arrivals(destination) {
+            match arrival.event.and_then(|number| Some((number, sent.get(number)?))) {
+                None => verdict.invented.push(format!("{:?} at {destination_name}", arrival.event)),
+                Some((number, event)) if event.sha256 != arrival.sha256 => {
+                    verdict.altered.push(format!("{} at {destination_name}", id(number)));
+                }
+                Some((number, _)) if arrival.taken => taken.entry(number).or_default().push(arrival),
+                Some(_) => {}
+            }
+        }
+        for (number, event) in sent.iter().enumerate() {
+            let name = format!("{} at {destination_name}", id(number));
+            match taken.get(&number) {
+                Some(arrivals) => verdict.judge_repeats(&name, arrivals, ledger),
+                None if event.acknowledged == 0 => {}
+                None if dead.contains(&(number, destination)) && destination == 1 && is_refused_for_good(number) => {
+                    verdict.dead_by_policy += 1;
+                }
+                None => verdict.lost.push(format!("{name}, acknowledged {} times", event.acknowledged)),
+            }
+        }
+    }
+    verdict
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    fn judge_repeats(&mut self, name: &str, arrivals: &[Arrival], ledger: &Ledger) {
+        self.taken += 1;
+        let deaths = ledger.deaths();
+        for pair in arrivals.windows(2) {
+            let (first, second) = (&pair[0], &pair[1]);
+            if first.life == second.life {
+                let apart = second.at.saturating_duration_since(first.at);
+                self.repeated.push(format!("{name}: taken twice in life {}, {apart:?} apart", first.life));
+                continue;
+            }
+            let age = deaths[first.life].saturating_duration_since(first.at);
+            self.repeated_by_crashes += 1;
+            self.oldest_repeat = self.oldest_repeat.max(age);
+            if age > OUTCOMES_UNWRITTEN_MAX + READING_MAX {
+                self.repeated.push(format!("{name}: again in life {}, answered {age:?} before the crash", second.life));
+            }
+        }
+    }
+
+    /// Every failing by its name.
+    pub(super) fn failings(&self) -> [(&'static str, &[String]); 7] {
+        [
+            ("lost", &self.lost),
+            ("altered", &self.altered),
+            ("invented", &self.invented),
+            ("repeated without need", &self.repeated),
+            ("false duplicates", &self.false_duplicates),
+            ("never acknowledged", &self.unacknowledged),
+            ("odd answers", &self.oddities),
+        ]
+    }
+
+    /// Whether every promise was kept.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.failings().iter().all(|(_, cases)| cases.is_empty())
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "sent {}, acknowledged {}, duplicates answered {}, taken by destinations {}, dead by policy {}, \
+             repeated by crashes {} (oldest answered {} ms before)",
+            self.sent,
+            self.acknowledged,
+            self.duplicates_answered,
+            self.taken,
+            self.dead_by_policy,
+            self.repeated_by_crashes,
+            self.oldest_repeat.as_millis(),
+        )?;
+        for (name, cases) in self.failings() {
+            write!(formatter, ", {name} {}", cases.len())?;
+        }
+        for (name, cases) in self.failings() {
+            for case in cases.iter().take(EXAMPLES_MAX) {
+                write!(formatter, "\n  {name}: {case}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+mod tests {
+    use std::time::Instant;
+
+    use super::super::ledger::Sent;
+    use super::*;
+
+    /// One event, taken by the steady destination at these times (milliseconds after the start, by life), in a run
+    /// with deaths at 1000 and 2000: how often it was repeated by a crash, and whether wrongly.
+    fn check(taken: &[(u64, usize)], repeated_by_crashes: usize, is_clean: bool) {
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let sent = Sent { sha256: [7; 32], requests: 1, acknowledged: 1, duplicates: 0 };
+        let arrival = |&(milliseconds, life): &(u64, usize)| Arrival {
+            event: Some(0),
+            sha256: [7; 32],
+            at: at(milliseconds),
+            taken: true,
+            life,
+        };
+        let shaky = vec![arrival(&(1, 0))];
+        let steady = taken.iter().map(arrival).collect();
+        let verdict = judge(&Ledger::of(vec![sent], [steady, shaky], vec![at(1000), at(2000)]), &HashSet::new());
+        assert_eq!((verdict.repeated_by_crashes, verdict.is_clean()), (repeated_by_crashes, is_clean), "{verdict}");
+    }
+
+    #[test]
+    fn a_repeat_needs_a_crash_that_came_soon_after_the_answer() {
+        check(&[(900, 0)], 0, true);
+        check(&[(900, 0), (1100, 1)], 1, true);
+        // In flight at the crash: the answer came after it.
+        check(&[(1010, 0), (1100, 1)], 1, true);
+        check(&[(900, 0), (1900, 1), (2100, 2)], 2, true);
+        check(&[(100, 0), (1100, 1)], 1, false);
+        check(&[(900, 0), (950, 0)], 0, false);
+        check(&[(900, 0), (1100, 1), (2100, 2)], 2, false);
+    }
+
+    #[test]
+    fn an_event_that_a_destination_never_took_is_lost_unless_it_refused_it_for_good() {
+        check(&[], 0, false);
+        let sent = |_| Sent { sha256: [7; 32], requests: 1, acknowledged: 1, duplicates: 0 };
+        let arrival =
+            |number| Arrival { event: Some(number), sha256: [7; 32], at: Instant::now(), taken: true, life: 0 };
+        // Event 498 is one that the shaky destination refuses for good.
+        let steady = (0..499).map(arrival).collect();
+        let shaky = (0..498).map(arrival).collect();
+        let ledger = Ledger::of((0..499).map(sent).collect(), [steady, shaky], Vec::new());
+        assert_eq!(judge(&ledger, &HashSet::new()).lost.len(), 1);
+        let verdict = judge(&ledger, &HashSet::from([(498, 1)]));
+        assert!(verdict.is_clean() && verdict.dead_by_policy == 1, "{verdict}");
+    }
+}
