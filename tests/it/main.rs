@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod gateway;
 mod ingress;
 mod loss;
 mod support;

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::disk::Disk;
 use super::ledger::{DESTINATIONS, Ledger, is_refused_for_good, number};
 use super::oracle::{Verdict, judge};
 use super::storm::{Storm, resend};
-use crate::support::{Answer, Gateway, SECRET, Sink};
+use crate::support::{Answer, Disk, Gateway, SECRET, Sink};
 
 /// Big enough for a thousand cycles.
 const DISK_BYTES: u64 = 4 << 30;

@@ -1,7 +1,7 @@
 //! Nothing lost, nothing doubled: the oracle of promise 1, outside the gateway.
 //!
 //! A [`storm`] sends at full speed over many connections, repeats some ids, and after a restart sends again what was
-//! not acknowledged. A [`campaign`] kills the gateway at random moments, or cuts the power of its [`disk`], starts it
+//! not acknowledged. A [`campaign`] kills the gateway at random moments, or cuts the power of its [`Disk`](crate::support::Disk), starts it
 //! again, and when the queue is drained the [`oracle`] compares the [`ledger`] of what was sent and acknowledged with
 //! what reached two destinations, of which one fails at times.
 //!
@@ -10,7 +10,6 @@
 //! long run.
 
 mod campaign;
-mod disk;
 mod ledger;
 mod oracle;
 mod relay;

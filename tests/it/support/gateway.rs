@@ -231,6 +231,19 @@ impl Gateway {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
+    /// Writes another configuration, sends SIGHUP and waits until the gateway says that it has read it.
+    pub(crate) async fn reload(&self, config: &str) {
+        let before = self.reloads("ok").await;
+        self.configure(config);
+        self.hang_up();
+        eventually("a reload", async || (self.reloads("ok").await > before).then_some(())).await;
+    }
+
+    /// How many reloads ended so (`ok`, `failed`).
+    pub(crate) async fn reloads(&self, result: &str) -> u64 {
+        self.metrics().await.sum("hookward_config_reloads_total", &[("result", result)]) as u64
+    }
+
     /// Asks the admin port; fails the test where nothing answers.
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.try_get(path).await.unwrap_or_else(|| panic!("no answer to GET {path}"))

@@ -14,6 +14,7 @@
 #![allow(dead_code, unused_imports, reason = "what one test module does not need, another does")]
 
 mod client;
+mod disk;
 mod gateway;
 mod metrics;
 mod port;
@@ -22,6 +23,7 @@ mod sink;
 mod wait;
 
 pub(crate) use client::{Client, Reply, raw};
+pub(crate) use disk::Disk;
 pub(crate) use gateway::{Gateway, hookward};
 pub(crate) use metrics::Metrics;
 pub(crate) use port::Port;

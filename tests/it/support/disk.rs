@@ -16,7 +16,7 @@ const BUSY_MAX: Duration = Duration::from_secs(10);
 
 /// The disk; unmounted and removed when dropped, and by the janitor should this process be killed.
 #[derive(Debug)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     image: PathBuf,
     mount_point: PathBuf,
     janitor: Child,
@@ -27,7 +27,7 @@ pub(super) struct Disk {
 
 impl Disk {
     /// Makes and mounts one.
-    pub(super) fn new(bytes: u64) -> Self {
+    pub(crate) fn new(bytes: u64) -> Self {
         let folder = tempfile::Builder::new().prefix("hookward-disk-").tempdir().unwrap();
         let image = folder.path().join("image");
         let mount_point = folder.path().join("mounted");
@@ -41,17 +41,17 @@ impl Disk {
     }
 
     /// Where it is mounted.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.mount_point
     }
 
     /// Cuts the power: from now on nothing that was not synced will ever reach the disk.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         run(Command::new("xfs_io").args(["-x", "-c", "shutdown"]).arg(&self.mount_point));
     }
 
     /// Gives the power back; whoever used the disk must be dead.
-    pub(super) fn replug(&self) {
+    pub(crate) fn replug(&self) {
         let start = Instant::now();
         while !Command::new("umount").arg(&self.mount_point).stderr(Stdio::null()).status().unwrap().success() {
             assert!(start.elapsed() < BUSY_MAX, "{} stays busy", self.mount_point.display());

@@ -1,0 +1,12 @@
+//! The whole gateway, seen from outside: what DESIGN.md promises to senders, destinations and operators.
+
+mod bounds;
+mod bytes;
+mod deliveries;
+mod duplicates;
+mod guard_order;
+mod held;
+mod isolation;
+mod reload;
+mod shutdown;
+mod statuses;
