@@ -20,6 +20,8 @@ pub(crate) struct Arguments {
     pub(crate) events: u64,
     /// Print JSON instead of tables.
     pub(crate) json: bool,
+    /// End with exit code 1 where a promise is missed.
+    pub(crate) check: bool,
     /// Another hookward binary than the one that cargo built for this bench.
     pub(crate) hookward: Option<String>,
 }
@@ -36,6 +38,7 @@ pub(crate) const HELP: &str = "cargo bench --bench gateway -- [OPTIONS]
   --events N           pending events in the pending mode (default: 1000000)
   --hookward PATH      measure this binary
   --json               figures as JSON
+  --check              exit with 1 where a figure misses what the project promises (for a quiet machine)
 
 Install what is compared with first: benches/install";
 
@@ -50,6 +53,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
         rate: 0,
         events: 1_000_000,
         json: false,
+        check: false,
         hookward: None,
     };
     let mut words = words.iter();
@@ -59,6 +63,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
             // What cargo itself passes to every bench.
             "--bench" => {}
             "--json" => arguments.json = true,
+            "--check" => arguments.check = true,
             "--mode" => arguments.modes = list(&value()?),
             "--rounds" => arguments.rounds = number(word, &value()?)?,
             "--seconds" => arguments.seconds = number(word, &value()?)?,

@@ -22,6 +22,7 @@ mod round;
 mod sender;
 mod sink;
 mod systems;
+mod verdict;
 mod wire;
 
 use std::path::PathBuf;
@@ -69,7 +70,8 @@ fn bench(arguments: &Arguments) {
         figures.pending = Some(pending::run(arguments.events, &places));
     }
     if arguments.json {
-        return println!("{:#}", figures.json(&machine));
+        println!("{:#}", figures.json(&machine));
+        return verdict(arguments, &figures);
     }
     println!("\n{machine:#}");
     if !figures.rounds.is_empty() {
@@ -80,6 +82,22 @@ fn bench(arguments: &Arguments) {
     }
     if let Some(pending) = &figures.pending {
         println!("\n{}", pending.table());
+    }
+    verdict(arguments, &figures);
+}
+
+/// What was promised and what came of it.
+fn verdict(arguments: &Arguments, figures: &Figures) {
+    let verdicts = verdict::all(figures, &arguments.connections);
+    for verdict in &verdicts {
+        if arguments.json {
+            eprintln!("{verdict}");
+        } else {
+            println!("{verdict}");
+        }
+    }
+    if arguments.check && verdicts.iter().any(|verdict| !verdict.kept) {
+        std::process::exit(1);
     }
 }
 

@@ -114,9 +114,8 @@ impl Figures {
                 runs.iter().map(|run| run.refused).sum::<u64>()
             );
         }
-        let added = spread(self.added());
         if let (Some(added), Some(append), Some(overwrite)) = (
-            added,
+            self.added(),
             spread(self.syncs.iter().map(|sync| sync.append_p50)),
             spread(self.syncs.iter().map(|sync| sync.overwrite_p50)),
         ) {
@@ -136,10 +135,10 @@ impl Figures {
     }
 
     /// Microseconds that hookward adds to the bare server's p50, per round.
-    fn added(&self) -> Vec<f64> {
+    pub(crate) fn added(&self) -> Option<Spread> {
         let of = |round: &[Latency], system| round.iter().find(|run| run.system == system).map(|run| run.p50);
         let rounds = self.latency.iter();
-        rounds.filter_map(|round| Some(of(round, System::Hookward)? - of(round, System::Limit)?)).collect()
+        spread(rounds.filter_map(|round| Some(of(round, System::Hookward)? - of(round, System::Limit)?)))
     }
 
     /// Everything as JSON.

@@ -7,7 +7,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod abuse;
 mod gateway;
 mod ingress;
 mod loss;
+mod small;
 mod support;

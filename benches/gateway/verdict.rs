@@ -1,0 +1,82 @@
+//! What the project promises about these figures, one line each. Timings are no tests: only `--check` makes the bench
+//! fail, on a machine that its owner knows to be quiet.
+
+use std::fmt;
+
+use crate::report::{Figures, spread};
+use crate::systems::System;
+
+/// Events a second in proportion to nginx, wanted by connections.
+const RATIO_MIN: [(usize, f64); 2] = [(64, 0.45), (256, 0.7)];
+/// Added to the p50 of accepting, in syncs of the disk.
+const SYNCS_ADDED_MAX: f64 = 3.0;
+/// Accepted events that have not been delivered yet, in seconds of delivering.
+const BACKLOG_SECONDS_MAX: f64 = 2.0;
+
+/// One promise and what was measured.
+pub(crate) struct Verdict {
+    /// Whether it was kept.
+    pub(crate) kept: bool,
+    text: String,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}  {}", if self.kept { "kept  " } else { "MISSED" }, self.text)
+    }
+}
+
+fn at_least(what: &str, measured: f64, wanted: f64) -> Verdict {
+    Verdict { kept: measured >= wanted, text: format!("{what}: {measured:.2}, wanted at least {wanted}") }
+}
+
+fn at_most(what: &str, measured: f64, wanted: f64, unit: &str) -> Verdict {
+    Verdict { kept: measured <= wanted, text: format!("{what}: {measured:.2} {unit}, wanted at most {wanted} {unit}") }
+}
+
+/// Every promise that these figures say something about.
+pub(crate) fn all(figures: &Figures, connections: &[usize]) -> Vec<Verdict> {
+    let mut all = throughput(figures, connections);
+    if let (Some(added), Some(sync)) = (figures.added(), spread(figures.syncs.iter().map(|sync| sync.append_p50))) {
+        all.push(at_most("added to the p50 of accepting", added.median / sync.median, SYNCS_ADDED_MAX, "fdatasyncs"));
+    }
+    all.extend(pending(figures));
+    all
+}
+
+fn throughput(figures: &Figures, connections: &[usize]) -> Vec<Verdict> {
+    let mut all = Vec::new();
+    for &connections in connections {
+        let wanted = RATIO_MIN.iter().find(|(at, _)| *at == connections).map(|(_, ratio)| *ratio);
+        if let (Some(wanted), Some(ratio)) = (wanted, spread(figures.ratios(System::Hookward, connections))) {
+            let what = format!("delivered/s in proportion to nginx at {connections} connections");
+            all.push(at_least(&what, ratio.median, wanted));
+        }
+        let runs = figures.runs(System::Hookward, connections);
+        if runs.is_empty() {
+            continue;
+        }
+        let behind = runs.iter().map(|run| run.backlog_max as f64 / run.delivered_per_second).fold(0.0, f64::max);
+        let what = format!("largest backlog at {connections} connections");
+        all.push(at_most(&what, behind, BACKLOG_SECONDS_MAX, "s of delivering"));
+        let wrong = runs.iter().map(|run| run.repeated + run.missing + run.broken).sum::<u64>();
+        let what = format!("repeated, missing or broken events at {connections} connections");
+        all.push(at_most(&what, wrong as f64, 0.0, "events"));
+    }
+    all
+}
+
+fn pending(figures: &Figures) -> Vec<Verdict> {
+    let Some(run) = &figures.pending else { return Vec::new() };
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    let largest = run.filled_rss_bytes.max(run.filling_rss_bytes_max).max(run.restarted_rss_bytes_max);
+    vec![
+        at_most("stripped binary", mb(run.binary_bytes), 20.0, "MB"),
+        at_most("RSS idle", mb(run.idle_rss_bytes), 20.0, "MB"),
+        at_most("largest RSS with a million pending events", mb(largest), 256.0, "MB"),
+        at_most("restart to the first 2xx", run.restart_to_first_2xx, 1.0, "s"),
+        at_most("restart to the first due delivery", run.restart_to_first_delivery, 2.0, "s"),
+        at_least("delivered of the pending events", run.delivered as f64 / run.events as f64, 1.0),
+        at_most("delivered twice after kill -9", run.repeated as f64, 64.0, "events"),
+    ]
+}
