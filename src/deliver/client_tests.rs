@@ -4,32 +4,28 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::{Client, Connection, Endpoint, EndpointUrl, KeepSignatures, Parcel};
 use crate::domain::{Attempt, Clock, Event, IdMint, NewEvent, OutcomeClass, Seq, Timestamp};
 use crate::telemetry::task;
 
-const TIMEOUT: Duration = Duration::from_millis(300);
+pub(super) const TIMEOUT: Duration = Duration::from_millis(300);
 
 /// A server that answers each connection with `script`; counts connections.
-struct Sink {
-    address: SocketAddr,
+pub(super) struct Sink {
+    pub(super) address: SocketAddr,
     connections: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
 }
 
 impl Sink {
-    async fn start<F, Answer>(script: F) -> Self
+    pub(super) async fn start<F, Answer>(script: F) -> Self
     where
         F: Fn(Peer<TcpStream>) -> Answer + Send + 'static,
         Answer: Future<Output = ()> + Send + 'static,
@@ -48,7 +44,7 @@ impl Sink {
     }
 
     /// Answers every request of a connection with the same bytes.
-    async fn answering(answer: &'static [u8]) -> Self {
+    pub(super) async fn answering(answer: &'static [u8]) -> Self {
         Self::start(move |mut peer| async move {
             while peer.request().await.is_some() {
                 peer.send(answer).await;
@@ -57,23 +53,23 @@ impl Sink {
         .await
     }
 
-    fn endpoint(&self) -> Endpoint {
+    pub(super) fn endpoint(&self) -> Endpoint {
         endpoint(&format!("http://{}/hook", self.address))
     }
 
-    fn counts(&self) -> (usize, usize) {
+    pub(super) fn counts(&self) -> (usize, usize) {
         (self.connections.load(Ordering::SeqCst), self.requests.load(Ordering::SeqCst))
     }
 }
 
-struct Peer<S> {
-    stream: S,
-    requests: Arc<AtomicUsize>,
+pub(super) struct Peer<S> {
+    pub(super) stream: S,
+    pub(super) requests: Arc<AtomicUsize>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     /// Reads one request; `None` at the end of the connection.
-    async fn request(&mut self) -> Option<Vec<u8>> {
+    pub(super) async fn request(&mut self) -> Option<Vec<u8>> {
         let mut read = Vec::new();
         loop {
             if self.stream.read_buf(&mut read).await.ok()? == 0 {
@@ -92,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         }
     }
 
-    async fn send(&mut self, bytes: &[u8]) -> bool {
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).await.is_ok() && self.stream.flush().await.is_ok()
     }
 
@@ -106,13 +102,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 }
 
-fn endpoint(url: &str) -> Endpoint {
+pub(super) fn endpoint(url: &str) -> Endpoint {
     let mut endpoint = Endpoint::new(EndpointUrl::parse(url).unwrap());
     endpoint.timeout = TIMEOUT;
     endpoint
 }
 
-fn client() -> Client {
+pub(super) fn client() -> Client {
     Client::new(Clock::machine(), Arc::new(KeepSignatures))
 }
 
@@ -133,19 +129,24 @@ fn event(body: &[u8]) -> Event {
     Event { id: IdMint::new([7; 16]).event(seq), seq, received }
 }
 
-async fn deliver(client: &Client, endpoint: &Endpoint, connection: &mut Option<Connection>, body: &[u8]) -> Attempt {
+pub(super) async fn deliver(
+    client: &Client,
+    endpoint: &Endpoint,
+    connection: &mut Option<Connection>,
+    body: &[u8],
+) -> Attempt {
     let event = event(body);
     let delivery = IdMint::new([7; 16]).delivery(event.seq, 0);
     client.attempt(endpoint, connection, Parcel { event: &event, delivery, attempt: 1 }).await
 }
 
-/// One attempt over a new connection: its outcome, and whether the connection stayed.
 #[track_caller]
-fn check(attempt: &Attempt, outcome: OutcomeClass, status: Option<u16>) {
+pub(super) fn check(attempt: &Attempt, outcome: OutcomeClass, status: Option<u16>) {
     assert_eq!((attempt.outcome, attempt.status), (outcome, status), "{attempt:?}");
     assert!(attempt.duration < TIMEOUT + Duration::from_millis(500), "{attempt:?}");
 }
 
+/// One attempt over a new connection: what came of it, and whether the connection stayed.
 async fn attempt_against<F, Answer>(script: F) -> (Attempt, bool)
 where
     F: Fn(Peer<TcpStream>) -> Answer + Send + 'static,
@@ -475,89 +476,4 @@ async fn a_full_backlog_costs_the_timeout() {
     }
     let attempt = deliver(&client(), &endpoint(&format!("http://{address}/")), &mut None, b"{}").await;
     check(&attempt, OutcomeClass::Timeout, None);
-}
-
-/// A certificate for `localhost`, from an authority of the test's own; and a client that believes it.
-fn tls(name: &str) -> (TlsAcceptor, Client) {
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-        .unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.der().clone()).unwrap();
-    let believing = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let client = Client::with_tls(Clock::machine(), Arc::new(KeepSignatures), Arc::new(believing));
-    (TlsAcceptor::from(Arc::new(server)), client)
-}
-
-async fn tls_sink(acceptor: TlsAcceptor) -> Sink {
-    Sink::start(move |peer| {
-        let acceptor = acceptor.clone();
-        async move {
-            let Ok(stream) = acceptor.accept(peer.stream).await else { return };
-            let mut peer = Peer { stream, requests: peer.requests };
-            while peer.request().await.is_some() {
-                peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-            }
-        }
-    })
-    .await
-}
-
-#[tokio::test]
-async fn encrypted_connections_are_made_and_reused() {
-    let (acceptor, client) = tls("localhost");
-    let sink = tls_sink(acceptor).await;
-    let mut endpoint = endpoint(&format!("https://localhost:{}/", sink.address.port()));
-    endpoint.timeout = Duration::from_secs(5);
-    let mut connection = None;
-    for _ in 0..3 {
-        let attempt = deliver(&client, &endpoint, &mut connection, &[b'x'; 50_000]).await;
-        assert_eq!((attempt.outcome, attempt.status), (OutcomeClass::Succeeded, Some(200)), "{attempt:?}");
-    }
-    assert_eq!(sink.counts().1, 3);
-    assert_eq!(sink.counts().0, 1);
-}
-
-#[tokio::test]
-async fn certificates_that_prove_nothing_are_refused_and_say_why() {
-    let (acceptor, believing) = tls("elsewhere.example");
-    let sink = tls_sink(acceptor).await;
-    let mut url = endpoint(&format!("https://localhost:{}/", sink.address.port()));
-    url.timeout = Duration::from_secs(5);
-    let wrong_host = deliver(&believing, &url, &mut None, b"{}").await;
-    assert_eq!(wrong_host.outcome, OutcomeClass::Tls, "{wrong_host:?}");
-    assert!(wrong_host.error.unwrap().contains("elsewhere.example"));
-    let unknown_authority = deliver(&client(), &url, &mut None, b"{}").await;
-    assert_eq!(unknown_authority.outcome, OutcomeClass::Tls, "{unknown_authority:?}");
-    assert!(unknown_authority.error.unwrap().contains("UnknownIssuer"));
-    assert_eq!(sink.counts().1, 0, "no request went out");
-}
-
-#[tokio::test]
-async fn a_handshake_that_stalls_or_is_none_is_bounded() {
-    let silent = Sink::start(|peer| async move {
-        std::future::pending::<()>().await;
-        drop(peer);
-    })
-    .await;
-    let url = |sink: &Sink| endpoint(&format!("https://{}/", sink.address));
-    check(&deliver(&client(), &url(&silent), &mut None, b"{}").await, OutcomeClass::Timeout, None);
-    let plain = Sink::answering(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
-    let started = Instant::now();
-    let attempt = deliver(&client(), &url(&plain), &mut None, b"{}").await;
-    assert!(matches!(attempt.outcome, OutcomeClass::Tls | OutcomeClass::Timeout), "{attempt:?}");
-    assert!(started.elapsed() < TIMEOUT * 3);
 }

@@ -161,7 +161,7 @@ mod tests {
         let v6 = |last: u16| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, last]);
         assert_eq!(alternate([v6(1), v6(2), v4(1), v4(2)].into_iter()), [v6(1), v4(1), v6(2), v4(2)]);
         assert_eq!(alternate([v4(1), v4(2), v6(1)].into_iter()), [v4(1), v6(1), v4(2)]);
-        assert_eq!(alternate((0..1000).map(|n| v6(n))).len(), ADDRESSES_MAX);
+        assert_eq!(alternate((0..1000).map(v6)).len(), ADDRESSES_MAX);
         assert!(alternate(std::iter::empty()).is_empty());
     }
 }

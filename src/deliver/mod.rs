@@ -33,6 +33,8 @@ mod tls;
 #[cfg(test)]
 mod client_tests;
 #[cfg(test)]
+mod client_tls_tests;
+#[cfg(test)]
 mod request_tests;
 
 pub use client::Client;

@@ -1,3 +1,5 @@
+//! What goes out for an event, header by header.
+
 use std::sync::Arc;
 use std::time::Duration;
 

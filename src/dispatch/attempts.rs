@@ -8,7 +8,7 @@ use crate::store::Claim;
 /// Makes attempts: stage 5 in the gateway, something simpler in tests.
 pub trait Attempts: Send + Sync + 'static {
     /// Where a destination's requests go, and how they look.
-    type Endpoint: Send + Sync + 'static;
+    type Endpoint: PartialEq + Send + Sync + 'static;
 
     /// What a worker keeps warm between two attempts.
     type Connection: Send + 'static;

@@ -1,9 +1,9 @@
 //! The one place that starts tasks: each has a name, and a panic in one is logged and counted, never silent.
 
 use std::any::Any;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
@@ -21,6 +21,11 @@ pin_project! {
     }
 }
 
+/// A future panicked; the log says where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a defect in hookward: a task panicked, the log says where")]
+pub struct Panicked;
+
 /// Starts a task. Dropping the handle leaves it running; a panic ends the task, is logged under `name`
 /// and shows as an error of the handle.
 pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
@@ -30,6 +35,23 @@ where
 {
     #[allow(clippy::disallowed_methods, reason = "the one place where tasks are started")]
     tokio::spawn(Named { name, future })
+}
+
+/// Awaits a future in the task that asks. A panic in it is logged and counted as if it were a task of its own,
+/// and is the error; whatever the future had borrowed may be half changed then.
+///
+/// # Errors
+/// [`Panicked`].
+pub async fn caught<F: Future>(name: &'static str, future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(Named { name, future });
+    poll_fn(|context| {
+        // Not polled again after a panic: whoever awaits gets the error and drops it.
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_logged) => Poll::Ready(Err(Panicked)),
+        }
+    })
+    .await
 }
 
 /// How many tasks have panicked since the start of the process.
@@ -72,5 +94,13 @@ mod tests {
         assert!(error.is_panic());
         assert!(panicked() > before);
         assert_eq!(spawn("works", async { 7 }).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_panic_can_be_caught_where_it_is_awaited() {
+        let before = panicked();
+        assert_eq!(caught("breaks", async { panic!("on purpose") }).await.map(|()| 7), Err(Panicked));
+        assert!(panicked() > before);
+        assert_eq!(caught("works", async { 7 }).await, Ok(7));
     }
 }
