@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let loaded = config::find(args.configuration.config.as_deref()).and_then(|file| config::load(&file));
     if args.json {
         print(&machine::document(&loaded))?;
-        return loaded.map(drop).map_err(|_| Failure::ReportedConfiguration);
+        return loaded.map(drop).map_err(|_error| Failure::ReportedConfiguration);
     }
     let loaded = loaded.map_err(|error| Failure::Configuration(error.to_string()))?;
     for warning in &loaded.checked.warnings {

@@ -63,6 +63,26 @@ pub enum Error {
         /// The first line that is not.
         line: usize,
     },
+    /// It says something else about what cannot change while the gateway runs.
+    #[error(
+        "error: {} cannot change while the gateway runs\n  --> {}\n  = help: put the old value back, or restart the gateway",
+        .keys.join(" and "),
+        .file.display()
+    )]
+    Fixed {
+        /// The file.
+        file: PathBuf,
+        /// The keys.
+        keys: Vec<&'static str>,
+    },
+    /// The loader itself broke.
+    #[error("error: loading {} broke: {cause}; please report this", .file.display())]
+    Internal {
+        /// The file.
+        file: PathBuf,
+        /// What the task said.
+        cause: String,
+    },
     /// It was read and cannot be used.
     #[error("{}", Listed(.0))]
     Invalid(Vec<Finding>),
@@ -82,9 +102,9 @@ impl Finding {
             file: Arc::clone(file),
             line: problem.place.line,
             column: problem.place.column,
-            path: problem.path,
+            path: problem.path.into(),
             message: problem.message,
-            hint: problem.hint,
+            hint: problem.hint.map(String::from),
             excerpt,
         }
     }
@@ -117,6 +137,10 @@ impl fmt::Display for Finding {
 // === impl Error ===
 
 impl Error {
+    pub(super) fn internal(file: &Path, cause: &dyn fmt::Display) -> Self {
+        Self::Internal { file: file.to_owned(), cause: cause.to_string() }
+    }
+
     /// The problems of a file that was read; empty where it could not be.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {

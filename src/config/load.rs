@@ -12,6 +12,7 @@ use super::document::excerpt::secrets_in;
 use super::document::parse::{FILE_BYTES_MAX, parse};
 use super::document::problem::{Problem, Problems};
 use super::document::reference::{Surroundings, resolve};
+use super::document::tree::Tree;
 use super::document::{decode::PROBLEMS_MAX, decode::decode};
 use super::written::Configuration;
 use super::{Error, Finding};
@@ -67,39 +68,70 @@ pub fn load(file: &Path) -> Result<Loaded, Error> {
 ///
 /// As [`load`].
 pub fn load_with(file: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Error> {
-    let text = read(file)?;
-    let shown: Arc<Path> = file.into();
-    let found = |text: &str, masked: &[Range<usize>], problems: Vec<Problem>| {
-        // What one problem must not show no other may show either.
-        let masked: Vec<_> =
-            masked.iter().chain(problems.iter().flat_map(|problem| &problem.hidden)).cloned().collect();
-        problems.into_iter().map(|problem| Finding::new(&shown, text, &masked, problem)).collect::<Vec<_>>()
+    attempt_with(file, variable).0
+}
+
+/// Loads a configuration file, and says which files it names even where it cannot be used.
+pub(super) fn attempt(file: &Path) -> (Result<Loaded, Error>, Vec<PathBuf>) {
+    attempt_with(file, &environment)
+}
+
+fn attempt_with(file: &Path, variable: &dyn Fn(&str) -> Option<String>) -> (Result<Loaded, Error>, Vec<PathBuf>) {
+    let text = match read(file) {
+        Ok(text) => text,
+        Err(error) => return (Err(error), Vec::new()),
     };
-    let mut tree = parse(&text).map_err(|problem| Error::Invalid(found(&text, &[], vec![problem])))?;
-    let masked = secrets_in(&tree, &text);
+    let showing = Showing { file: file.into(), text: &text, masked: Vec::new() };
+    let mut tree = match parse(&text) {
+        Ok(tree) => tree,
+        Err(problem) => return (Err(Error::Invalid(showing.findings(vec![problem]))), Vec::new()),
+    };
+    let showing = Showing { masked: secrets_in(&tree, &text), ..showing };
     let folder = file.parent().unwrap_or(Path::new(""));
     let (referenced, unresolved) = resolve(&mut tree, &Surroundings { variable, folder });
-    let written: Configuration = match decode(&tree) {
-        Ok(written) if unresolved.is_empty() => written,
-        Ok(_) => return Err(Error::Invalid(found(&text, &masked, unresolved))),
-        Err(problems) => {
-            let all = merged(unresolved, problems);
-            return Err(Error::Invalid(found(&text, &masked, all)));
-        }
-    };
-    let mut problems = Problems::new(&tree);
-    let mut checked = check(&written, &mut problems);
-    if !problems.found.is_empty() {
-        let mut all = problems.found;
-        all.sort_by_key(|problem| problem.place.bytes.start);
-        all.truncate(PROBLEMS_MAX);
-        return Err(Error::Invalid(found(&text, &masked, all)));
-    }
-    problems.warnings.sort_by_key(|warning| warning.place.bytes.start);
-    checked.warnings = found(&text, &masked, problems.warnings);
     let mut referenced: Vec<PathBuf> = referenced.into_iter().collect();
     referenced.sort();
-    Ok(Loaded { checked, file: file.to_owned(), referenced })
+    let loaded = checked(&tree, &showing, unresolved).map(|checked| Loaded {
+        checked,
+        file: file.to_owned(),
+        referenced: referenced.clone(),
+    });
+    (loaded, referenced)
+}
+
+/// What the findings show of the file.
+struct Showing<'a> {
+    file: Arc<Path>,
+    text: &'a str,
+    /// Where secrets stand.
+    masked: Vec<Range<usize>>,
+}
+
+impl Showing<'_> {
+    fn findings(&self, problems: Vec<Problem>) -> Vec<Finding> {
+        // What one problem must not show no other may show either.
+        let hidden = problems.iter().flat_map(|problem| &problem.hidden);
+        let masked: Vec<_> = self.masked.iter().chain(hidden).cloned().collect();
+        problems.into_iter().map(|problem| Finding::new(&self.file, self.text, &masked, problem)).collect()
+    }
+}
+
+fn checked(tree: &Tree, showing: &Showing<'_>, unresolved: Vec<Problem>) -> Result<Checked, Error> {
+    let written: Configuration = match decode(tree) {
+        Ok(written) if unresolved.is_empty() => written,
+        Ok(_) => return Err(Error::Invalid(showing.findings(unresolved))),
+        Err(problems) => return Err(Error::Invalid(showing.findings(merged(unresolved, problems)))),
+    };
+    let mut problems = Problems::new(tree);
+    let mut checked = check(&written, &mut problems);
+    if !problems.found.is_empty() {
+        problems.found.sort_by_key(|problem| problem.place.bytes.start);
+        problems.found.truncate(PROBLEMS_MAX);
+        return Err(Error::Invalid(showing.findings(problems.found)));
+    }
+    problems.warnings.sort_by_key(|warning| warning.place.bytes.start);
+    checked.warnings = showing.findings(problems.warnings);
+    Ok(checked)
 }
 
 /// Both lists, in the order of the text; a value whose reference leads nowhere is not also of the wrong shape.

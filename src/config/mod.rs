@@ -15,7 +15,9 @@ mod finding;
 mod later;
 mod load;
 pub mod quantity;
+pub mod reload;
 mod schema;
+mod watched;
 mod written;
 
 pub use check::checked::{Admin, Checked, Destination, Durability, Role, Source, Store, Token};
@@ -24,4 +26,5 @@ pub use document::parse::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};
 pub use finding::{Error, Finding};
 pub use load::{DEFAULT_FILES, FILE_VARIABLE, Loaded, find, load, load_with};
 pub use quantity::{Period, Size};
+pub use reload::{Reloaded, Reloads};
 pub use schema::schema;

@@ -14,8 +14,6 @@ use crate::intake::Respond;
 use crate::{deliver, dispatch, ingress};
 
 /// A configuration that holds together; the stages take their parts of it.
-///
-/// Two of them are equal exactly where nothing has to change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
     /// Where webhooks come in.
@@ -127,6 +125,21 @@ pub struct Destination {
     pub settings: dispatch::Destination,
     /// Where its requests go; `None` is `discard: true`.
     pub endpoint: Option<deliver::Endpoint>,
+}
+
+// === impl Checked ===
+
+impl Checked {
+    /// Whether the other one means the same; what is warned of (and on which line) does not count.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        self.ingress == other.ingress
+            && self.admin == other.admin
+            && self.store == other.store
+            && self.sources == other.sources
+            && self.routes == other.routes
+            && self.destinations == other.destinations
+    }
 }
 
 // === impl Role, Durability ===

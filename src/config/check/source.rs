@@ -10,7 +10,8 @@ use super::ports::refuse_entry;
 use super::value::{NAME_HINT, count, header_name, is_name, period, size};
 use super::verify::{Proof, verify};
 use crate::config::document::problem::Problems;
-use crate::config::document::spanned::{At, Named};
+use crate::config::document::spanned::{At, Named, OneOrMany};
+use crate::config::document::tree::{NodeId, Tree};
 use crate::config::quantity::{Period, Size};
 use crate::config::written;
 use crate::guard::{allow_ips, declared, dedup, envelope, rate_limit, signature};
@@ -30,8 +31,13 @@ pub(super) fn sources(
 ) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
     if written.0.is_empty() {
-        let root = crate::config::document::tree::Tree::ROOT;
-        problems.warn(root, "there are no sources: nothing can come in", "add one below `sources`");
+        // Also what a file that is only half written says.
+        problems.wrong_key(
+            Tree::ROOT,
+            "sources",
+            "there are no sources: nothing could come in",
+            "add one below `sources`",
+        );
     }
     for (name, source) in &written.0 {
         if !is_name(name) {
@@ -156,7 +162,7 @@ fn content_types(
 }
 
 fn allow_ips(
-    At { value: list, at }: &At<crate::config::document::spanned::OneOrMany<written::AllowEntry>>,
+    At { value: list, at }: &At<OneOrMany<written::AllowEntry>>,
     problems: &mut Problems<'_>,
 ) -> allow_ips::Config {
     let mut networks = Vec::new();
@@ -197,7 +203,7 @@ fn rate_limit(At { value: written, .. }: &At<written::RateLimit>, problems: &mut
 
 fn dedup(
     written: Option<&At<written::Dedup>>,
-    source: crate::config::document::tree::NodeId,
+    source: NodeId,
     signature: &signature::Config,
     problems: &mut Problems<'_>,
 ) -> Option<dedup::Config> {

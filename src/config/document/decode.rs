@@ -216,7 +216,7 @@ impl<'r, 't> Value<'r, 't> {
     }
 
     fn parsed<N: std::str::FromStr>(self, expected: &str) -> Result<N, Fault> {
-        self.text(expected)?.text.trim().parse().map_err(|_| Fault {
+        self.text(expected)?.text.trim().parse().map_err(|_reason| Fault {
             at: Some(self.id),
             what: What::Other { message: format!("expected {expected}"), hint: None },
         })

@@ -293,7 +293,7 @@ fn syntax(kind: &ErrorKind, info: &str, marker: Marker) -> Problem {
     let info = info.trim();
     match kind {
         // The anchor's name may be a secret that somebody wrote without quotes.
-        ErrorKind::UnknownAnchor { .. } => Problem::at(place, "this alias names an anchor that is not there")
+        ErrorKind::UnknownAnchor => Problem::at(place, "this alias names an anchor that is not there")
             .hint("put a value that begins with `*` in quotes"),
         ErrorKind::DirectiveDisallowed => Problem::at(place, "directives (`%…`) mean nothing here"),
         _ if info.contains("limit") || info.contains("nesting") => {

@@ -8,9 +8,9 @@ use super::tree::{NodeId, Place, Tree};
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
     pub(crate) place: Place,
-    pub(crate) path: String,
+    pub(crate) path: Box<str>,
     pub(crate) message: String,
-    pub(crate) hint: Option<String>,
+    pub(crate) hint: Option<Box<str>>,
     /// Parts of the text that no excerpt may show because of this problem: what stands where nothing is known
     /// about its secrecy.
     pub(crate) hidden: Vec<Range<usize>>,
@@ -30,16 +30,16 @@ pub(crate) struct Problems<'t> {
 
 impl Problem {
     pub(crate) fn at(place: Place, message: impl Into<String>) -> Self {
-        Self { place, path: String::new(), message: message.into(), hint: None, hidden: Vec::new(), keys_only: false }
+        Self { place, path: Box::default(), message: message.into(), hint: None, hidden: Vec::new(), keys_only: false }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
         self
     }
 
     pub(crate) fn path(mut self, path: String) -> Self {
-        self.path = path;
+        self.path = path.into_boxed_str();
         self
     }
 

@@ -88,7 +88,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, String> {
     if bytes.len() as u64 > REFERENCED_FILE_BYTES_MAX {
         return Err(format!("larger than {} KiB", REFERENCED_FILE_BYTES_MAX >> 10));
     }
-    let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8 text".to_owned())?;
+    let text = std::str::from_utf8(&bytes).map_err(|_where| "not UTF-8 text".to_owned())?;
     Ok(Zeroizing::new(text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text)).to_owned()))
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::config::document::spanned::At;
 use crate::config::quantity::{Period, Size};
 
-/// Where events are kept. A reload cannot change anything here but `retention`.
+/// Where events are kept. A reload cannot change anything here.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Store {
