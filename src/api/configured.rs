@@ -6,8 +6,8 @@ use axum::extract::State as Extracted;
 use super::params::Query;
 use super::problem::Problem;
 use super::state::{Configured, DestinationEntry, State};
-use super::wire::{Destination, List, Queue, Source, SourceCounts};
-use crate::domain::Reason;
+use super::wire::{Destination, DestinationStats, List, Queue, Source, SourceCounts, SourceStats, Stats};
+use crate::domain::{DeliveryState, OutcomeClass, Reason};
 use crate::store::{LaneState, Store};
 use crate::telemetry::Metrics;
 
@@ -37,6 +37,42 @@ fn counts(metrics: &Metrics, source: &str) -> SourceCounts {
         unrouted: metrics.unrouted.get(),
         rejected: Reason::ALL.iter().map(|reason| metrics.rejections(*reason)).sum(),
     }
+}
+
+pub(super) async fn stats<S: Store>(
+    Extracted(state): Extracted<State<S>>,
+    query: Query,
+) -> Result<Json<Stats>, Problem> {
+    query.only(&[])?;
+    let configured = state.configured();
+    let source = |entry: &super::SourceEntry| SourceStats {
+        name: entry.name.to_string(),
+        counts: counts(&state.metrics, &entry.name),
+        accept_time_mean: state.metrics.source(&entry.name).accept_duration.mean().map(millis),
+    };
+    let destination = |entry: &DestinationEntry| {
+        let metrics = state.metrics.destination(&entry.name);
+        let (succeeded, dead) = (metrics.ended(DeliveryState::Succeeded), metrics.ended(DeliveryState::Dead));
+        let ended = succeeded + dead + metrics.ended(DeliveryState::Expired);
+        DestinationStats {
+            name: entry.name.to_string(),
+            attempts: OutcomeClass::ALL.map(|outcome| metrics.attempts(outcome)).iter().sum(),
+            succeeded,
+            dead,
+            success_rate: (ended > 0).then(|| succeeded as f64 / ended as f64),
+            response_time_mean: metrics.attempt_duration.mean().map(millis),
+        }
+    };
+    Ok(Json(Stats {
+        object: "stats",
+        sources: configured.sources.iter().map(source).collect(),
+        destinations: configured.destinations.iter().map(destination).collect(),
+    }))
+}
+
+/// Seconds as milliseconds, to the microsecond.
+fn millis(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e3
 }
 
 pub(super) async fn destinations<S: Store>(

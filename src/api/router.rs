@@ -37,6 +37,7 @@ pub fn router<S: Store>(state: State<S>) -> axum::Router {
         .route("/v1/rejections", get(rejections::list::<S>))
         .route("/v1/sources", get(configured::sources::<S>))
         .route("/v1/destinations", get(configured::destinations::<S>))
+        .route("/v1/stats", get(configured::stats::<S>))
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
         // Around the fallbacks too: what does not exist is not told to strangers.

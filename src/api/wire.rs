@@ -178,6 +178,46 @@ pub struct SourceCounts {
     pub rejected: u64,
 }
 
+/// Totals since the gateway started; `/metrics` has them over time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stats {
+    /// `stats`.
+    pub object: &'static str,
+    /// A source each.
+    pub sources: Vec<SourceStats>,
+    /// A destination each.
+    pub destinations: Vec<DestinationStats>,
+}
+
+/// A source's totals.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceStats {
+    /// Its name.
+    pub name: String,
+    /// What it counted.
+    #[serde(flatten)]
+    pub counts: SourceCounts,
+    /// Mean time from a request's head to the answer, in milliseconds.
+    pub accept_time_mean: Option<f64>,
+}
+
+/// A destination's totals.
+#[derive(Clone, Debug, Serialize)]
+pub struct DestinationStats {
+    /// Its name.
+    pub name: String,
+    /// Requests made to it.
+    pub attempts: u64,
+    /// Deliveries that succeeded.
+    pub succeeded: u64,
+    /// Deliveries that were given up.
+    pub dead: u64,
+    /// Of the deliveries that ended by themselves, the part that succeeded: 0 to 1.
+    pub success_rate: Option<f64>,
+    /// Mean time of a request, in milliseconds.
+    pub response_time_mean: Option<f64>,
+}
+
 /// A destination and its queue.
 #[derive(Clone, Debug, Serialize)]
 pub struct Destination {

@@ -93,6 +93,13 @@ impl Histogram {
         }
     }
 
+    /// The mean of what was observed, as it is shown; `None` before the first observation.
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        let sum = self.0.sum.load(Ordering::Relaxed) as f64 / self.0.raw_per_shown;
+        Some(self.count()).filter(|count| *count > 0).map(|count| sum / count as f64)
+    }
+
     /// How many observations were made.
     #[must_use]
     pub fn count(&self) -> u64 {
