@@ -101,6 +101,8 @@ reasons! {
     EventTypeMissing "event_type_missing" BAD_REQUEST;
     /// The id in the header is not the one in the signed body.
     EventIdMismatch "event_id_mismatch" BAD_REQUEST;
+    /// A copy of the event is being worked on.
+    DuplicateInFlight "duplicate_in_flight" SERVICE_UNAVAILABLE;
     /// The store cannot keep anything now.
     StoreUnavailable "store_unavailable" SERVICE_UNAVAILABLE;
     /// The store has reached its `bytes_max` or the disk its `disk_free_min`.

@@ -5,7 +5,7 @@
 //! a refusal becomes its response, with [`Refused`] in the response's extensions for a ledger.
 //!
 //! Guards over the head take requests with any body; guards over the body take those whose body is in
-//! memory (`B: AsRef<[u8]>`, such as `Buffered`). No future is boxed and nothing waits.
+//! memory (`B: AsRef<[u8]>`, such as [`Buffered`]). No future is boxed and nothing waits.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -45,6 +45,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::body::Buffered;
 use crate::domain::{Facts, Refused, Rejection};
 
 /// A pure question about a request: whether it may go on.
@@ -226,7 +227,7 @@ pub fn refuse<RB: From<Bytes>>(refused: Refused) -> Response<RB> {
 
 /// The body for the ledger, where it has been read.
 fn whole_body<B: 'static>(body: &B) -> Bytes {
-    (body as &dyn std::any::Any).downcast_ref::<Bytes>().cloned().unwrap_or_default()
+    (body as &dyn std::any::Any).downcast_ref::<Buffered>().map(|body| body.bytes().clone()).unwrap_or_default()
 }
 
 // === impl Answer ===
@@ -267,8 +268,8 @@ mod tests {
         }
     }
 
-    async fn answer(guard: Says, request: Request<Bytes>) -> Response<Bytes> {
-        let app = service_fn(|request: Request<Bytes>| async move {
+    async fn answer(guard: Says, request: Request<Buffered>) -> Response<Bytes> {
+        let app = service_fn(|request: Request<Buffered>| async move {
             let facts = request.extensions().get::<Facts>().cloned().unwrap_or_default();
             Ok::<_, Infallible>(Response::new(Bytes::from(facts.event_type.unwrap_or_default().into_string())))
         });
@@ -277,7 +278,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_guard_found_reaches_the_service() {
-        let response = answer(Says(Ok(())), Request::new(Bytes::new())).await;
+        let response = answer(Says(Ok(())), Request::new(Buffered::default())).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.body(), "seen");
     }
@@ -285,7 +286,8 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_carries_the_request_for_the_ledger() {
         let rejection = Rejection::new(Reason::SignatureMismatch, "no secret makes it");
-        let mut request = Request::post("/hook?a=b").header("x-a", "b").body(Bytes::from("body")).expect("a request");
+        let mut request =
+            Request::post("/hook?a=b").header("x-a", "b").body(Buffered::from(Bytes::from("body"))).expect("a request");
         request.extensions_mut().insert(Facts { client: Some([192, 0, 2, 1].into()), ..Facts::default() });
         let response = answer(Says(Err(rejection.clone())), request).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);

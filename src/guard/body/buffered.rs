@@ -70,6 +70,12 @@ impl AsRef<Bytes> for Buffered {
     }
 }
 
+impl AsRef<[u8]> for Buffered {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl Body for Buffered {
     type Data = Bytes;
     type Error = Infallible;

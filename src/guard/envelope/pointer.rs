@@ -95,7 +95,7 @@ impl FromStr for Field {
             Some(("body", pointer)) => pointer.parse().map(Self::Body),
             Some(("header", name)) => match name.parse() {
                 Ok(name) => Ok(Self::Header(name)),
-                Err(_) => Err(FieldError::Header(name.into())),
+                Err(_invalid) => Err(FieldError::Header(name.into())),
             },
             _ => Err(FieldError::Form(text.into())),
         }

@@ -105,12 +105,11 @@ impl Verifier {
         let signature = self.hash(hmac, key, &signed).encode(hmac.encoding);
         let signature = format!("{}{signature}", hmac.prefix);
         let mut pair = String::new();
-        match &timestamp {
-            Some((field, text)) => match &field.place {
+        if let Some((field, text)) = &timestamp {
+            match &field.place {
                 TimestampPlace::Header(name) => headers.push(header(name, text.as_bytes(), false)?),
                 TimestampPlace::Pair(key) => pair = format!("{key}={text}"),
-            },
-            None => {}
+            }
         }
         let value = match &hmac.form {
             Form::Bare | Form::List { .. } => signature,

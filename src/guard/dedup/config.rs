@@ -1,8 +1,8 @@
-//! Dedup: what tells a copy from a new event.
+//! What two copies of an event have in common, and how long they are told as copies.
 
 use std::time::Duration;
 
-use super::envelope::Field;
+use crate::guard::envelope::Field;
 
 /// `sources.*.dedup`; a source with `dedup: off` has no such guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,8 @@ pub struct Config {
 /// What two copies of an event have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
-    /// The sender's own id; an event without one has no copies.
+    /// The sender's own id (and the body, where the proof does not cover the id); an event without one has
+    /// no copies.
     Id,
     /// Every byte of the body.
     Body,
