@@ -185,8 +185,10 @@ async fn the_platforms_own_examples_arrive_byte_identical() {
 #[tokio::test]
 async fn the_329_real_payloads_of_github_arrive_byte_identical() {
     let (gateway, sink) = start().await;
-    let path =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node_modules/@octokit/webhooks-examples/api.github.com/index.json");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/target/test-packages/node_modules/@octokit/webhooks-examples/api.github.com/index.json"
+    );
     let text = std::fs::read_to_string(path)
         .unwrap_or_else(|error| panic!("{path}: {error}. tests/install brings it (npm @octokit/webhooks-examples)"));
     let hooks: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();

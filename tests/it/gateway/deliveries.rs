@@ -162,7 +162,7 @@ async fn a_dead_letter_goes_out_again_over_the_api_and_the_command_line() {
     delivery(&gateway, "dead").await;
 
     sink.answer(|_| Answer::status(200));
-    let said = hookward(&["redeliver", id, "--url", &format!("http://{}", gateway.admin())], &[]);
+    let said = hookward(&["redeliver", id, "--admin", &format!("http://{}", gateway.admin())], &[]);
     assert!(said.status.success(), "{said:?}");
     let delivered = delivery(&gateway, "succeeded").await;
     assert_eq!(delivered["id"], id);
