@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, DATE};
@@ -15,7 +16,7 @@ use crate::domain::{Clock, Reason, Refused, Rejection};
 
 /// Told of every request that the ingress refuses before a service sees it; answers with the rejection's id.
 ///
-/// The method is `-` and the target `*` where the head could not be read.
+/// The method is `-` and the target `*` where the head could not be read or is not at hand any more.
 #[derive(Clone)]
 pub struct Ledger(Arc<dyn Fn(&Refused) -> Option<HeaderValue> + Send + Sync>);
 
@@ -30,27 +31,25 @@ impl Ledger {
         Self(Arc::new(keep))
     }
 
-    /// Keeps the refusal and makes its answer, which ends the connection.
+    /// Keeps the refusal and makes its answer.
     pub(super) fn refuse(&self, refused: &Refused) -> Response<Bytes> {
         let mut response: Response<Bytes> = refused.rejection.to_response();
         if let Some(id) = (self.0)(refused) {
             response.headers_mut().insert(REJECTION_ID, id);
         }
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
     }
 
-    /// The same for a head that could not be read, as bytes for the socket.
-    pub(super) fn refuse_unread(&self, rejection: Rejection, client: IpAddr) -> Vec<u8> {
-        let refused = Refused {
+    /// The same for a request whose head could not be read, or is not at hand any more.
+    pub(super) fn refuse_unknown(&self, rejection: Rejection, client: IpAddr) -> Response<Bytes> {
+        self.refuse(&Refused {
             rejection,
             method: Method::from_bytes(b"-").unwrap_or_default(),
             uri: Uri::from_static("*"),
             headers: HeaderMap::new(),
             body: Bytes::new(),
             client: Some(client),
-        };
-        serialise(self.refuse(&refused))
+        })
     }
 }
 
@@ -83,11 +82,12 @@ pub(super) fn reason_of_bare_answer(bytes: &[u8]) -> Option<Reason> {
     }
 }
 
-fn serialise(response: Response<Bytes>) -> Vec<u8> {
+/// An answer that ends its connection, as bytes for the socket.
+pub(super) fn serialise(response: Response<Bytes>) -> Vec<u8> {
     let (mut head, body) = response.into_parts();
-    let now =
-        httpdate::HttpDate::from(std::time::UNIX_EPOCH + std::time::Duration::from_millis(Clock::machine().wall().0));
-    if let Ok(date) = HeaderValue::try_from(now.to_string()) {
+    head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    let now = UNIX_EPOCH + Duration::from_millis(Clock::machine().wall().0);
+    if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(now)) {
         head.headers.insert(DATE, date);
     }
     let reason = head.status.canonical_reason().unwrap_or_default();

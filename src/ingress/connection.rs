@@ -23,10 +23,10 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower_service::Service;
 
 use super::Config;
-use super::answer::Ledger;
+use super::answer::{Ledger, serialise};
 use super::drain::Drain;
 use super::progress::{Overdue, Progress};
-use super::service::Adapter;
+use super::service::{Adapter, Shared};
 use super::stream::Stream;
 use crate::domain::{Reason, Rejection};
 
@@ -69,16 +69,9 @@ where
 {
     let Setup { service, limits, drain, ledger } = setup;
     let config = limits.load_full();
-    let progress = Arc::new(Progress::new());
-    let stream = Stream::new(io, Arc::clone(&progress), ledger.clone(), peer.ip().to_canonical());
-    let adapter = Adapter {
-        service,
-        peer,
-        progress: Arc::clone(&progress),
-        limits,
-        drain: Arc::clone(&drain),
-        ledger: ledger.clone(),
-    };
+    let shared = Arc::new(Shared { peer, progress: Progress::new(), limits, drain, ledger });
+    let stream = Stream::new(io, Arc::clone(&shared));
+    let adapter = Adapter { service, shared: Arc::clone(&shared) };
     let mut connection = http1::Builder::new()
         // Our own timer does this, with an answer.
         .header_read_timeout(None)
@@ -87,14 +80,15 @@ where
         // A sender that closes its writing side still gets its answer.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), adapter);
-    let end = until_its_end(&mut connection, &progress, &config, &drain).await;
+    let Shared { progress, drain, ledger, .. } = &*shared;
+    let end = until_its_end(&mut connection, progress, &config, drain).await;
     let mut io = connection.into_parts().io.into_inner().into_inner();
     match end {
         End::Quiet => return,
         End::HeadLate if progress.is_write_blocked() => return,
         End::HeadLate => {
             let rejection = Rejection::new(Reason::HeaderTimeout, "head incomplete at header_timeout");
-            let answer = ledger.refuse_unread(rejection, peer.ip().to_canonical());
+            let answer = serialise(ledger.refuse_unknown(rejection, peer.ip().to_canonical()));
             if !matches!(timeout(LINGER, io.write_all(&answer)).await, Ok(Ok(()))) {
                 return;
             }

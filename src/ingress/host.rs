@@ -31,7 +31,7 @@ pub fn check_target(version: Version, method: &Method, uri: &Uri, headers: &Head
 
 /// Bytes that a host with its port may have (RFC 3986 section 3.2.2), no user information.
 fn is_host(host: &[u8]) -> bool {
-    host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(byte))
+    host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(byte))
 }
 
 fn malformed(detail: &str) -> Result<(), Rejection> {

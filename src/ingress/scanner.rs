@@ -22,6 +22,12 @@ const LINE_BYTES_KEPT: usize = 128;
 /// The longest line of a chunk's size with its extensions, and of a trailer field, in bytes.
 const CHUNK_LINE_BYTES_MAX: usize = 4 << 10;
 
+/// The largest length that hyper can count, rounded down, in bytes.
+const LENGTH_MAX: u64 = u64::MAX >> 1;
+
+/// What is wrong with a field, and how it is refused.
+type Wrong = (Reason, &'static str);
+
 /// Follows the framing of one connection's requests.
 #[derive(Debug)]
 pub(super) struct Scanner {
@@ -176,8 +182,8 @@ impl Scanner {
             State::RequestLine => self.state = State::Fields,
             State::Fields if text.is_empty() => self.end_head(),
             State::Fields => {
-                if let ControlFlow::Break(detail) = self.head.field(text, is_cut) {
-                    self.refuse(detail);
+                if let ControlFlow::Break((reason, detail)) = self.head.field(text, is_cut) {
+                    self.stop(Rejection::new(reason, detail));
                 }
             }
             State::ChunkSize => match chunk_size(text) {
@@ -232,7 +238,7 @@ impl Scanner {
 
 impl Head {
     /// Notes a field that frames the body; breaks with what is wrong with it.
-    fn field(&mut self, line: &[u8], is_cut: bool) -> ControlFlow<&'static str> {
+    fn field(&mut self, line: &[u8], is_cut: bool) -> ControlFlow<Wrong> {
         // The first letter settles most fields without a comparison.
         match line.first().map(u8::to_ascii_lowercase) {
             Some(b'c') => self.content_length(line, is_cut),
@@ -241,28 +247,27 @@ impl Head {
         }
     }
 
-    fn content_length(&mut self, line: &[u8], is_cut: bool) -> ControlFlow<&'static str> {
+    fn content_length(&mut self, line: &[u8], is_cut: bool) -> ControlFlow<Wrong> {
         let Some(value) = value_of(line, b"content-length:") else { return ControlFlow::Continue(()) };
         let digits = value.trim_ascii();
         let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
         let length = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u64>().ok());
+        let malformed = |detail| ControlFlow::Break((Reason::MalformedRequest, detail));
         match length {
-            Some(_) if is_cut || !all_digits => ControlFlow::Break("content-length is not a number"),
-            None => ControlFlow::Break("content-length is not a number"),
-            Some(length) if self.content_length.replace(length).is_some() => {
-                ControlFlow::Break("content-length more than once")
-            }
+            _ if is_cut || !all_digits => malformed("content-length is not a number"),
+            None | Some(LENGTH_MAX..) => ControlFlow::Break((Reason::BodyTooLarge, "declared length above the limit")),
+            Some(length) if self.content_length.replace(length).is_some() => malformed("content-length more than once"),
             Some(_) => ControlFlow::Continue(()),
         }
     }
 
-    fn transfer_encoding(&mut self, line: &[u8], is_cut: bool) -> ControlFlow<&'static str> {
+    fn transfer_encoding(&mut self, line: &[u8], is_cut: bool) -> ControlFlow<Wrong> {
         let Some(value) = value_of(line, b"transfer-encoding:") else { return ControlFlow::Continue(()) };
         if is_cut || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-            return ControlFlow::Break("transfer-encoding other than chunked");
+            return ControlFlow::Break((Reason::MalformedRequest, "transfer-encoding other than chunked"));
         }
         if std::mem::replace(&mut self.chunked, true) {
-            return ControlFlow::Break("transfer-encoding more than once");
+            return ControlFlow::Break((Reason::MalformedRequest, "transfer-encoding more than once"));
         }
         ControlFlow::Continue(())
     }

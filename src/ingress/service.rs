@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -35,12 +35,18 @@ pub struct Arrival {
     pub began: Instant,
 }
 
-/// What a connection's requests share.
+/// The service as hyper calls it on one connection.
 #[derive(Debug)]
 pub(super) struct Adapter<S> {
     pub(super) service: S,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What the parts of one connection share.
+#[derive(Debug)]
+pub(super) struct Shared {
     pub(super) peer: SocketAddr,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Progress,
     pub(super) limits: Arc<ArcSwap<Config>>,
     pub(super) drain: Arc<Drain>,
     pub(super) ledger: Ledger,
@@ -52,8 +58,8 @@ pin_project! {
         #[pin]
         inner: Inner<F>,
         number: u64,
-        progress: Arc<Progress>,
-        drain: Arc<Drain>,
+        client: IpAddr,
+        shared: Arc<Shared>,
     }
 }
 
@@ -64,6 +70,8 @@ pin_project! {
         Refused { response: Option<Response<Bytes>> },
     }
 }
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 // === impl Adapter ===
 
@@ -76,9 +84,10 @@ where
     type Future = Answering<Oneshot<S, Request<Incoming>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let (number, began) = self.progress.request_begins();
-        let client = client_address(self.peer.ip(), request.headers(), &self.limits.load().trusted_proxies);
-        let inner = if let Some(rejection) = self.refusal(number, &request) {
+        let shared = &self.shared;
+        let (number, began) = shared.progress.request_begins();
+        let client = client_address(shared.peer.ip(), request.headers(), &shared.limits.load().trusted_proxies);
+        let inner = if let Some(rejection) = shared.refusal(number, &request) {
             let refused = Refused {
                 rejection,
                 method: request.method().clone(),
@@ -87,17 +96,22 @@ where
                 body: Bytes::new(),
                 client: Some(client),
             };
-            Inner::Refused { response: Some(self.ledger.refuse(&refused)) }
+            let mut response = shared.ledger.refuse(&refused);
+            // RFC 9112 section 6.3: what follows a request that was misread cannot be trusted to be a request.
+            response.headers_mut().insert(CONNECTION, CLOSE);
+            Inner::Refused { response: Some(response) }
         } else {
             request.extensions_mut().insert(Facts { client: Some(client), ..Facts::default() });
-            request.extensions_mut().insert(Arrival { peer: self.peer, began });
+            request.extensions_mut().insert(Arrival { peer: shared.peer, began });
             Inner::Service { future: self.service.clone().oneshot(request) }
         };
-        Answering { inner, number, progress: Arc::clone(&self.progress), drain: Arc::clone(&self.drain) }
+        Answering { inner, number, client, shared: Arc::clone(shared) }
     }
 }
 
-impl<S> Adapter<S> {
+// === impl Shared ===
+
+impl Shared {
     /// What can be said against a request before any service sees it.
     fn refusal(&self, number: u64, request: &Request<Incoming>) -> Option<Rejection> {
         if let Some(rejection) = self.progress.refusal_of(number) {
@@ -120,6 +134,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let Shared { progress, drain, ledger, .. } = &**this.shared;
+        let is_whole = || progress.is_whole(*this.number);
         let mut response = match this.inner.project() {
             InnerProjection::Refused { response } => {
                 let response = response.take().unwrap_or_default();
@@ -130,18 +146,19 @@ where
                 Poll::Ready(Err(never)) => match never {},
                 Poll::Pending => {
                     // The connection's timer says when; nobody else wakes us for it.
-                    ready!(if this.progress.is_expired() { Poll::Ready(()) } else { Poll::Pending });
-                    overdue(this.progress.is_whole(*this.number), this.drain.stage())
-                        .to_response()
-                        .map(|body: Bytes| Either::Right(Full::new(body)))
+                    if !progress.is_expired() {
+                        return Poll::Pending;
+                    }
+                    let response = ledger.refuse_unknown(overdue(is_whole(), drain.stage()), *this.client);
+                    response.map(|body| Either::Right(Full::new(body)))
                 }
             },
         };
         // hyper would close without saying so where the rest of the body is still on its way.
-        if !this.progress.is_whole(*this.number) || this.drain.stage() != Stage::Open {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        if !is_whole() || drain.stage() != Stage::Open {
+            response.headers_mut().insert(CONNECTION, CLOSE);
         }
-        this.progress.request_ends(*this.number);
+        progress.request_ends(*this.number);
         Poll::Ready(Ok(response))
     }
 }

@@ -1,16 +1,15 @@
 //! The socket as hyper sees it: every byte passes the scanner, and a blocked write is noticed.
 
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::answer::{Ledger, reason_of_bare_answer};
-use super::progress::Progress;
+use super::answer::{reason_of_bare_answer, serialise};
 use super::scanner::Scanner;
+use super::service::Shared;
 use crate::domain::Rejection;
 
 /// A connection's stream with what is known of its requests.
@@ -18,9 +17,7 @@ use crate::domain::Rejection;
 pub(super) struct Stream<T> {
     inner: T,
     scanner: Scanner,
-    progress: Arc<Progress>,
-    ledger: Ledger,
-    peer: IpAddr,
+    shared: Arc<Shared>,
     /// Our answer instead of one of hyper's own, as far as it is not written.
     instead: Vec<u8>,
 }
@@ -29,8 +26,8 @@ pub(super) struct Stream<T> {
 
 impl<T> Stream<T> {
     /// Watches `inner`.
-    pub(super) fn new(inner: T, progress: Arc<Progress>, ledger: Ledger, peer: IpAddr) -> Self {
-        Self { inner, scanner: Scanner::new(), progress, ledger, peer, instead: Vec::new() }
+    pub(super) fn new(inner: T, shared: Arc<Shared>) -> Self {
+        Self { inner, scanner: Scanner::new(), shared, instead: Vec::new() }
     }
 
     /// The stream itself.
@@ -39,20 +36,20 @@ impl<T> Stream<T> {
     }
 
     fn saw(&mut self, bytes: &[u8]) {
-        self.progress.bytes_read();
+        self.shared.progress.bytes_read();
         self.scanner.scan(bytes);
         if let Some(rejection) = self.scanner.take_bad() {
-            self.progress.bad_head(self.scanner.heads(), rejection);
+            self.shared.progress.bad_head(self.scanner.heads(), rejection);
         }
-        self.progress.scanned(self.scanner.heads(), self.scanner.bodies(), self.scanner.is_in_head());
+        self.shared.progress.scanned(self.scanner.heads(), self.scanner.bodies(), self.scanner.is_in_head());
     }
 
     /// Takes an answer of hyper's own out of `bytes` and prepares ours.
     fn replaces(&mut self, bytes: &[u8]) -> bool {
         let Some(reason) = reason_of_bare_answer(bytes) else { return false };
-        let ours = self.progress.refusal_of(self.scanner.heads()).cloned();
+        let ours = self.shared.progress.refusal_of(self.scanner.heads()).cloned();
         let rejection = ours.unwrap_or_else(|| Rejection::new(reason, "the head could not be read"));
-        self.instead = self.ledger.refuse_unread(rejection, self.peer);
+        self.instead = serialise(self.shared.ledger.refuse_unknown(rejection, self.shared.peer.ip().to_canonical()));
         true
     }
 }
@@ -61,7 +58,7 @@ impl<T: AsyncWrite + Unpin> Stream<T> {
     fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.instead.is_empty() {
             let written = Pin::new(&mut self.inner).poll_write(cx, &self.instead);
-            self.progress.write_blocked(written.is_pending());
+            self.shared.progress.write_blocked(written.is_pending());
             match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => drop(self.instead.drain(..count.min(self.instead.len()))),
@@ -88,7 +85,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.progress.write_blocked(written.is_pending());
+        self.shared.progress.write_blocked(written.is_pending());
         written
     }
 
@@ -103,7 +100,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
             return Poll::Ready(Ok(only.len()));
         }
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.progress.write_blocked(written.is_pending());
+        self.shared.progress.write_blocked(written.is_pending());
         written
     }
 

@@ -13,7 +13,7 @@ use hookward::ingress::{Config, Ledger, Listener, Router, Server, Table};
 use hookward::telemetry::{IngressMetrics, task};
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -187,6 +187,21 @@ impl Peer {
         }
         let body = String::from_utf8(self.unread.drain(..length).collect()).unwrap();
         Some(Answer { status, head, body })
+    }
+
+    /// The next answer out of another reader, while this peer's own stream is busy elsewhere.
+    pub(crate) async fn answer_from(&mut self, mut reader: impl AsyncRead + Unpin) -> Answer {
+        let mut bytes = Vec::new();
+        // A reset after the answer is the attacker's own doing.
+        drop(timeout(PATIENCE, reader.read_to_end(&mut bytes)).await.expect("the end"));
+        self.unread = bytes;
+        self.answer().await
+    }
+
+    /// Everything up to the end of the connection.
+    pub(crate) async fn rest(&mut self) -> String {
+        while self.more().await {}
+        String::from_utf8(std::mem::take(&mut self.unread)).unwrap()
     }
 
     /// Waits for the other side to close; panics on anything else, a reset included.

@@ -2,5 +2,9 @@
 
 mod answers;
 mod gate;
+mod limits;
+mod smuggling;
+mod targets;
+mod timeouts;
 
-pub(crate) use gate::{Gate, Peer, request};
+use gate::{Gate, request};
