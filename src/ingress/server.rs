@@ -13,7 +13,7 @@ use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tower_service::Service;
 
 use super::Config;
@@ -37,6 +37,9 @@ const CUT_GRACE: Duration = Duration::from_millis(500);
 
 /// At shutdown connections that the kernel has accepted for us are taken in until none comes for this long.
 const BACKLOG_QUIET: Duration = Duration::from_millis(20);
+
+/// And for this long at the most: senders that go on coming must not keep the gateway from ending.
+const BACKLOG_TIME_MAX: Duration = Duration::from_millis(250);
 
 /// What a connection too many is told, where it listens.
 const TOO_MANY: &[u8] =
@@ -95,8 +98,12 @@ impl Server {
             }
         }
         drain.begin();
+        let backlog_ends = Instant::now() + BACKLOG_TIME_MAX;
         while let Ok((stream, peer)) = timeout(BACKLOG_QUIET, listener.accept()).await {
             open.take_in(stream, peer);
+            if Instant::now() > backlog_ends {
+                break;
+            }
         }
         drop(listener);
         let drain_timeout = open.setup.limits.load().drain_timeout;

@@ -127,7 +127,7 @@ impl Gate {
     }
 
     pub(crate) async fn connect(&self) -> Peer {
-        Peer { stream: TcpStream::connect(self.address).await.unwrap(), unread: Vec::new() }
+        Peer::over(TcpStream::connect(self.address).await.unwrap())
     }
 
     /// One request on a connection of its own.
@@ -155,6 +155,10 @@ impl Gate {
 // === impl Peer ===
 
 impl Peer {
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self { stream, unread: Vec::new() }
+    }
+
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }

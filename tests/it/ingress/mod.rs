@@ -1,9 +1,12 @@
 //! The ingress over real sockets: a server with a router, the body guard and a small service behind it.
 
 mod answers;
+mod draining;
 mod gate;
 mod limits;
+mod shortage;
 mod smuggling;
+mod spoofing;
 mod targets;
 mod timeouts;
 
