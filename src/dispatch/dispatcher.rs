@@ -125,6 +125,16 @@ impl<S: Store, A: Attempts> Dispatcher<S, A> {
     }
 }
 
+/// Lanes that nobody drained stop after what is under way.
+impl<S, A: Attempts> Drop for Dispatcher<S, A> {
+    fn drop(&mut self) {
+        let lanes = self.lanes.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for running in lanes.running.values() {
+            running.lane.stop();
+        }
+    }
+}
+
 fn target(destination: &Destination) -> TargetSettings {
     TargetSettings { name: Arc::clone(&destination.name), queue_max: destination.queue_max, paused: destination.paused }
 }

@@ -85,18 +85,6 @@ impl<S: Store, A: Attempts> Lane<S, A> {
         self.changed.notify_one();
     }
 
-    /// Nothing new is begun; workers end when their attempt has.
-    pub(super) fn stop(&self) {
-        let idle = {
-            let mut gate = self.gate();
-            gate.stop();
-            self.shut.store(true, Ordering::Release);
-            gate.bench.take_all()
-        };
-        retire(idle);
-        self.changed.notify_one();
-    }
-
     pub(super) fn status(&self) -> LaneStatus {
         let settings = self.settings.load();
         let gate = self.gate();
@@ -333,6 +321,20 @@ impl<S: Store, A: Attempts> Lane<S, A> {
                 tracing::warn!(%event, %delivery, destination, number, outcome, status, error, millis, reason, "delivery is dead");
             }
         }
+    }
+}
+
+impl<S, A: Attempts> Lane<S, A> {
+    /// Nothing new is begun; workers end when their attempt has.
+    pub(super) fn stop(&self) {
+        let idle = {
+            let mut gate = self.gate();
+            gate.stop();
+            self.shut.store(true, Ordering::Release);
+            gate.bench.take_all()
+        };
+        retire(idle);
+        self.changed.notify_one();
     }
 
     fn gate(&self) -> MutexGuard<'_, Gate> {
