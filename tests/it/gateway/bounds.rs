@@ -45,7 +45,7 @@ async fn below_disk_free_min_nothing_is_admitted_and_all_is_well_again_when_ther
 async fn at_bytes_max_only_open_events_refuse_admission_and_closed_ones_make_room() {
     let sink = Sink::answering(|_| Answer::status(500)).await;
     let config = format!(
-        "store: {{ path: \"@STORE@\", disk_free_min: 1MiB, bytes_max: 8MiB }}\n{}",
+        "store: {{ path: \"@STORE@\", disk_free_min: 1MiB, bytes_max: 64MiB }}\n{}",
         appmint_to(&[("crm", &sink)]).replace("schedule: [50ms", "schedule: [2s, 2s, 2s, 2s, 2s, 2s, 2s, 2s, 2s, 50ms")
     );
     let gateway = Gateway::start(&config).await;
@@ -53,7 +53,7 @@ async fn at_bytes_max_only_open_events_refuse_admission_and_closed_ones_make_roo
     let mut number = 0;
     let mut next = || {
         number += 1;
-        event_of_bytes(&format!("evt_{number}"), "payment.succeeded", 60_000)
+        event_of_bytes(&format!("evt_{number}"), "payment.succeeded", 500_000)
     };
     let mut kept = 0;
     let reply = loop {
@@ -62,21 +62,21 @@ async fn at_bytes_max_only_open_events_refuse_admission_and_closed_ones_make_roo
             break reply;
         }
         kept += 1;
-        assert!(kept < 2000, "120 MB in a store of at most 8 MiB");
+        assert!(kept < 400, "200 MB in a store of at most 64 MiB");
     };
     refused(&reply, "store_full");
-    assert!(kept > 20, "{kept} events of 60 kB filled 8 MiB");
+    assert!(kept > 50, "{kept} events of 500 kB filled 64 MiB");
     sink.answer(|_| Answer::status(200));
     eventually("admission", async || (sender.send(&next()).await.status == 200).then_some(())).await;
     gateway.drained(PATIENCE).await;
-    // Closed events go as new ones come: ten times what fits is taken in turn.
-    for _ in 0..1000 {
+    // Closed events go as new ones come: several times what fits is taken in turn.
+    for _ in 0..400 {
         eventually("admission", async || (sender.send(&next()).await.status == 200).then_some(())).await;
     }
     gateway.drained(PATIENCE).await;
     let on_disk: u64 =
         std::fs::read_dir(gateway.store()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
-    assert!(on_disk < 3 * (8 << 20), "{on_disk} bytes on disk");
+    assert!(on_disk < 3 * (64 << 20), "{on_disk} bytes on disk");
 }
 
 #[tokio::test]

@@ -8,5 +8,7 @@ mod guard_order;
 mod held;
 mod isolation;
 mod reload;
+mod secrets;
 mod shutdown;
+mod signatures;
 mod statuses;
