@@ -15,15 +15,15 @@ fn event(key: Option<u8>) -> Request<Bytes> {
     request
 }
 
+trait App: Service<Request<Bytes>, Response = Response<Bytes>, Error = ()> + Clone {}
+impl<S: Service<Request<Bytes>, Response = Response<Bytes>, Error = ()> + Clone> App for S {}
+
 /// An app that gives the answers one after the other.
-fn app(
-    answers: &[Result<u16, ()>],
-) -> Deduplicated<impl Service<Request<Bytes>, Response = Response<Bytes>, Error = (), Future: Send> + Clone, MemoryMarks>
-{
-    let answers = Arc::new(Mutex::new(answers.to_vec().into_iter()));
+fn app(answers: &[Result<u16, ()>]) -> Deduplicated<impl App, MemoryMarks> {
+    let answers = Arc::new(Mutex::new(answers.iter().rev().copied().collect::<Vec<_>>()));
     let marks = MemoryMarks::new(64, Duration::from_secs(60), Clock::manual(Timestamp(0)));
     DedupLayer::new(Arc::new(marks)).layer(service_fn(move |_: Request<Bytes>| {
-        let answer = answers.lock().expect("not poisoned").next().expect("the app was asked once too often");
+        let answer = answers.lock().expect("not poisoned").pop().expect("the app was asked once too often");
         std::future::ready(answer.map(|status| {
             let mut response = Response::new(Bytes::from("from the app"));
             *response.status_mut() = status.try_into().expect("a status");
@@ -76,7 +76,7 @@ async fn a_copy_in_flight_comes_again_and_a_dropped_request_frees_its_claim() {
     }));
 
     let mut first = Box::pin(app.clone().oneshot(event(Some(1))));
-    assert!(futures_poll(&mut first).is_pending());
+    assert!(poll_once(&mut first).is_pending());
     let copy = app.clone().oneshot(event(Some(1))).await.expect("an answer");
     assert_eq!(copy.status(), 503);
     assert_eq!(copy.headers().get("retry-after").map(HeaderValue::as_bytes), Some(b"5".as_slice()));
@@ -89,6 +89,6 @@ async fn a_copy_in_flight_comes_again_and_a_dropped_request_frees_its_claim() {
     assert!(copy.headers().contains_key(DUPLICATE));
 }
 
-fn futures_poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(std::task::Waker::noop()))
 }

@@ -1,4 +1,39 @@
 //! The two questions that a signature asks: of the head, before the body is read, and of the whole.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use axum::{Router, body::Body, extract::Request, routing::post};
+//! use hookward::domain::{Secret, Timestamp};
+//! use hookward::guard::signature::{self, Signing, Verifier, presets};
+//! use hookward::guard::{BodyBudget, BodyLayer, Signature, SignatureHead, SignatureHeadLayer, SignatureLayer};
+//! use http::Method;
+//! use tower::ServiceExt;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+//! let config = signature::Config {
+//!     scheme: presets::APPMINT,
+//!     secrets: vec![Secret::new("new secret"), Secret::new("old secret")],
+//!     public_url: None,
+//! };
+//! let verifier = Arc::new(Verifier::new(&config)?);
+//! let app = Router::new().route("/", post(|body: String| async { body })).layer((
+//!     SignatureHeadLayer::new(SignatureHead(Arc::clone(&verifier))),
+//!     BodyLayer::new(1 << 20, Duration::from_secs(8), BodyBudget::new(64 << 20)),
+//!     SignatureLayer::new(Signature(Arc::clone(&verifier))),
+//! ));
+//!
+//! let (method, uri) = (Method::POST, http::Uri::from_static("/"));
+//! let event = Signing { body: b"{}", id: None, signed_at: Timestamp(0), method: &method, uri: &uri };
+//! let (name, value) = verifier.sign(&event, 1)?.remove(0);
+//! let send = |body: &'static str| Request::post("/").header(&name, &value).body(Body::from(body));
+//! assert_eq!(app.clone().oneshot(send("{}")?).await?.status(), 200);
+//! assert_eq!(app.clone().oneshot(send("{ }")?).await?.status(), 401);
+//! assert_eq!(app.oneshot(Request::post("/").body(Body::from("{}"))?).await?.status(), 401);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::sync::Arc;
 

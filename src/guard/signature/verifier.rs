@@ -286,3 +286,7 @@ fn equal_hash(hashes: &[[u8; 32]], shown: &[u8]) -> Option<usize> {
 
 // The longest hash that a scheme can name fits into what is decoded.
 const _: () = assert!(Algorithm::Sha512.output_bytes() == super::encoding::HASH_BYTES_MAX);
+
+#[cfg(test)]
+#[path = "verifier_tests.rs"]
+mod tests;
