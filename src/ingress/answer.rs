@@ -18,7 +18,9 @@ use crate::domain::{Clock, Reason, Refused, Rejection};
 ///
 /// The method is `-` and the target `*` where the head could not be read or is not at hand any more.
 #[derive(Clone)]
-pub struct Ledger(Arc<dyn Fn(&Refused) -> Option<HeaderValue> + Send + Sync>);
+pub struct Ledger(Arc<Keep>);
+
+type Keep = dyn Fn(&Refused) -> Option<HeaderValue> + Send + Sync;
 
 /// The header that carries the rejection's id to the sender.
 const REJECTION_ID: HeaderName = HeaderName::from_static("hookward-rejection-id");

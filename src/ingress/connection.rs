@@ -56,6 +56,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// And not more than this, in bytes.
 const LINGER_BYTES_MAX: usize = 1 << 20;
 
+/// What is read and dropped at a time, in bytes.
+const LINGER_BUFFER_BYTES: usize = 8 << 10;
+
 /// The smallest buffer that hyper takes, in bytes.
 const BUFFER_BYTES_MIN: usize = 8 << 10;
 
@@ -140,7 +143,8 @@ async fn linger<T: AsyncRead + AsyncWrite + Unpin>(mut io: T) {
         if io.shutdown().await.is_err() {
             return;
         }
-        let mut dropped = [0; 4 << 10];
+        // Not an array: it would lie in every connection's task all the time.
+        let mut dropped = vec![0; LINGER_BUFFER_BYTES];
         let mut left = LINGER_BYTES_MAX;
         while let Ok(count @ 1..) = io.read(&mut dropped).await {
             match left.checked_sub(count) {

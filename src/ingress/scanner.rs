@@ -140,16 +140,19 @@ impl Scanner {
     fn scan_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let Some(end) = memchr(b'\n', bytes) else {
             self.line.push(bytes);
-            self.check_piece(bytes);
+            self.check_piece(bytes, self.line.len);
             return &[];
         };
         let (piece, rest) = bytes.split_at(end);
         let rest = rest.get(1..).unwrap_or_default();
         if self.line.len == 0 {
-            self.end_line(piece, piece.len(), piece.last() == Some(&b'\r'));
+            self.check_piece(piece, piece.len());
+            // Cut like a line in pieces, so that the verdict does not hang on how the bytes came.
+            let kept = piece.get(..LINE_BYTES_KEPT).unwrap_or(piece);
+            self.end_line(kept, piece.len(), piece.last() == Some(&b'\r'));
         } else {
             self.line.push(piece);
-            self.check_piece(piece);
+            self.check_piece(piece, self.line.len);
             let line = std::mem::replace(&mut self.line, Line { kept: [0; LINE_BYTES_KEPT], len: 0, last: 0 });
             let kept = line.kept.get(..line.len.min(LINE_BYTES_KEPT)).unwrap_or_default();
             self.end_line(kept, line.len, line.last == b'\r');
@@ -157,12 +160,12 @@ impl Scanner {
         rest
     }
 
-    /// What can be said about a line of which only a piece is here.
-    fn check_piece(&mut self, piece: &[u8]) {
+    /// What can be said about a line of which this piece and `len` bytes in all are here.
+    fn check_piece(&mut self, piece: &[u8], len: usize) {
         match self.state {
             State::RequestLine if memchr(b'#', piece).is_some() => self.refuse("fragment in the request target"),
-            State::RequestLine if self.line.len > REQUEST_LINE_BYTES_MAX => self.uri_too_long(),
-            State::ChunkSize | State::Trailers if self.line.len > CHUNK_LINE_BYTES_MAX => {
+            State::RequestLine if len > REQUEST_LINE_BYTES_MAX => self.uri_too_long(),
+            State::ChunkSize | State::Trailers if len > CHUNK_LINE_BYTES_MAX => {
                 self.refuse("line of a chunk too long");
             }
             _ => {}
@@ -177,8 +180,6 @@ impl Scanner {
             _ if !crlf => self.refuse("line ends in a bare LF"),
             // RFC 9112 section 2.2: an empty line before the request line is skipped.
             State::RequestLine if text.is_empty() => {}
-            State::RequestLine if len > REQUEST_LINE_BYTES_MAX => self.uri_too_long(),
-            State::RequestLine if memchr(b'#', text).is_some() => self.refuse("fragment in the request target"),
             State::RequestLine => self.state = State::Fields,
             State::Fields if text.is_empty() => self.end_head(),
             State::Fields => {
@@ -306,3 +307,7 @@ fn skip(left: u64, bytes: &[u8]) -> (u64, &[u8]) {
     let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
     (left.saturating_sub(here as u64), bytes.get(here..).unwrap_or_default())
 }
+
+#[cfg(test)]
+#[path = "scanner_tests.rs"]
+mod tests;

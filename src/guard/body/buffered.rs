@@ -161,3 +161,50 @@ fn reserve(share: &mut Share, bytes: usize) -> Result<(), Full> {
 fn next_capacity(capacity: usize, needed: usize, bytes_max: usize) -> usize {
     capacity.saturating_mul(2).min(bytes_max).max(needed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::BodyBudget;
+    use super::*;
+
+    fn buffer(bytes_max: usize, budget: &BodyBudget) -> Buffer {
+        Buffer::new(bytes_max, budget.share())
+    }
+
+    #[test]
+    fn one_frame_is_kept_without_a_copy() {
+        let (budget, frame) = (BodyBudget::new(100), Bytes::from(vec![7; 10]));
+        let mut one = buffer(10, &budget);
+        one.push(frame.clone()).unwrap();
+        let (body, share) = one.finish();
+        assert_eq!(body.bytes().as_ptr(), frame.as_ptr());
+        assert_eq!(budget.used(), 10);
+        drop(share);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn frames_are_joined_in_order_and_never_exceed_the_budget() {
+        let budget = BodyBudget::new(1 << 20);
+        let mut joined = buffer(100_000, &budget);
+        let mut expected = Vec::new();
+        for number in 0..100_u8 {
+            let frame = vec![number; 1000];
+            joined.push(Bytes::from(frame.clone())).unwrap();
+            expected.extend(frame);
+            assert!(budget.used() >= expected.len() && budget.used() <= 100_000, "{}", budget.used());
+        }
+        assert_eq!(joined.push(Bytes::from_static(b"x")), Err(Full::TooLarge));
+        assert_eq!(joined.finish().0.into_bytes(), expected);
+    }
+
+    #[test]
+    fn a_full_budget_refuses_and_what_was_held_is_given_back() {
+        let budget = BodyBudget::new(50_000);
+        let mut joined = buffer(100_000, &budget);
+        joined.push(Bytes::from(vec![0; 30_000])).unwrap();
+        assert_eq!(joined.push(Bytes::from(vec![0; 30_000])), Err(Full::Memory));
+        drop(joined);
+        assert_eq!(budget.used(), 0);
+    }
+}

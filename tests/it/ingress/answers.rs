@@ -2,6 +2,10 @@
 
 use tokio::io::AsyncWriteExt;
 
+use hookward::guard::{AllowIps, AllowIpsLayer, allow_ips};
+use tower::Layer;
+use tower::util::BoxCloneSyncService;
+
 use super::gate::short;
 use super::{Gate, request};
 
@@ -93,5 +97,23 @@ async fn rfc9110_10_1_1_a_refusal_comes_without_100() {
         assert_eq!(answer.status, status);
         assert!(answer.closes());
         peer.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_guard_over_the_head_refuses_before_the_100_and_before_the_body() {
+    let nobody = AllowIpsLayer::new(AllowIps::new(&allow_ips::Config::default()));
+    let gate = Gate::open_behind(short(), |service| BoxCloneSyncService::new(nobody.layer(service))).await;
+    let mut peer = gate.connect().await;
+    peer.write("POST /hook HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n").await;
+    let answer = peer.answer().await;
+    assert_eq!((answer.status, answer.code(), answer.closes()), (403, "address_not_allowed", true));
+    peer.closed().await;
+    // The body that came with its head does not cost the connection.
+    let mut peer = gate.connect().await;
+    for _ in 0..2 {
+        peer.write(request("/hook", "hello")).await;
+        let answer = peer.answer().await;
+        assert_eq!((answer.status, answer.closes()), (403, false));
     }
 }

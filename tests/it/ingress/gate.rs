@@ -214,7 +214,7 @@ impl Peer {
     }
 
     async fn more(&mut self) -> bool {
-        let mut bytes = [0; 16 << 10];
+        let mut bytes = vec![0; 16 << 10];
         let count = timeout(PATIENCE, self.stream.read(&mut bytes)).await.expect("bytes or the end").unwrap();
         self.unread.extend_from_slice(&bytes[..count]);
         count > 0
