@@ -204,7 +204,7 @@ impl fmt::Debug for IdMint {
 
 fn unpack_seq(bits: u128) -> Seq {
     let counter = (bits >> 64 & 0xfff) << 10 | (bits >> 52 & 0x3ff);
-    Seq((bits >> 80) as u64 * (1 << Seq::COUNTER_BITS) | counter as u64)
+    Seq((bits >> 80) as u64 * (1 << Seq::COUNTER_BITS) + counter as u64)
 }
 
 fn write_text(f: &mut fmt::Formatter<'_>, prefix: &str, bits: u128) -> fmt::Result {
