@@ -1,5 +1,7 @@
 //! Alive, ready, and what was counted: open to everybody who reaches the port, so no secrets and no ids.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State as Extracted;
 use axum::response::{IntoResponse, Response};
@@ -10,7 +12,7 @@ use serde_json::json;
 use super::problem::Problem;
 use super::state::State;
 use super::wire::{Ready, ReadyConfig};
-use crate::store::Store;
+use crate::store::{LaneState, Store};
 use crate::telemetry::LaneGauges;
 use crate::telemetry::metrics;
 
@@ -51,26 +53,18 @@ fn ready<S: Store>(state: &State<S>) -> Ready {
 pub(super) async fn scrape<S: Store>(Extracted(state): Extracted<State<S>>) -> Result<Response, Problem> {
     let now = state.clock.now();
     let lanes = state.store.lanes();
-    // A destination that has caught up may have no lane any more: it shows zeros, not its last figures.
-    for entry in &state.configured().destinations {
-        if !lanes.iter().any(|lane| lane.target == entry.name) {
-            state.metrics.set_lane(&entry.name, LaneGauges::default());
-        }
-    }
-    for lane in &lanes {
-        state.metrics.set_lane(
-            &lane.target,
-            LaneGauges {
-                pending: lane.pending,
-                in_flight: lane.in_flight,
-                held: lane.held,
-                oldest_due_age: lane.oldest_due_at.map(|due| now.since(due)).unwrap_or_default(),
-            },
-        );
-    }
+    // A destination that has caught up may have no lane any more: it shows zeros.
+    let idle = state.configured();
+    let idle = idle.destinations.iter().filter(|entry| !lanes.iter().any(|lane| lane.target == entry.name));
+    let idle = idle.map(|entry| (Arc::clone(&entry.name), LaneGauges::default()));
+    let busy = lanes.iter().map(|lane| {
+        let oldest_due_age = lane.oldest_due_at.map(|due| now.since(due)).unwrap_or_default();
+        let LaneState { pending, in_flight, held, .. } = *lane;
+        (Arc::clone(&lane.target), LaneGauges { pending, in_flight, held, oldest_due_age })
+    });
     let health = state.store.health();
     state.metrics.store().set_health(health.reasons.is_empty(), health.bytes, health.damaged_records);
-    let text = state.metrics.render().map_err(|error| {
+    let text = state.metrics.scrape(busy.chain(idle)).map_err(|error| {
         tracing::error!(%error, "the metrics could not be written");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics could not be written")
     })?;

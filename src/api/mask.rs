@@ -1,4 +1,4 @@
-//! What no output shows: credentials in headers and in addresses.
+//! What no output shows: credentials in headers, queries and addresses.
 
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE};
@@ -9,6 +9,9 @@ pub const MASKED: &str = "[masked]";
 
 /// Headers that carry credentials whoever sends them.
 const ALWAYS: [HeaderName; 4] = [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, SET_COOKIE];
+
+/// A parameter of a query whose name holds one of these is taken for a credential.
+const SUSPICIOUS: [&str; 8] = ["token", "key", "secret", "sig", "pass", "auth", "code", "cred"];
 
 /// Which headers are masked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +35,25 @@ impl Masks {
         if hidden { MASKED.to_owned() } else { String::from_utf8_lossy(value).into_owned() }
     }
 
+    /// The query without the values of parameters that look like credentials; otherwise as it was sent.
+    #[must_use]
+    pub fn query(&self, query: &str) -> String {
+        let shown = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((name, _)) if is_suspicious(name) => format!("{name}={MASKED}"),
+            _ => pair.to_owned(),
+        });
+        shown.collect::<Vec<_>>().join("&")
+    }
+
+    /// Method and target of a request, its query masked.
+    #[must_use]
+    pub fn request_line(&self, line: &str) -> String {
+        match line.split_once('?') {
+            Some((target, query)) => format!("{target}?{}", self.query(query)),
+            None => line.to_owned(),
+        }
+    }
+
     /// The address without user, password and the values of its query.
     #[must_use]
     pub fn url(&self, text: &str) -> String {
@@ -49,6 +71,12 @@ impl Masks {
     }
 }
 
+fn is_suspicious(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    // A name that is escaped could be any name.
+    name.contains('%') || SUSPICIOUS.iter().any(|part| name.contains(part))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +88,12 @@ mod tests {
         assert_eq!(masks.header("X-Api-Token", b"abc"), MASKED);
         assert_eq!(masks.header("x-other", b"abc"), "abc");
         assert_eq!(masks.url("http://user:pass@crm/a/b?key=abc&x=1"), "http://masked@crm/a/b?key=masked&x=masked");
+        assert_eq!(
+            masks.query("a=1&hub.verify_token=abc&X-Amz-Signature=abc"),
+            "a=1&hub.verify_token=[masked]&X-Amz-Signature=[masked]"
+        );
+        assert_eq!(masks.query("t%6Fken=abc&&b"), "t%6Fken=[masked]&&b");
+        assert_eq!(masks.request_line("POST /in?api_key=abc"), "POST /in?api_key=[masked]");
         assert_eq!(masks.url("http://crm/hook"), "http://crm/hook");
         assert_eq!(masks.url("not a url with abc"), MASKED);
     }

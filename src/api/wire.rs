@@ -332,7 +332,7 @@ impl EventDetail {
             project: received.project.to_string(),
             created: received.received_at.to_string(),
             method: received.method.to_string(),
-            query: text(received.query.as_deref()),
+            query: received.query.as_deref().map(|query| masks.query(query)),
             headers: headers
                 .map(|(name, value)| Header {
                     name: name.to_string(),
@@ -415,7 +415,7 @@ impl Rejection {
             detail: row.detail.into(),
             created: row.at.to_string(),
             client: text(row.client),
-            request_line: row.request_line.into(),
+            request_line: masks.request_line(&row.request_line),
             headers: headers
                 .map(|(name, value)| Header { name: name.to_owned(), value: masks.header(name, value.as_bytes()) })
                 .collect(),

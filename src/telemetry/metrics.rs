@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -44,6 +44,7 @@ struct Inner {
     retention: RetentionMetrics,
     sources: RwLock<HashMap<Arc<str>, Arc<SourceMetrics>>>,
     destinations: RwLock<HashMap<Arc<str>, Arc<DestinationMetrics>>>,
+    scraping: Mutex<()>,
 }
 
 /// A label whose value is a name of the configuration.
@@ -246,8 +247,18 @@ impl Metrics {
         register_store(ours, &store);
         register_gateway(ours, &gateway, &retention);
         registry.register_collector(Box::new(ProcessCollector));
-        let (sources, destinations) = (RwLock::default(), RwLock::default());
-        Self(Arc::new(Inner { registry, families, ingress, store, gateway, retention, sources, destinations }))
+        let (sources, destinations, scraping) = (RwLock::default(), RwLock::default(), Mutex::default());
+        Self(Arc::new(Inner {
+            registry,
+            families,
+            ingress,
+            store,
+            gateway,
+            retention,
+            sources,
+            destinations,
+            scraping,
+        }))
     }
 
     /// The handles of a source; the same ones for the same name, also after a reload.
@@ -292,21 +303,25 @@ impl Metrics {
         &self.0.retention
     }
 
-    /// Fills in a destination's queue as the store knows it.
-    pub fn set_lane(&self, target: &Arc<str>, lane: LaneGauges) {
-        let labels = Destination { destination: Name(Arc::clone(target)) };
-        let families = &self.0.families;
-        families.queue_pending.get_or_create(&labels).set(gauge(lane.pending));
-        families.queue_in_flight.get_or_create(&labels).set(gauge(lane.in_flight));
-        families.queue_held.get_or_create(&labels).set(gauge(lane.held));
-        families.queue_oldest_due_age.get_or_create(&labels).set(lane.oldest_due_age.as_secs_f64());
-    }
-
-    /// The text of a scrape.
+    /// The text of a scrape, with the destinations' queues as the store knows them at this moment.
     ///
     /// # Errors
     /// A metric could not be written as text.
-    pub fn render(&self) -> Result<String, fmt::Error> {
+    pub fn scrape(&self, lanes: impl IntoIterator<Item = (Arc<str>, LaneGauges)>) -> Result<String, fmt::Error> {
+        // One scrape at a time: queues that are gone must go, and no other scrape may see the gap.
+        let _alone = self.0.scraping.lock().unwrap_or_else(PoisonError::into_inner);
+        let families = &self.0.families;
+        for family in [&families.queue_pending, &families.queue_in_flight, &families.queue_held] {
+            family.clear();
+        }
+        families.queue_oldest_due_age.clear();
+        for (target, lane) in lanes {
+            let labels = Destination { destination: Name(target) };
+            families.queue_pending.get_or_create(&labels).set(gauge(lane.pending));
+            families.queue_in_flight.get_or_create(&labels).set(gauge(lane.in_flight));
+            families.queue_held.get_or_create(&labels).set(gauge(lane.held));
+            families.queue_oldest_due_age.get_or_create(&labels).set(lane.oldest_due_age.as_secs_f64());
+        }
         self.0.gateway.tasks_panicked.inner().store(task::panicked(), Ordering::Relaxed);
         let mut text = String::with_capacity(16 << 10);
         encode(&mut text, &self.0.registry)?;

@@ -17,9 +17,11 @@ fn what_the_stages_count_appears_in_the_scrape() {
     crm.attempted(OutcomeClass::Timeout, Duration::from_secs(5));
     crm.died(DeadReason::Exhausted);
     crm.breaker.set(BreakerState::Open);
-    metrics.set_lane(&"crm".into(), LaneGauges { pending: 7, ..LaneGauges::default() });
     metrics.store().set_health(true, 4096, 0);
-    let text = metrics.render().unwrap();
+    let gone = metrics.scrape([("gone".into(), LaneGauges { held: 3, ..LaneGauges::default() })]).unwrap();
+    assert!(gone.contains(r#"hookward_queue_held{destination="gone"} 3"#));
+    let text = metrics.scrape([("crm".into(), LaneGauges { pending: 7, ..LaneGauges::default() })]).unwrap();
+    assert!(!text.contains("gone"), "a queue that is no more is not shown with its last figures");
     for line in [
         r#"hookward_requests_received_total{source="appmint"} 1"#,
         r#"hookward_requests_rejected_total{source="appmint",reason="signature_mismatch"} 2"#,
@@ -55,7 +57,7 @@ fn a_name_resolves_to_the_same_handles_and_keeps_its_breaker() {
 fn a_label_cannot_break_out_of_its_quotes() {
     let metrics = Metrics::new();
     metrics.source("a\"} 1\nforged{x=\"\\").received.inc();
-    let text = metrics.render().unwrap();
+    let text = metrics.scrape([]).unwrap();
     assert!(text.contains(r#"{source="a\"} 1\nforged{x=\"\\"} 1"#), "{text}");
     assert!(!text.lines().any(|line| line.starts_with("forged")));
 }
