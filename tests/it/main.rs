@@ -9,7 +9,9 @@
 
 mod abuse;
 mod gateway;
+mod guard;
 mod ingress;
+mod interop;
 mod loss;
 mod small;
 mod support;

@@ -1,5 +1,7 @@
 //! What the scanner takes, refuses and finds.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[track_caller]
@@ -106,4 +108,91 @@ fn what_is_not_json_is_told_with_its_place() {
 /// Scans within the deepest bound, for nothing.
 fn validate(json: &[u8]) -> Result<(), ScanError> {
     scan(json, [None], DEPTH_MAX).map(|[_]| ())
+}
+
+/// Bytes that are JSON, almost JSON, or nothing like it.
+fn json_like() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = prop::sample::select(vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"",
+        "\"id\"",
+        "\"\\u0069d\"",
+        "\"a\":",
+        "null",
+        "true",
+        "fals",
+        "0",
+        "-1",
+        "1.5e3",
+        "01",
+        " ",
+        "\n",
+        "\\",
+        "\\u12",
+        "\\ud800",
+        "ä",
+        "\u{1f}",
+        "\u{7f}",
+        "abcdefgh",
+    ]);
+    let soup = prop::collection::vec(pieces, 0..24).prop_map(|pieces| pieces.concat().into_bytes());
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        any::<f64>().prop_map(Into::into),
+        any::<String>().prop_map(Into::into),
+    ];
+    let key = prop_oneof![Just("id".to_owned()), Just("data".to_owned()), any::<String>()];
+    let value = leaf.prop_recursive(6, 64, 8, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..8).prop_map(Into::into),
+            prop::collection::btree_map(key.clone(), inner, 0..8)
+                .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+        ]
+    });
+    let whole = value.prop_map(|value| value.to_string().into_bytes());
+    let cut = (whole.clone(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut json, at, byte)| {
+        let at = at.index(json.len());
+        json[at] = byte;
+        json
+    });
+    prop_oneof![soup, whole, cut]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    /// serde_json as a second opinion: what it takes is taken, and what only we take is a number that it cannot
+    /// hold or a lone surrogate.
+    #[test]
+    fn the_scanner_agrees_with_serde_json(json in json_like()) {
+        let pointer: Pointer = "/data/id".parse().expect("a pointer");
+        let scanned = scan(&json, [Some(&pointer)], DEPTH_MAX);
+        match (serde_json::from_slice::<serde_json::Value>(&json), &scanned) {
+            (Ok(value), Ok([found])) => {
+                let found = found.as_ref().map(|found| match found {
+                    Value::Text(text) => serde_json::Value::from(text.as_ref()),
+                    Value::Integer(digits) => digits.parse().expect("a number"),
+                    Value::Null => serde_json::Value::Null,
+                    Value::Other => value.pointer("/data/id").cloned().unwrap_or_default(),
+                });
+                prop_assert_eq!(found.as_ref(), value.pointer("/data/id"));
+            }
+            // serde_json takes the last of two.
+            (Ok(_), Err(ScanError::DuplicateKey { .. })) => {}
+            (Ok(_), Err(error)) => prop_assert!(false, "serde_json takes it: {error}"),
+            (Err(error), Ok(_)) => {
+                let error = error.to_string();
+                let known = ["number out of range", "lone leading surrogate", "unexpected end of hex escape", "lone trailing"];
+                prop_assert!(known.iter().any(|known| error.contains(known)), "serde_json does not: {error}");
+            }
+            (Err(_), Err(_)) => {}
+        }
+    }
 }
