@@ -431,6 +431,16 @@ async fn a_request_that_was_written_is_not_written_again() {
 }
 
 #[tokio::test]
+async fn a_connection_that_grew_old_is_replaced_so_that_names_are_looked_up_again() {
+    let sink = Sink::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let (client, mut connection) = (client(), None);
+    deliver(&client, &sink.endpoint(), &mut connection, b"{}").await;
+    connection.as_mut().unwrap().grow_old();
+    deliver(&client, &sink.endpoint(), &mut connection, b"{}").await;
+    assert_eq!(sink.counts(), (2, 2));
+}
+
+#[tokio::test]
 async fn a_new_url_gets_a_new_connection() {
     let first = Sink::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let second = Sink::answering(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").await;

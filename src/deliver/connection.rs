@@ -28,7 +28,7 @@ pub struct Connection(Box<Inner>);
 
 struct Inner {
     url: EndpointUrl,
-    made_at: Instant,
+    too_old_at: Instant,
     sender: http1::SendRequest<Full<Bytes>>,
     io: http1::Connection<Io, Full<Bytes>>,
     io_ended: bool,
@@ -77,7 +77,7 @@ impl Connection {
         let (sender, io) = handshake.map_err(|error| Failure::protocol(&error))?;
         let inner = Inner {
             url: url.clone(),
-            made_at: Instant::now(),
+            too_old_at: Instant::now() + AGE_MAX,
             sender,
             io,
             io_ended: false,
@@ -91,13 +91,18 @@ impl Connection {
         !self.0.io_ended
             && !self.0.sender.is_closed()
             && self.0.url.same_origin(url)
-            && self.0.made_at.elapsed() < AGE_MAX
+            && Instant::now() < self.0.too_old_at
     }
 
     /// Whether it can carry another request: not one that is closing, or still busy with a request whose answer
     /// came early.
     pub(super) fn stays_open(&self) -> bool {
         !self.0.io_ended && self.0.sender.is_ready()
+    }
+
+    #[cfg(test)]
+    pub(super) fn grow_old(&mut self) {
+        self.0.too_old_at = Instant::now();
     }
 
     /// Waits until the other side closes it; nothing must be under way.
