@@ -20,6 +20,7 @@ pub mod client;
 pub mod config;
 mod connection;
 mod drain;
+mod framing;
 pub mod host;
 pub mod listener;
 mod progress;

@@ -5,12 +5,14 @@
 //! connection or not), and the ambiguities that hyper mends and we refuse because a proxy in front of us may
 //! mend them in another way (RFC 9112 sections 2.2 and 6.3): `Content-Length` beside `Transfer-Encoding`, any
 //! of them twice, a transfer coding other than plain `chunked`, lines that end in a bare LF, a fragment in the
-//! target. Where the two parsers could disagree about a boundary the connection is not used any further.
+//! target, and names that only look like these fields. Where the two parsers could disagree about a boundary
+//! the connection is not used any further.
 
 use std::ops::ControlFlow;
 
 use memchr::memchr;
 
+use super::framing::Framing;
 use crate::domain::{Reason, Rejection};
 
 /// The longest request line, in bytes; over it 414.
@@ -22,12 +24,6 @@ const LINE_BYTES_KEPT: usize = 128;
 /// The longest line of a chunk's size with its extensions, and of a trailer field, in bytes.
 const CHUNK_LINE_BYTES_MAX: usize = 4 << 10;
 
-/// The largest length that hyper can count, rounded down, in bytes.
-const LENGTH_MAX: u64 = u64::MAX >> 1;
-
-/// What is wrong with a field, and how it is refused.
-type Wrong = (Reason, &'static str);
-
 /// Follows the framing of one connection's requests.
 #[derive(Debug)]
 pub(super) struct Scanner {
@@ -35,7 +31,7 @@ pub(super) struct Scanner {
     heads: u64,
     bodies: u64,
     line: Line,
-    head: Head,
+    head: Framing,
     bad: Option<Rejection>,
 }
 
@@ -57,13 +53,6 @@ enum State {
     Stopped,
 }
 
-/// What a head has said about its body so far.
-#[derive(Debug, Default)]
-struct Head {
-    content_length: Option<u64>,
-    chunked: bool,
-}
-
 /// The beginning of a line that came in pieces.
 #[derive(Debug)]
 struct Line {
@@ -82,7 +71,7 @@ impl Scanner {
             heads: 0,
             bodies: 0,
             line: Line { kept: [0; LINE_BYTES_KEPT], len: 0, last: 0 },
-            head: Head::default(),
+            head: Framing::default(),
             bad: None,
         }
     }
@@ -132,7 +121,7 @@ impl Scanner {
 
     fn request_complete<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
         self.bodies += 1;
-        self.head = Head::default();
+        self.head = Framing::default();
         self.go(State::RequestLine, rest)
     }
 
@@ -201,18 +190,18 @@ impl Scanner {
 
     fn end_head(&mut self) {
         match self.head {
-            Head { chunked: true, content_length: Some(_) } => {
+            Framing { chunked: true, content_length: Some(_) } => {
                 self.refuse("content-length beside transfer-encoding");
             }
-            Head { chunked: true, .. } => {
+            Framing { chunked: true, .. } => {
                 self.heads += 1;
                 self.state = State::ChunkSize;
             }
-            Head { content_length: Some(length @ 1..), .. } => {
+            Framing { content_length: Some(length @ 1..), .. } => {
                 self.heads += 1;
                 self.state = State::Body(length);
             }
-            Head { .. } => {
+            Framing { .. } => {
                 self.heads += 1;
                 self.request_complete(&[]);
             }
@@ -235,45 +224,6 @@ impl Scanner {
     }
 }
 
-// === impl Head ===
-
-impl Head {
-    /// Notes a field that frames the body; breaks with what is wrong with it.
-    fn field(&mut self, line: &[u8], is_cut: bool) -> ControlFlow<Wrong> {
-        // The first letter settles most fields without a comparison.
-        match line.first().map(u8::to_ascii_lowercase) {
-            Some(b'c') => self.content_length(line, is_cut),
-            Some(b't') => self.transfer_encoding(line, is_cut),
-            _ => ControlFlow::Continue(()),
-        }
-    }
-
-    fn content_length(&mut self, line: &[u8], is_cut: bool) -> ControlFlow<Wrong> {
-        let Some(value) = value_of(line, b"content-length:") else { return ControlFlow::Continue(()) };
-        let digits = value.trim_ascii();
-        let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        let length = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u64>().ok());
-        let malformed = |detail| ControlFlow::Break((Reason::MalformedRequest, detail));
-        match length {
-            _ if is_cut || !all_digits => malformed("content-length is not a number"),
-            None | Some(LENGTH_MAX..) => ControlFlow::Break((Reason::BodyTooLarge, "declared length above the limit")),
-            Some(length) if self.content_length.replace(length).is_some() => malformed("content-length more than once"),
-            Some(_) => ControlFlow::Continue(()),
-        }
-    }
-
-    fn transfer_encoding(&mut self, line: &[u8], is_cut: bool) -> ControlFlow<Wrong> {
-        let Some(value) = value_of(line, b"transfer-encoding:") else { return ControlFlow::Continue(()) };
-        if is_cut || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-            return ControlFlow::Break((Reason::MalformedRequest, "transfer-encoding other than chunked"));
-        }
-        if std::mem::replace(&mut self.chunked, true) {
-            return ControlFlow::Break((Reason::MalformedRequest, "transfer-encoding more than once"));
-        }
-        ControlFlow::Continue(())
-    }
-}
-
 // === impl Line ===
 
 impl Line {
@@ -286,11 +236,6 @@ impl Line {
         self.len = self.len.saturating_add(piece.len());
         self.last = piece.last().copied().unwrap_or(self.last);
     }
-}
-
-fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let (start, value) = line.split_at_checked(name.len())?;
-    start.eq_ignore_ascii_case(name).then_some(value)
 }
 
 /// The size in front of a chunk's extensions, as many hexadecimal digits as a `u64` holds.

@@ -55,9 +55,9 @@ pub(crate) struct Answer {
 pub(crate) fn short() -> Config {
     Config {
         listen: "127.0.0.1:0".parse().unwrap(),
-        header_timeout: Duration::from_millis(300),
-        request_timeout: Duration::from_millis(600),
-        idle_timeout: Duration::from_millis(900),
+        header_timeout: Duration::from_millis(500),
+        request_timeout: Duration::from_millis(900),
+        idle_timeout: Duration::from_millis(1200),
         drain_timeout: Duration::from_secs(5),
         body_bytes_max: 100_000,
         ..Config::default()
