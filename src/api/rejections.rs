@@ -4,11 +4,12 @@ use axum::Json;
 use axum::extract::State as Extracted;
 
 use super::pages;
-use super::params::Query;
+use super::params::{Key, Query};
 use super::problem::Problem;
 use super::state::State;
 use super::wire::{List, Rejection};
 use crate::domain::{Reason, RejectionId};
+use crate::records::search;
 use crate::store::{RejectionFilter, Store};
 
 pub(super) async fn list<S: Store>(
@@ -28,4 +29,15 @@ pub(super) async fn list<S: Store>(
     let page = state.store.rejections(filter, pages::requested::<RejectionId>(&params)?).await?;
     let configured = state.configured();
     Ok(Json(pages::shown(page, "/v1/rejections", |row| Rejection::new(row, &configured.masks))))
+}
+
+pub(super) async fn show<S: Store>(
+    Extracted(state): Extracted<State<S>>,
+    Key(key): Key,
+    query: Query,
+) -> Result<Json<Rejection>, Problem> {
+    query.only(&[])?;
+    let id: RejectionId = key.parse().map_err(|_not_an_id| Problem::not_found("rejection with this id"))?;
+    let row = search::rejection(&*state.store, id).await?;
+    Ok(Json(Rejection::new(row, &state.configured().masks)))
 }

@@ -35,6 +35,7 @@ pub fn router<S: Store>(state: State<S>) -> axum::Router {
         .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel::<S>))
         // What was refused, and what is configured.
         .route("/v1/rejections", get(rejections::list::<S>))
+        .route("/v1/rejections/{id}", get(rejections::show::<S>))
         .route("/v1/sources", get(configured::sources::<S>))
         .route("/v1/destinations", get(configured::destinations::<S>))
         .route("/v1/stats", get(configured::stats::<S>))

@@ -1,14 +1,19 @@
-//! `hookward rejections`: which requests were refused, and why.
+//! `hookward rejections`: which requests were refused, and why; with an id: one of them, whole.
 
 use serde_json::Value;
 
-use super::Failure;
 use super::client::{Connection, block_on};
-use super::listing::{Column, Listing, text};
+use super::events::segment;
+use super::listing::{Column, Listing, facts, headers, print_document, text};
+use super::{Failure, print};
+use crate::telemetry::escape::escaped;
 
-/// List refused requests and why they were refused.
+/// List refused requests and why they were refused, or show one.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Show this one: the `Hookward-Rejection-Id` that the sender was answered with.
+    #[arg(value_name = "ID", conflicts_with_all = ["source", "reason", "limit", "after", "since", "until"])]
+    id: Option<String>,
     /// Only of this source.
     #[arg(long)]
     source: Option<String>,
@@ -44,6 +49,31 @@ fn short(row: &Value, field: &str, characters_max: usize) -> String {
 /// Asks the gateway and prints what it says.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let client = args.connection.client()?;
-    let filters = [("source", &args.source), ("reason", &args.reason)];
-    block_on(args.listing.run(&client, "/v1/rejections", &filters, COLUMNS))
+    block_on(async {
+        let Some(id) = &args.id else {
+            let filters = [("source", &args.source), ("reason", &args.reason)];
+            return args.listing.run(&client, "/v1/rejections", &filters, COLUMNS).await;
+        };
+        let rejection = client.get(&format!("/v1/rejections/{}", segment(id)), &[]).await?;
+        if args.listing.json() { print_document(&rejection) } else { print(&shown(&rejection)) }
+    })
+}
+
+fn shown(rejection: &Value) -> String {
+    let mut shown = facts(&[
+        ("rejection", text(rejection, "id")),
+        ("at", text(rejection, "created")),
+        ("source", text(rejection, "source")),
+        ("status", text(rejection, "status")),
+        ("reason", text(rejection, "reason")),
+        ("detail", text(rejection, "detail")),
+        ("client", text(rejection, "client")),
+        ("request", text(rejection, "request_line")),
+    ]);
+    shown.push_str(&format!("\nheaders\n{}", headers(rejection, "headers")));
+    let body = rejection.get("body").map(|body| text(body, "content")).unwrap_or_default();
+    if !body.is_empty() {
+        shown.push_str(&format!("\nbody\n  {}\n", escaped(&body)));
+    }
+    shown
 }

@@ -21,7 +21,7 @@ enum Verb {
     Events(events::Args),
     /// List what became of events, or show one delivery with its attempts.
     Deliveries(deliveries::Args),
-    /// List refused requests and why they were refused.
+    /// List refused requests and why they were refused, or show one.
     Rejections(rejections::Args),
     /// Deliver again, now: a delivery, or every dead delivery of an event.
     Redeliver(redeliver::Args),

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Event, EventId};
-use crate::store::{DeliveryFilter, DeliveryRow, EventFilter, Page, PageRequest, Store, StoreError};
+use crate::domain::{Event, EventId, RejectionId, Seq};
+use crate::store::{
+    DeliveryFilter, DeliveryRow, EventFilter, Page, PageRequest, RejectionFilter, RejectionRow, Store, StoreError,
+};
 
 /// How many deliveries are shown with their event; more are listed by a filter.
 pub const DELIVERIES_SHOWN_MAX: usize = crate::store::query::PAGE_ROWS_MAX;
@@ -35,4 +37,15 @@ pub async fn event<S: Store>(store: &S, key: &str) -> Result<Arc<Event>, StoreEr
 pub async fn deliveries_of<S: Store>(store: &S, event: EventId) -> Result<Page<DeliveryRow>, StoreError> {
     let filter = DeliveryFilter { event: Some(event), ..DeliveryFilter::default() };
     store.deliveries(filter, PageRequest { limit: DELIVERIES_SHOWN_MAX, after: None }).await
+}
+
+/// The rejection with this id, which the refused sender was told.
+///
+/// # Errors
+/// [`StoreError::NotFound`] where the ledger does not hold it (any more), [`StoreError::Engine`].
+pub async fn rejection<S: Store>(store: &S, id: RejectionId) -> Result<RejectionRow, StoreError> {
+    // The ledger is in the order of the ids: right below the next place lies this one, or it is not there.
+    let page = PageRequest { limit: 1, after: Some((Seq(id.seq().0.saturating_add(1)), 0)) };
+    let found = store.rejections(RejectionFilter::default(), page).await?;
+    found.rows.into_iter().find(|row| row.id == id).ok_or(StoreError::NotFound)
 }
