@@ -94,6 +94,12 @@ impl Clock {
         }
     }
 
+    /// Whether a test moves it: then no timer of the machine knows when its time comes.
+    #[must_use]
+    pub fn is_manual(&self) -> bool {
+        matches!(self.0, Inner::Manual(_))
+    }
+
     /// Moves a manual clock forward; the machine's clock does not listen.
     pub fn advance(&self, by: Duration) {
         if let Inner::Manual(now) = &self.0 {

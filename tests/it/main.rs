@@ -14,4 +14,5 @@ mod ingress;
 mod interop;
 mod loss;
 mod small;
+mod store;
 mod support;

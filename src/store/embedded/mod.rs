@@ -1,1 +1,56 @@
-//! The embedded engine: a journal of our own in the accept path, a SQLite index behind it.
+//! The embedded engine: one folder, one process, no server.
+//!
+//! - The **journal** is the truth: segments of records, written by one thread that commits everything that
+//!   waits with one write and one sync. A record that was acknowledged is there.
+//! - The **index** is derived: a SQLite file that another thread brings up to the journal, and from which
+//!   lists are answered. Lost or damaged, it is built anew.
+//! - The **lanes** are memory: the open deliveries of each target, loaded from the index at a start.
+//!
+//! An event's path: [`admit`] (dedup, encode) → [`journal`] (the batch) → [`writer`] (write, sync, answer)
+//! → [`lane`] (due) → [`claims`] (attempted, settled), and behind it [`indexer`] → [`index`] → [`search`].
+//!
+//! Invariants: nothing is acknowledged before the sync of its batch; an error of write or sync is final;
+//! the index holds nothing that the journal has not synced; what is open is in a lane, in the index's open
+//! rows, or in a record behind the index's position, and never in none of them.
+
+mod config;
+mod engine;
+mod lock;
+mod store;
+
+mod admit;
+mod bloom;
+mod cache;
+mod deaths;
+mod dedup;
+
+mod decode;
+mod encode;
+mod gate;
+mod journal;
+mod keeper;
+mod record;
+mod scan;
+mod segment;
+mod segments;
+mod writer;
+
+mod claims;
+mod key;
+mod lane;
+mod queue;
+
+mod edits;
+mod fold;
+mod index;
+mod indexer;
+mod loader;
+mod names;
+mod readers;
+mod rejections;
+mod retention;
+mod rows;
+mod search;
+
+pub use config::{Config, Durability, OpenError};
+pub use engine::Embedded;

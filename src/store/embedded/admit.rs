@@ -1,0 +1,161 @@
+//! The way in: dedup, encode, hand to the writer, wait for the disk.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::Embedded;
+use super::dedup::{Begin, Dedup, Verdict, bucket_of};
+use super::encode;
+use super::index::{number, seq_of};
+use super::journal::{Admitting, Done};
+use super::key::Key;
+use super::lane::Lane;
+use super::queue::{Entry, NEVER};
+use super::record::{DeliveryRecord, Kind, Mark, Place, Progress};
+use super::rows::key_halves;
+use crate::domain::{DeadReason, Event, PlannedDelivery, Seq, Timestamp};
+use crate::store::{Admission, AdmitError, Admitted, DedupMark};
+
+/// A mark that is ours: given up, so that copies do not wait for nothing, unless it is handed on.
+struct Ticket<'a> {
+    dedup: &'a Dedup,
+    key: [u8; 16],
+    kept: bool,
+}
+
+/// Deliveries with their places in the queues.
+pub(super) struct Planned {
+    pub(super) records: Vec<DeliveryRecord>,
+    pub(super) entries: Vec<(Arc<Lane>, Entry)>,
+}
+
+// === impl Embedded ===
+
+impl Embedded {
+    pub(super) async fn admit_event(&self, admission: Admission) -> Result<Admitted, AdmitError> {
+        self.gate.admit()?;
+        if let Some(mark) = admission.dedup {
+            let mut ticket = match self.take_mark(mark).await? {
+                Ok(ticket) => ticket,
+                Err(first) => {
+                    self.rearm(first).await.map_err(|error| AdmitError::Unavailable(error.to_string().into()))?;
+                    return Ok(Admitted::Duplicate(self.mint.event(first)));
+                }
+            };
+            let seq = self.next_seq();
+            if cfg!(feature = "fault-split-admission") {
+                self.keep_mark_alone(mark, seq).await?;
+            }
+            // From here on the writer says what becomes of the mark, whether or not we are still there.
+            ticket.kept = true;
+            return self.submit(admission, seq).await;
+        }
+        let seq = self.next_seq();
+        self.submit(admission, seq).await
+    }
+
+    async fn submit(&self, admission: Admission, seq: Seq) -> Result<Admitted, AdmitError> {
+        let Admission { event, plan, dedup } = admission;
+        let mut planned = self.plan(seq, 0, plan.deliveries, event.received_at);
+        let record = encode::event(Kind::Admit, seq, &event, dedup.as_ref(), &planned.records);
+        let id = self.mint.event(seq);
+        if !planned.entries.is_empty() {
+            let event = Arc::new(Event { id, seq, received: event });
+            if let Some(cached) = self.cache.keep(&event) {
+                planned.entries.iter_mut().for_each(|(_, entry)| entry.event = Some(Arc::clone(&cached)));
+            }
+        }
+        let (waiter, receiver) = oneshot::channel();
+        let dedup_key = dedup.map(|mark| mark.key);
+        let admitting = Admitting { seq, dedup_key, entries: planned.entries, waiter };
+        self.journal.append(&record, true, Done::Admitted(Box::new(admitting)));
+        receiver.await.unwrap_or_else(|_| Err(AdmitError::Unavailable("it is closed".into())))?;
+        Ok(Admitted::Kept(id))
+    }
+
+    /// Gives every planned delivery its place in its queue; where there is none it is dead from the start.
+    pub(super) fn plan(&self, seq: Seq, first: u16, planned: Vec<PlannedDelivery>, now: Timestamp) -> Planned {
+        let mut result =
+            Planned { records: Vec::with_capacity(planned.len()), entries: Vec::with_capacity(planned.len()) };
+        for (ordinal, planned) in (first..).zip(planned) {
+            let key = Key { seq, ordinal };
+            let lane = self.lanes.lane(&planned.target);
+            let due_at = planned.not_before.unwrap_or(now);
+            let progress = if lane.reserve() {
+                let expires_at = planned.expires_at.unwrap_or(NEVER);
+                let entry = Entry { key, attempts: 0, place: Place::default(), due_at, expires_at, event: None };
+                result.entries.push((lane, entry));
+                Progress::pending(due_at)
+            } else {
+                self.deaths.add(key);
+                Progress::dead(DeadReason::QueueFull, now)
+            };
+            result.records.push(DeliveryRecord { planned, progress });
+        }
+        result
+    }
+
+    /// The mark for a new event, or the first copy's seq where this is a copy.
+    async fn take_mark(&self, mark: DedupMark) -> Result<Result<Ticket<'_>, Seq>, AdmitError> {
+        loop {
+            let now = self.clock.now();
+            match self.dedup.begin(mark.key, mark.window, now) {
+                Begin::Duplicate(seq) => return Ok(Err(seq)),
+                Begin::Wait(first) => match first.await {
+                    Ok(Verdict::Committed(seq)) => return Ok(Err(seq)),
+                    Ok(Verdict::Failed(error)) => return Err(error),
+                    Ok(Verdict::Abandoned) | Err(_) => {}
+                },
+                Begin::First => {
+                    let mut ticket = Ticket { dedup: &self.dedup, key: mark.key, kept: false };
+                    if !self.dedup.may_be_stored(&mark.key, mark.window, now) {
+                        return Ok(Ok(ticket));
+                    }
+                    let Some(seq) = self.stored_mark(mark, now).await? else { return Ok(Ok(ticket)) };
+                    ticket.kept = true;
+                    self.dedup.release(&mark.key, &Verdict::Committed(seq));
+                    return Ok(Err(seq));
+                }
+            }
+        }
+    }
+
+    /// What the table says of a mark within its window.
+    async fn stored_mark(&self, mark: DedupMark, now: Timestamp) -> Result<Option<Seq>, AdmitError> {
+        let oldest = now.minus(mark.window);
+        let found = self.readers.read(move |connection| {
+            let (high, low) = key_halves(&mark.key);
+            let mut statement =
+                connection.prepare_cached("SELECT seq FROM dedup WHERE bucket = ?1 AND high = ?2 AND low = ?3")?;
+            for bucket in (bucket_of(oldest)..=bucket_of(now)).rev() {
+                let mut rows = statement.query([number(bucket), high, low])?;
+                if let Some(row) = rows.next()? {
+                    let seq = seq_of(row.get(0)?);
+                    // As in the tail: a mark as old as its window no longer counts.
+                    return Ok((now.since(seq.time()) < mark.window).then_some(seq));
+                }
+            }
+            Ok(None)
+        });
+        found.await.map_err(|error| AdmitError::Unavailable(error.to_string().into()))
+    }
+
+    /// Broken on purpose (feature `fault-split-admission`): makes the mark durable long before its event, so
+    /// that a crash in between turns the sender's next try into a duplicate of nothing.
+    async fn keep_mark_alone(&self, mark: DedupMark, seq: Seq) -> Result<(), AdmitError> {
+        self.journal.keep(encode::marks(&[Mark { key: mark.key, seq }])).await?;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        Ok(())
+    }
+}
+
+// === impl Ticket ===
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.dedup.release(&self.key, &Verdict::Abandoned);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! From the bytes of a record back to values. Nothing here trusts what it reads: `None` is a damaged record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::record::{
+    DeliveryRecord, EventHead, Kind, Mark, Payload, Position, Progress, Record, RedeliverRecord, ReplayRecord,
+    SettleRecord, StopRecord,
+};
+use crate::domain::{
+    Attempt, DeadReason, DeliveryState, NewEvent, Next, OutcomeClass, PlannedDelivery, Seq, Timestamp,
+};
+use crate::store::DedupMark;
+
+/// Takes values off the front of a payload.
+struct Decoder<'a> {
+    rest: &'a [u8],
+}
+
+/// Any record; of an event only the head.
+pub(super) fn record(payload: &Payload) -> Option<Record<'_>> {
+    let mut from = Decoder { rest: &payload.bytes };
+    Some(match payload.kind {
+        Kind::Admit => Record::Admit(from.event_head()?),
+        Kind::Carry => Record::Carry(from.event_head()?),
+        Kind::Settle => Record::Settle(settle(payload)?),
+        Kind::Stop => Record::Stop(StopRecord {
+            seq: Seq(from.u64()?),
+            ordinal: from.u16()?,
+            state: state(from.u8()?)?,
+            dead_reason: reason(from.u8()?)?,
+            at: Timestamp(from.u64()?),
+        }),
+        Kind::Redeliver => Record::Redeliver(RedeliverRecord {
+            seq: Seq(from.u64()?),
+            ordinal: from.u16()?,
+            at: Timestamp(from.u64()?),
+        }),
+        Kind::Replay => Record::Replay(ReplayRecord {
+            seq: Seq(from.u64()?),
+            first_ordinal: from.u16()?,
+            deliveries: from.deliveries()?,
+        }),
+        Kind::Marks => {
+            let count = from.u32()?;
+            let mut marks = Vec::new();
+            for _ in 0..count {
+                marks.push(Mark { key: from.array()?, seq: Seq(from.u64()?) });
+            }
+            Record::Marks(marks)
+        }
+        Kind::Batch => Record::Batch { durable: Position { segment: from.u32()?, offset: from.u32()? } },
+        Kind::Rolled => Record::Rolled,
+    })
+}
+
+/// An event, whole: the body is a slice of the payload.
+pub(super) fn event(payload: &Payload) -> Option<(Seq, NewEvent, Option<DedupMark>, Vec<DeliveryRecord>)> {
+    if !matches!(payload.kind, Kind::Admit | Kind::Carry) {
+        return None;
+    }
+    let mut from = Decoder { rest: &payload.bytes };
+    let head = from.event_head()?;
+    let method = Method::from_bytes(from.text()?.as_bytes()).ok()?;
+    let query = from.text_option()?.map(Box::from);
+    let headers = from.headers()?;
+    let body_bytes = head.body_bytes as usize;
+    if from.rest.len() != body_bytes {
+        return None;
+    }
+    let body = payload.bytes.slice(payload.bytes.len() - body_bytes..);
+    let received = NewEvent {
+        source: head.source.into(),
+        source_event_id: head.source_event_id.map(Box::from),
+        event_type: head.event_type.map(Box::from),
+        project: head.project.into(),
+        received_at: head.received_at,
+        method,
+        query,
+        headers,
+        body,
+        secret_index: head.secret_index,
+    };
+    Some((head.seq, received, head.dedup, head.deliveries))
+}
+
+fn settle(payload: &Payload) -> Option<SettleRecord> {
+    let mut from = Decoder { rest: &payload.bytes };
+    let (seq, ordinal, number) = (Seq(from.u64()?), from.u16()?, from.u16()?);
+    let started_at = Timestamp(from.u64()?);
+    let duration = Duration::from_micros(from.u64()?);
+    let outcome = outcome(from.u8()?)?;
+    let status = Some(from.u16()?).filter(|status| *status != 0);
+    let (tag, dead, at) = (from.u8()?, reason(from.u8()?)?, Timestamp(from.u64()?));
+    let next = match tag {
+        0 => Next::Succeeded,
+        1 => Next::RetryAt(at),
+        2 => Next::Dead(dead?),
+        _ => return None,
+    };
+    let error = from.text_option()?.map(Box::from);
+    let response_headers = from.headers()?;
+    let response_body = Bytes::copy_from_slice(from.bytes()?);
+    let attempt = Attempt { number, started_at, duration, outcome, status, response_headers, response_body, error };
+    Some(SettleRecord { seq, ordinal, attempt, next })
+}
+
+pub(super) fn outcome(byte: u8) -> Option<OutcomeClass> {
+    OutcomeClass::ALL.get(usize::from(byte)).copied()
+}
+
+pub(super) fn state(byte: u8) -> Option<DeliveryState> {
+    Some(match byte {
+        0 => DeliveryState::Pending,
+        1 => DeliveryState::Succeeded,
+        2 => DeliveryState::Dead,
+        3 => DeliveryState::Cancelled,
+        4 => DeliveryState::Expired,
+        _ => return None,
+    })
+}
+
+pub(super) fn reason(byte: u8) -> Option<Option<DeadReason>> {
+    Some(match byte {
+        0 => None,
+        1 => Some(DeadReason::Exhausted),
+        2 => Some(DeadReason::Refused),
+        3 => Some(DeadReason::QueueFull),
+        4 => Some(DeadReason::Unreadable),
+        _ => return None,
+    })
+}
+
+// === impl Decoder ===
+
+impl<'a> Decoder<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(count)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    fn array<const COUNT: usize>(&mut self) -> Option<[u8; COUNT]> {
+        self.take(COUNT)?.try_into().ok()
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let count = self.u32()?;
+        self.take(count as usize)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
+    }
+
+    fn text_option(&mut self) -> Option<Option<&'a str>> {
+        let count = self.u32()?;
+        if count == u32::MAX {
+            return Some(None);
+        }
+        std::str::from_utf8(self.take(count as usize)?).ok().map(Some)
+    }
+
+    fn time_option(&mut self) -> Option<Option<Timestamp>> {
+        let millis = self.u64()?;
+        Some((millis != u64::MAX).then_some(Timestamp(millis)))
+    }
+
+    fn headers(&mut self) -> Option<HeaderMap> {
+        let count = self.u32()? as usize;
+        // A header takes eight bytes at least: what says more is damaged, and must not make us reserve memory.
+        if count > self.rest.len() / 8 {
+            return None;
+        }
+        let mut headers = HeaderMap::with_capacity(count);
+        for _ in 0..count {
+            let name = HeaderName::from_bytes(self.bytes()?).ok()?;
+            let value = HeaderValue::from_bytes(self.bytes()?).ok()?;
+            headers.append(name, value);
+        }
+        Some(headers)
+    }
+
+    fn event_head(&mut self) -> Option<EventHead<'a>> {
+        let seq = Seq(self.u64()?);
+        let received_at = Timestamp(self.u64()?);
+        let dedup = match self.u8()? {
+            0 => None,
+            1 => Some(DedupMark { key: self.array()?, window: Duration::from_millis(self.u64()?) }),
+            _ => return None,
+        };
+        let secret_index = match self.u16()? {
+            0 => None,
+            index => Some(u8::try_from(index - 1).ok()?),
+        };
+        Some(EventHead {
+            seq,
+            received_at,
+            dedup,
+            secret_index,
+            source: self.text()?,
+            project: self.text()?,
+            event_type: self.text_option()?,
+            source_event_id: self.text_option()?,
+            body_bytes: self.u32()?,
+            deliveries: self.deliveries()?,
+        })
+    }
+
+    fn deliveries(&mut self) -> Option<Vec<DeliveryRecord>> {
+        let count = self.u16()?;
+        let mut deliveries = Vec::new();
+        for _ in 0..count {
+            let planned = PlannedDelivery {
+                target: Arc::from(self.text()?),
+                route: self.u16()?,
+                not_before: self.time_option()?,
+                expires_at: self.time_option()?,
+                order_key: self.text_option()?.map(Box::from),
+                batch_key: self.text_option()?.map(Box::from),
+            };
+            deliveries.push(DeliveryRecord { planned, progress: self.progress()? });
+        }
+        Some(deliveries)
+    }
+
+    fn progress(&mut self) -> Option<Progress> {
+        Some(Progress {
+            state: state(self.u8()?)?,
+            dead_reason: reason(self.u8()?)?,
+            attempts: self.u16()?,
+            due_at: Timestamp(self.u64()?),
+            finished_at: Timestamp(self.u64()?),
+            response_code: Some(self.u16()?).filter(|code| *code != 0),
+            response_millis: Some(self.u32()?).filter(|millis| *millis != u32::MAX),
+            outcome: match self.u8()? {
+                u8::MAX => None,
+                byte => Some(outcome(byte)?),
+            },
+        })
+    }
+}

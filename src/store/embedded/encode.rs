@@ -1,0 +1,242 @@
+//! From values to the bytes of a record: little-endian numbers, text and bytes behind their length.
+
+use http::HeaderMap;
+
+use super::record::{
+    DeliveryRecord, FRAME_BYTES, Framed, Kind, Mark, Position, Progress, RECORD_VERSION, RedeliverRecord, ReplayRecord,
+    StopRecord,
+};
+use crate::domain::{Attempt, DeadReason, DeliveryState, NewEvent, Next, OutcomeClass, Seq, Timestamp};
+use crate::store::DedupMark;
+
+/// Builds one record.
+pub(super) struct Encoder(Vec<u8>);
+
+/// `Admit` (or `Carry`) of an event.
+pub(super) fn event(
+    kind: Kind,
+    seq: Seq,
+    received: &NewEvent,
+    dedup: Option<&DedupMark>,
+    deliveries: &[DeliveryRecord],
+) -> Framed {
+    let mut out = Encoder::new(kind, 512 + received.body.len() + 96 * deliveries.len());
+    out.u64(seq.0);
+    out.u64(received.received_at.0);
+    out.u8(u8::from(dedup.is_some()));
+    if let Some(mark) = dedup {
+        out.raw(&mark.key);
+        out.u64(u64::try_from(mark.window.as_millis()).unwrap_or(u64::MAX));
+    }
+    out.u16(received.secret_index.map_or(0, |index| u16::from(index) + 1));
+    out.text(&received.source);
+    out.text(&received.project);
+    out.text_option(received.event_type.as_deref());
+    out.text_option(received.source_event_id.as_deref());
+    out.u32(length(received.body.len()));
+    out.deliveries(deliveries);
+    out.text(received.method.as_str());
+    out.text_option(received.query.as_deref());
+    out.headers(&received.headers);
+    out.raw(&received.body);
+    out.finish()
+}
+
+/// `Settle`: an attempt and what follows.
+pub(super) fn settle(seq: Seq, ordinal: u16, attempt: &Attempt, next: Next) -> Framed {
+    let mut out = Encoder::new(Kind::Settle, 256 + attempt.response_body.len());
+    out.u64(seq.0);
+    out.u16(ordinal);
+    out.u16(attempt.number);
+    out.u64(attempt.started_at.0);
+    out.u64(u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX));
+    out.u8(outcome_byte(attempt.outcome));
+    out.u16(attempt.status.unwrap_or(0));
+    let (tag, reason, at) = match next {
+        Next::Succeeded => (0, 0, Timestamp(0)),
+        Next::RetryAt(at) => (1, 0, at),
+        Next::Dead(reason) => (2, reason_byte(Some(reason)), Timestamp(0)),
+    };
+    out.u8(tag);
+    out.u8(reason);
+    out.u64(at.0);
+    out.text_option(attempt.error.as_deref());
+    out.headers(&attempt.response_headers);
+    out.bytes(&attempt.response_body);
+    out.finish()
+}
+
+/// `Stop`.
+pub(super) fn stop(record: &StopRecord) -> Framed {
+    let mut out = Encoder::new(Kind::Stop, 32);
+    out.u64(record.seq.0);
+    out.u16(record.ordinal);
+    out.u8(state_byte(record.state));
+    out.u8(reason_byte(record.dead_reason));
+    out.u64(record.at.0);
+    out.finish()
+}
+
+/// `Redeliver`.
+pub(super) fn redeliver(record: &RedeliverRecord) -> Framed {
+    let mut out = Encoder::new(Kind::Redeliver, 32);
+    out.u64(record.seq.0);
+    out.u16(record.ordinal);
+    out.u64(record.at.0);
+    out.finish()
+}
+
+/// `Replay`.
+pub(super) fn replay(record: &ReplayRecord) -> Framed {
+    let mut out = Encoder::new(Kind::Replay, 64 + 96 * record.deliveries.len());
+    out.u64(record.seq.0);
+    out.u16(record.first_ordinal);
+    out.deliveries(&record.deliveries);
+    out.finish()
+}
+
+/// `Marks`.
+pub(super) fn marks(marks: &[Mark]) -> Framed {
+    let mut out = Encoder::new(Kind::Marks, 8 + 24 * marks.len());
+    out.u32(length(marks.len()));
+    for mark in marks {
+        out.raw(&mark.key);
+        out.u64(mark.seq.0);
+    }
+    out.finish()
+}
+
+/// `Batch`: everything before `durable` was synced.
+pub(super) fn batch(durable: Position) -> Framed {
+    let mut out = Encoder::new(Kind::Batch, 8);
+    out.u32(durable.segment);
+    out.u32(durable.offset);
+    out.finish()
+}
+
+/// `Rolled`.
+pub(super) fn rolled() -> Framed {
+    Encoder::new(Kind::Rolled, 0).finish()
+}
+
+pub(super) fn outcome_byte(outcome: OutcomeClass) -> u8 {
+    OutcomeClass::ALL.iter().position(|known| *known == outcome).and_then(|at| u8::try_from(at).ok()).unwrap_or(0)
+}
+
+pub(super) fn state_byte(state: DeliveryState) -> u8 {
+    match state {
+        DeliveryState::Pending | DeliveryState::InFlight | DeliveryState::Held => 0,
+        DeliveryState::Succeeded => 1,
+        DeliveryState::Dead => 2,
+        DeliveryState::Cancelled => 3,
+        DeliveryState::Expired => 4,
+    }
+}
+
+pub(super) fn reason_byte(reason: Option<DeadReason>) -> u8 {
+    match reason {
+        None => 0,
+        Some(DeadReason::Exhausted) => 1,
+        Some(DeadReason::Refused) => 2,
+        Some(DeadReason::QueueFull) => 3,
+        Some(DeadReason::Unreadable) => 4,
+    }
+}
+
+/// Everything that is stored is bounded far below 4 GiB by the limits on bodies and headers.
+fn length(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+// === impl Encoder ===
+
+impl Encoder {
+    fn new(kind: Kind, payload_bytes: usize) -> Self {
+        let mut out = Vec::with_capacity(FRAME_BYTES + payload_bytes + 8);
+        // Mark, checksum and length follow when the record is whole.
+        out.extend_from_slice(&[0; 12]);
+        out.extend_from_slice(&[kind as u8, RECORD_VERSION, 0, 0]);
+        Self(out)
+    }
+
+    fn finish(mut self) -> Framed {
+        let payload = length(self.0.len() - FRAME_BYTES).to_le_bytes();
+        if let Some(place) = self.0.get_mut(8..12) {
+            place.copy_from_slice(&payload);
+        }
+        let checksum = crc32fast::hash(self.0.get(8..).unwrap_or_default()).to_le_bytes();
+        if let Some(place) = self.0.get_mut(4..8) {
+            place.copy_from_slice(&checksum);
+        }
+        self.0.resize(self.0.len().next_multiple_of(8), 0);
+        Framed(self.0)
+    }
+
+    fn u8(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    fn u16(&mut self, value: u16) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    fn u32(&mut self, value: u32) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.u32(length(bytes.len()));
+        self.raw(bytes);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn text_option(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => self.text(text),
+            None => self.u32(u32::MAX),
+        }
+    }
+
+    fn headers(&mut self, headers: &HeaderMap) {
+        self.u32(length(headers.len()));
+        for (name, value) in headers {
+            self.text(name.as_str());
+            self.bytes(value.as_bytes());
+        }
+    }
+
+    fn deliveries(&mut self, deliveries: &[DeliveryRecord]) {
+        self.u16(u16::try_from(deliveries.len()).unwrap_or(u16::MAX));
+        for DeliveryRecord { planned, progress } in deliveries {
+            self.text(&planned.target);
+            self.u16(planned.route);
+            self.u64(planned.not_before.map_or(u64::MAX, |at| at.0));
+            self.u64(planned.expires_at.map_or(u64::MAX, |at| at.0));
+            self.text_option(planned.order_key.as_deref());
+            self.text_option(planned.batch_key.as_deref());
+            self.progress(progress);
+        }
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        self.u8(state_byte(progress.state));
+        self.u8(reason_byte(progress.dead_reason));
+        self.u16(progress.attempts);
+        self.u64(progress.due_at.0);
+        self.u64(progress.finished_at.0);
+        self.u16(progress.response_code.unwrap_or(0));
+        self.u32(progress.response_millis.unwrap_or(u32::MAX));
+        self.u8(progress.outcome.map_or(u8::MAX, outcome_byte));
+    }
+}

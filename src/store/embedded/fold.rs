@@ -1,0 +1,191 @@
+//! Records on their way into the index: folded together in memory, so that a delivery that is already
+//! finished enters its table once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::index::{Index, IndexFault};
+use super::key::Key;
+use super::record::{EventHead, Mark, Place, Progress, Record, ReplayRecord, SettleRecord};
+use super::rows::{self, DeliveryRecordRow};
+use crate::domain::{DeliveryState, Seq, Timestamp};
+
+/// What one transaction will write.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    pub(super) events: BTreeMap<Seq, FoldedEvent>,
+    pub(super) deliveries: BTreeMap<Key, DeliveryRecordRow>,
+    /// Attempts that were followed by another one.
+    pub(super) attempts: Vec<(Key, u16, Place)>,
+    pub(super) marks: Vec<Mark>,
+    /// Ended deliveries: target, hour since 1970, state.
+    pub(super) counters: HashMap<(Arc<str>, u64, u8), u64>,
+    /// Events that were carried into a segment.
+    pub(super) carried: Vec<(u32, Seq)>,
+    /// New numbers of deliveries of events that are stored already.
+    pub(super) delivery_counts: HashMap<Seq, u16>,
+    pub(super) died: Vec<Key>,
+    pub(super) records: usize,
+    pub(super) last_seq: Seq,
+}
+
+/// An event's row to be.
+#[derive(Debug)]
+pub(super) struct FoldedEvent {
+    pub(super) place: Place,
+    pub(super) source: Arc<str>,
+    pub(super) event_type: Option<Arc<str>>,
+    pub(super) source_event_id: Option<Box<str>>,
+    pub(super) body_bytes: u32,
+    pub(super) deliveries: u16,
+    pub(super) is_new: bool,
+}
+
+// === impl Fold ===
+
+impl Fold {
+    /// Adds one record that lies at `place`.
+    pub(super) fn add(&mut self, index: &Index, place: Place, record: Record<'_>) -> Result<(), IndexFault> {
+        self.records += 1;
+        match record {
+            Record::Admit(head) => self.event(place, head, true),
+            Record::Carry(head) => {
+                for ordinal in 0..head.deliveries.len() {
+                    // What the table says of them now must be known, for it is counted.
+                    let key = Key { seq: head.seq, ordinal: u16::try_from(ordinal).unwrap_or(u16::MAX) };
+                    self.load(index, key)?;
+                }
+                self.carried.push((place.segment, head.seq));
+                self.event(place, head, false);
+            }
+            Record::Settle(record) => self.settle(index, place, &record)?,
+            Record::Stop(record) => {
+                let key = Key { seq: record.seq, ordinal: record.ordinal };
+                if let Some(row) = self.load(index, key)? {
+                    row.progress.finish(record.state, record.dead_reason, record.at);
+                    self.ended(key);
+                }
+            }
+            Record::Redeliver(record) => {
+                let key = Key { seq: record.seq, ordinal: record.ordinal };
+                if let Some(row) = self.load(index, key)? {
+                    row.progress.reopen(record.at);
+                }
+            }
+            Record::Replay(record) => self.replay(index, record)?,
+            Record::Marks(marks) => self.marks.extend(marks),
+            Record::Batch { .. } | Record::Rolled => self.records -= 1,
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, place: Place, head: EventHead<'_>, is_new: bool) {
+        let seq = head.seq;
+        self.last_seq = self.last_seq.max(seq);
+        if let Some(mark) = &head.dedup {
+            self.marks.push(Mark { key: mark.key, seq });
+        }
+        let event = FoldedEvent {
+            place,
+            source: head.source.into(),
+            event_type: head.event_type.map(Arc::from),
+            source_event_id: head.source_event_id.map(Box::from),
+            body_bytes: head.body_bytes,
+            deliveries: u16::try_from(head.deliveries.len()).unwrap_or(u16::MAX),
+            is_new,
+        };
+        self.events.insert(seq, event);
+        for (ordinal, delivery) in (0..).zip(head.deliveries) {
+            let key = Key { seq, ordinal };
+            let stored = self.deliveries.get(&key).and_then(|row| row.stored);
+            let expires_at = delivery.planned.expires_at;
+            let row = DeliveryRecordRow {
+                target: delivery.planned.target,
+                progress: delivery.progress,
+                expires_at,
+                event: place,
+                last: None,
+                stored,
+            };
+            let dead = row.progress.state == DeliveryState::Dead;
+            self.deliveries.insert(key, row);
+            if is_new && dead {
+                self.ended(key);
+            }
+        }
+    }
+
+    fn settle(&mut self, index: &Index, place: Place, record: &SettleRecord) -> Result<(), IndexFault> {
+        let key = Key { seq: record.seq, ordinal: record.ordinal };
+        let Some(row) = self.load(index, key)? else { return Ok(()) };
+        let before = row.last.replace(place).map(|last| (row.progress.attempts, last));
+        row.progress.settle(&record.attempt, record.next);
+        let open = row.progress.is_open();
+        if let Some((attempt, last)) = before {
+            self.attempts.push((key, attempt, last));
+        }
+        if !open {
+            self.ended(key);
+        }
+        Ok(())
+    }
+
+    fn replay(&mut self, index: &Index, record: ReplayRecord) -> Result<(), IndexFault> {
+        let seq = record.seq;
+        let event = match self.events.get(&seq) {
+            Some(event) => event.place,
+            None => match rows::event_place(&index.connection, seq)? {
+                Some(place) => place,
+                None => return Ok(()),
+            },
+        };
+        let count = record.first_ordinal.saturating_add(u16::try_from(record.deliveries.len()).unwrap_or(u16::MAX));
+        match self.events.get_mut(&seq) {
+            Some(folded) => folded.deliveries = folded.deliveries.max(count),
+            None => {
+                self.delivery_counts.insert(seq, count);
+            }
+        }
+        for (ordinal, delivery) in (record.first_ordinal..).zip(record.deliveries) {
+            let row = DeliveryRecordRow {
+                target: delivery.planned.target,
+                progress: delivery.progress,
+                expires_at: delivery.planned.expires_at,
+                event,
+                last: None,
+                stored: None,
+            };
+            let open = row.progress.is_open();
+            let key = Key { seq, ordinal };
+            self.deliveries.insert(key, row);
+            if !open {
+                self.ended(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// The delivery as it stands, from the table if it is not here yet; `None`: it is gone.
+    fn load(&mut self, index: &Index, key: Key) -> Result<Option<&mut DeliveryRecordRow>, IndexFault> {
+        if !self.deliveries.contains_key(&key)
+            && let Some(row) = rows::read(index, key)?
+        {
+            self.deliveries.insert(key, row);
+        }
+        Ok(self.deliveries.get_mut(&key))
+    }
+
+    fn ended(&mut self, key: Key) {
+        let Some(row) = self.deliveries.get(&key) else { return };
+        if row.progress.state == DeliveryState::Dead {
+            self.died.push(key);
+        }
+        let counter = (Arc::clone(&row.target), hour(&row.progress), super::encode::state_byte(row.progress.state));
+        *self.counters.entry(counter).or_default() += 1;
+    }
+}
+
+fn hour(progress: &Progress) -> u64 {
+    let Timestamp(millis) = progress.finished_at;
+    millis / 3_600_000
+}

@@ -1,0 +1,277 @@
+//! The index: a SQLite file that answers questions about what the journal holds.
+//!
+//! It is derived: each transaction carries the position of the journal that it reaches, and a sign of damage
+//! sets the file aside and builds it anew. What may still happen (the open deliveries) is guarded by a
+//! checksum a row and by their number and sum in the meta row, so that not even a flipped bit can make a
+//! delivery vanish.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+
+use super::names::Names;
+use super::record::Position;
+use super::segment::StoreKeys;
+use crate::domain::Seq;
+
+/// A change that older builds cannot read raises it; the index is then built anew.
+const INDEX_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE meta(id INTEGER PRIMARY KEY, version INTEGER, store INTEGER, segment INTEGER, offset INTEGER,
+        open INTEGER, open_sum INTEGER, dead INTEGER, last_seq INTEGER, damaged INTEGER, chk INTEGER);
+    CREATE TABLE names(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+    CREATE TABLE events(seq INTEGER PRIMARY KEY, segment INTEGER, offset INTEGER, bytes INTEGER, source INTEGER,
+        type INTEGER, source_event_id TEXT, body_bytes INTEGER, deliveries INTEGER);
+    CREATE INDEX events_source ON events(source);
+    CREATE INDEX events_type ON events(type) WHERE type IS NOT NULL;
+    CREATE TABLE deliveries(seq INTEGER, ordinal INTEGER, target INTEGER, state INTEGER, reason INTEGER,
+        attempts INTEGER, due_at INTEGER, finished_at INTEGER, expires_at INTEGER, code INTEGER, millis INTEGER,
+        outcome INTEGER, last_segment INTEGER, last_offset INTEGER, last_bytes INTEGER, chk INTEGER,
+        PRIMARY KEY(seq, ordinal)) WITHOUT ROWID;
+    CREATE INDEX deliveries_target ON deliveries(target, seq, ordinal);
+    CREATE INDEX deliveries_open ON deliveries(seq, ordinal, chk) WHERE state = 0;
+    CREATE INDEX deliveries_ended ON deliveries(state, seq, ordinal) WHERE state > 1;
+    CREATE INDEX deliveries_ended_target ON deliveries(state, target, seq, ordinal) WHERE state > 1;
+    CREATE TABLE attempts(seq INTEGER, ordinal INTEGER, number INTEGER, segment INTEGER, offset INTEGER,
+        bytes INTEGER, PRIMARY KEY(seq, ordinal, number)) WITHOUT ROWID;
+    CREATE TABLE dedup(bucket INTEGER, high INTEGER, low INTEGER, seq INTEGER,
+        PRIMARY KEY(bucket, high, low)) WITHOUT ROWID;
+    CREATE TABLE lookups(bucket INTEGER, hash INTEGER, seq INTEGER, PRIMARY KEY(bucket, hash, seq)) WITHOUT ROWID;
+    CREATE TABLE counters(target INTEGER, hour INTEGER, state INTEGER, count INTEGER,
+        PRIMARY KEY(target, hour, state)) WITHOUT ROWID;
+    CREATE TABLE segments(segment INTEGER PRIMARY KEY, events INTEGER, first_seq INTEGER, last_seq INTEGER);
+    CREATE TABLE carried(segment INTEGER, seq INTEGER, PRIMARY KEY(segment, seq)) WITHOUT ROWID;
+";
+
+/// The writing side of the index.
+#[derive(Debug)]
+pub(super) struct Index {
+    pub(super) connection: Connection,
+    pub(super) names: Names,
+    pub(super) meta: Meta,
+}
+
+/// What the index says about itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Meta {
+    /// Ties the index to the journal.
+    store: i64,
+    /// The journal is indexed up to here.
+    pub(super) position: Position,
+    /// Open deliveries.
+    pub(super) open: i64,
+    /// The sum of their checksums.
+    pub(super) open_sum: i64,
+    /// Dead deliveries.
+    pub(super) dead: i64,
+    /// The highest seq that was ever indexed.
+    pub(super) last_seq: Seq,
+    /// Damaged records that were stepped over.
+    pub(super) damaged: i64,
+}
+
+/// Why the index cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IndexFault {
+    /// It must be built anew.
+    #[error("the index is damaged: {0}")]
+    Damaged(String),
+    #[error("{0}")]
+    Sql(rusqlite::Error),
+    #[error("reading the journal: {0}")]
+    Journal(#[from] io::Error),
+}
+
+/// A seq as SQLite's signed number, in the same order.
+pub(super) fn seq_key(seq: Seq) -> i64 {
+    (seq.0 ^ 1 << 63).cast_signed()
+}
+
+/// The seq behind a [`seq_key`].
+pub(super) fn seq_of(key: i64) -> Seq {
+    Seq(key.cast_unsigned() ^ 1 << 63)
+}
+
+/// Milliseconds and other numbers that never reach 2^63.
+pub(super) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+// === impl Index ===
+
+impl Index {
+    /// Opens the file, or makes it new (then everything has to be indexed from `start`).
+    pub(super) fn open(path: &Path, keys: &StoreKeys, start: Position) -> Result<Self, IndexFault> {
+        let fresh = !path.exists();
+        // SQLite gives its other files the mode of this one.
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        drop(file);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.execute_batch(
+            "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -32768;
+             PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 67108864; PRAGMA cell_size_check = ON;
+             PRAGMA temp_store = MEMORY;",
+        )?;
+        connection.set_prepared_statement_cache_capacity(64);
+        let store = i64::from(crc32fast::hash(&keys.mint)) << 31 ^ i64::from(crc32fast::hash(&keys.hash));
+        if fresh {
+            connection.execute_batch(&format!("BEGIN; {SCHEMA} COMMIT;"))?;
+            let meta = Meta { store, position: start, ..Meta::default() };
+            meta.write(&connection)?;
+        }
+        let meta = Meta::read(&connection)?;
+        if meta.store != store {
+            return Err(IndexFault::Damaged("it belongs to another journal".into()));
+        }
+        let names = Names::read(&connection)?;
+        Ok(Self { connection, names, meta })
+    }
+
+    /// Whether the open deliveries are those that the meta row counted.
+    pub(super) fn verify_open(&self) -> Result<(), IndexFault> {
+        let found: (i64, i64) = self.connection.query_row(
+            "SELECT count(*), ifnull(sum(chk), 0) FROM deliveries INDEXED BY deliveries_open WHERE state = 0",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        if found == (self.meta.open, self.meta.open_sum) {
+            Ok(())
+        } else {
+            Err(IndexFault::Damaged("its open deliveries are not those that were counted".into()))
+        }
+    }
+
+    /// Makes everything that was committed durable and lets the WAL start anew.
+    pub(super) fn checkpoint(&self) -> Result<(), IndexFault> {
+        // A busy reader only makes the checkpoint partial; the next one gets further.
+        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+/// Opens the file for reading.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA mmap_size = 0; PRAGMA query_only = ON;")?;
+    connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    Ok(connection)
+}
+
+/// Moves a damaged index out of the way.
+pub(super) fn set_aside(path: &Path) -> io::Result<()> {
+    let with = |suffix: &str| -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        name.into()
+    };
+    for suffix in ["-wal", "-shm"] {
+        match std::fs::remove_file(with(suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    match std::fs::rename(path, with(".damaged")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+// === impl Meta ===
+
+impl Meta {
+    fn read(connection: &Connection) -> Result<Self, IndexFault> {
+        let row = connection
+            .query_row(
+                "SELECT version, store, segment, offset, open, open_sum, dead, last_seq, damaged, chk FROM meta WHERE id = 1",
+                [],
+                |row| {
+                    let mut values = [0_i64; 10];
+                    for (at, value) in values.iter_mut().enumerate() {
+                        *value = row.get(at)?;
+                    }
+                    Ok(values)
+                },
+            )
+            .optional()?;
+        let Some([version, store, segment, offset, open, open_sum, dead, last_seq, damaged, chk]) = row else {
+            return Err(IndexFault::Damaged("its meta row is missing".into()));
+        };
+        if version != INDEX_VERSION {
+            return Err(IndexFault::Damaged(format!("it has version {version}, not {INDEX_VERSION}")));
+        }
+        let position = Position {
+            segment: u32::try_from(segment).unwrap_or_default(),
+            offset: u32::try_from(offset).unwrap_or_default(),
+        };
+        let meta = Self { store, position, open, open_sum, dead, last_seq: seq_of(last_seq), damaged };
+        if meta.checksum() == chk { Ok(meta) } else { Err(IndexFault::Damaged("its meta row".into())) }
+    }
+
+    /// Replaces the meta row; part of every transaction.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO meta VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?
+            .execute(params![
+            INDEX_VERSION,
+            self.store,
+            self.position.segment,
+            self.position.offset,
+            self.open,
+            self.open_sum,
+            self.dead,
+            seq_key(self.last_seq),
+            self.damaged,
+            self.checksum()
+        ])?;
+        Ok(())
+    }
+
+    fn checksum(&self) -> i64 {
+        let mut hasher = crc32fast::Hasher::new();
+        let position = [i64::from(self.position.segment), i64::from(self.position.offset)];
+        let rest = [self.store, self.open, self.open_sum, self.dead, seq_key(self.last_seq), self.damaged];
+        for value in position.into_iter().chain(rest) {
+            hasher.update(&value.to_le_bytes());
+        }
+        i64::from(hasher.finalize())
+    }
+}
+
+// === impl IndexFault ===
+
+impl From<rusqlite::Error> for IndexFault {
+    fn from(error: rusqlite::Error) -> Self {
+        let damaged = match &error {
+            rusqlite::Error::SqliteFailure(code, message) => {
+                let schema =
+                    message.as_deref().is_some_and(|text| text.contains("no such") || text.contains("malformed"));
+                matches!(code.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) || schema
+            }
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..)
+            | rusqlite::Error::SqlInputError { .. } => true,
+            _ => false,
+        };
+        if damaged { Self::Damaged(error.to_string()) } else { Self::Sql(error) }
+    }
+}
+
+impl IndexFault {
+    /// Whether only space is missing: the index goes on by itself when there is some again.
+    pub(super) fn is_no_space(&self) -> bool {
+        match self {
+            Self::Sql(rusqlite::Error::SqliteFailure(code, _)) => code.code == ErrorCode::DiskFull,
+            Self::Journal(error) => super::writer::is_no_space(error),
+            _ => false,
+        }
+    }
+}

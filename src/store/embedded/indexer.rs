@@ -1,0 +1,373 @@
+//! The thread that brings the index up to what the journal has synced; the same code serves a start, where
+//! the gap is only larger.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::deaths::Deaths;
+use super::dedup::Dedup;
+use super::fold::Fold;
+use super::gate::Gate;
+use super::index::{self, Index, IndexFault};
+use super::journal::Journal;
+use super::record::{Position, Record};
+use super::scan::{Found, Scanner};
+use super::segments::Segments;
+use super::{decode, rows};
+use crate::telemetry::StoreMetrics;
+
+/// Records of one transaction at most.
+const FOLD_RECORDS_MAX: usize = 4096;
+/// So long a transaction waits for more, and for results of what it holds.
+const FOLD_WAIT: Duration = Duration::from_millis(150);
+/// More unindexed bytes than this do not wait.
+const FOLD_BYTES: u64 = 4 * 1024 * 1024;
+/// A transaction that found no space is tried again after this.
+const RETRY_WAIT: Duration = Duration::from_millis(500);
+
+/// How far the index is, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Progress {
+    indexed: AtomicU64,
+    segment_bytes: u64,
+    signal: Mutex<Signal>,
+    wake: Condvar,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Signal {
+    grown: bool,
+    /// Somebody waits.
+    wanted: bool,
+    closing: bool,
+    abandoned: bool,
+    damaged: Option<String>,
+    /// The last transaction failed: nobody should wait for the next.
+    troubled: bool,
+    jobs: Vec<Job>,
+}
+
+/// Work on the writing connection, between two transactions of the indexer.
+pub(super) type Job = Box<dyn FnOnce(&mut Index) + Send>;
+
+impl std::fmt::Debug for Signal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signal")
+    }
+}
+
+impl std::fmt::Debug for Indexer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Indexer")
+    }
+}
+
+/// The thread's own.
+pub(super) struct Indexer {
+    pub(super) index: Index,
+    pub(super) path: PathBuf,
+    pub(super) segments: Arc<Segments>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) dedup: Arc<Dedup>,
+    pub(super) deaths: Arc<Deaths>,
+    pub(super) metrics: StoreMetrics,
+    scanner: Scanner,
+    /// What was stepped over and may have been durable.
+    damage: Vec<Position>,
+    proved_durable: Position,
+}
+
+/// What the indexer shares with the rest of the engine.
+#[derive(Clone, Debug)]
+pub(super) struct IndexerParts {
+    pub(super) path: PathBuf,
+    pub(super) segments: Arc<Segments>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) dedup: Arc<Dedup>,
+    pub(super) deaths: Arc<Deaths>,
+    pub(super) metrics: StoreMetrics,
+}
+
+// === impl Progress ===
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self {
+            indexed: AtomicU64::new(0),
+            segment_bytes: 64 * 1024 * 1024,
+            signal: Mutex::default(),
+            wake: Condvar::new(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// The journal was synced further.
+    pub(super) fn journal_grew(&self) {
+        let mut signal = self.lock();
+        let first = !std::mem::replace(&mut signal.grown, true);
+        drop(signal);
+        if first {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits until the index reaches `to`; false where it cannot now.
+    pub(super) async fn catch_up(&self, to: Position) -> bool {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.indexed() >= to {
+                return true;
+            }
+            {
+                let mut signal = self.lock();
+                if signal.troubled || signal.closing {
+                    return false;
+                }
+                signal.wanted = true;
+            }
+            self.wake.notify_one();
+            changed.await;
+        }
+    }
+
+    /// Runs `work` on the writing connection.
+    pub(super) async fn run<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Index) -> R + Send + 'static,
+    ) -> Option<R> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        {
+            let mut signal = self.lock();
+            if signal.closing {
+                return None;
+            }
+            signal.jobs.push(Box::new(move |index| drop(sender.send(work(index)))));
+        }
+        self.wake.notify_one();
+        receiver.await.ok()
+    }
+
+    /// Somebody found the index damaged: it is built anew.
+    pub(super) fn report_damage(&self, what: String) {
+        self.lock().damaged.get_or_insert(what);
+        self.wake.notify_one();
+    }
+
+    /// Lets the thread end: after the last transaction, or at once.
+    pub(super) fn close(&self, abandon: bool) {
+        let mut signal = self.lock();
+        signal.closing = true;
+        signal.abandoned = abandon;
+        drop(signal);
+        self.wake.notify_one();
+        self.changed.notify_waiters();
+    }
+
+    /// The journal is indexed up to here.
+    pub(super) fn indexed(&self) -> Position {
+        let packed = self.indexed.load(Ordering::Acquire);
+        Position { segment: (packed >> 32) as u32, offset: packed as u32 }
+    }
+
+    /// About how many bytes of the journal before `end` are not indexed.
+    pub(super) fn lag_bytes(&self, end: Position) -> u64 {
+        let indexed = self.indexed();
+        let segments = u64::from(end.segment.saturating_sub(indexed.segment));
+        (segments * self.segment_bytes + u64::from(end.offset)).saturating_sub(u64::from(indexed.offset))
+    }
+
+    fn reached(&self, position: Position) {
+        self.indexed.store(u64::from(position.segment) << 32 | u64::from(position.offset), Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Signal> {
+        self.signal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Indexer ===
+
+impl Indexer {
+    pub(super) fn new(index: Index, parts: IndexerParts) -> Self {
+        let scanner = Scanner::new(Arc::clone(&parts.segments), index.meta.position);
+        let IndexerParts { path, segments, gate, dedup, deaths, metrics } = parts;
+        let proved_durable = Position::default();
+        Self { index, path, segments, gate, dedup, deaths, metrics, scanner, damage: Vec::new(), proved_durable }
+    }
+
+    /// Indexes everything that is there and answers where the journal ends.
+    pub(super) fn catch_up_at_start(&mut self) -> Result<Position, IndexFault> {
+        while self.step(None)? {}
+        let proved = self.proved_durable;
+        for from in std::mem::take(&mut self.damage) {
+            if from < proved {
+                self.count_damage(from);
+            } else {
+                tracing::info!(
+                    segment = from.segment,
+                    offset = from.offset,
+                    "a write that was never acknowledged is torn"
+                );
+            }
+        }
+        Ok(self.scanner.position())
+    }
+
+    /// One transaction up to `limit`; false where nothing was left.
+    fn step(&mut self, limit: Option<Position>) -> Result<bool, IndexFault> {
+        let mut fold = Fold::default();
+        let mut ended = false;
+        while fold.records < FOLD_RECORDS_MAX {
+            match self.scanner.next(limit)? {
+                Found::Record { place, payload } => match decode::record(&payload) {
+                    Some(record) => {
+                        if let Record::Batch { durable } = &record {
+                            self.proved_durable = self.proved_durable.max(*durable);
+                        }
+                        fold.add(&self.index, place, record)?;
+                    }
+                    None => self.damage.push(place.start()),
+                },
+                Found::Damage { from, .. } => self.damage.push(from),
+                Found::End => {
+                    ended = true;
+                    break;
+                }
+            }
+        }
+        let position = self.scanner.position();
+        if position != self.index.meta.position {
+            rows::write(&mut self.index, &mut fold, position, 0)?;
+            self.dedup.stored(&fold.marks);
+            self.deaths.indexed(&fold.died, self.index.meta.dead);
+        }
+        Ok(!ended)
+    }
+
+    /// Works until it is told to end.
+    pub(super) fn run(mut self, journal: &Journal, progress: &Progress) {
+        progress.reached(self.index.meta.position);
+        let mut trouble: Option<Instant> = None;
+        loop {
+            let Some(jobs) = self.wait(journal, progress, trouble) else { return };
+            for job in jobs.work {
+                job(&mut self.index);
+            }
+            let damaged = jobs.damaged.map(IndexFault::Damaged);
+            let outcome = damaged.map_or_else(|| self.advance(journal.durable(), progress), Err);
+            trouble = outcome.err().map(|fault| {
+                self.handle(&fault);
+                Instant::now()
+            });
+            progress.lock().troubled = trouble.is_some();
+            if trouble.is_some() {
+                progress.changed.notify_waiters();
+            } else {
+                self.gate.set_index_trouble(None);
+            }
+            self.metrics.dedup_tail.set(i64::try_from(self.dedup.tail_marks()).unwrap_or(i64::MAX));
+            if jobs.closing {
+                return;
+            }
+        }
+    }
+
+    fn advance(&mut self, limit: Position, progress: &Progress) -> Result<(), IndexFault> {
+        while self.step(Some(limit))? {
+            progress.reached(self.index.meta.position);
+        }
+        progress.reached(self.index.meta.position);
+        for from in std::mem::take(&mut self.damage) {
+            self.count_damage(from);
+        }
+        Ok(())
+    }
+
+    fn count_damage(&self, from: Position) {
+        self.gate.damaged_records.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(
+            segment = from.segment,
+            offset = from.offset,
+            "a stored record is damaged and was stepped over"
+        );
+    }
+
+    fn handle(&mut self, fault: &IndexFault) {
+        if let IndexFault::Damaged(reason) = fault {
+            tracing::error!(reason, "the index is built anew from the journal");
+            let rebuilt = index::set_aside(&self.path)
+                .map_err(IndexFault::from)
+                .and_then(|()| Index::open(&self.path, self.segments.keys(), start_of(&self.segments)));
+            match rebuilt {
+                Ok(index) => self.index = index,
+                Err(error) => tracing::error!(%error, "the index cannot be built"),
+            }
+        } else if !fault.is_no_space() {
+            tracing::error!(error = %fault, "the index cannot be written");
+        }
+        self.gate.set_index_trouble(Some(format!(
+            "the index cannot be written ({fault}): events are kept and delivered, lists are old; check the disk"
+        )));
+        // What was read but not written is read again.
+        self.scanner = Scanner::new(Arc::clone(&self.segments), self.index.meta.position);
+        self.damage.clear();
+    }
+
+    /// Waits for something to index that is worth a transaction, or for a job; `None`: end at once.
+    fn wait(&self, journal: &Journal, progress: &Progress, trouble: Option<Instant>) -> Option<Jobs> {
+        let mut signal = progress.lock();
+        let mut grown_at = None;
+        loop {
+            if signal.closing && signal.abandoned {
+                return None;
+            }
+            let retry_in = trouble.map(|at| RETRY_WAIT.saturating_sub(at.elapsed())).filter(|left| !left.is_zero());
+            let due = !signal.jobs.is_empty() || signal.damaged.is_some() || signal.closing;
+            if due || (retry_in.is_none() && (trouble.is_some() || signal.wanted)) {
+                break;
+            }
+            if signal.grown && grown_at.is_none() {
+                grown_at = Some(Instant::now());
+            }
+            let fold_in = grown_at.map(|at: Instant| FOLD_WAIT.saturating_sub(at.elapsed()));
+            let large = progress.lag_bytes(journal.durable()) > FOLD_BYTES;
+            if retry_in.is_none() && (large || fold_in.is_some_and(|left| left.is_zero())) && signal.grown {
+                break;
+            }
+            let pause = match (retry_in, fold_in) {
+                (Some(retry), _) => Some(retry),
+                // A quarter at a time, so that a burst is noticed while it waits.
+                (None, Some(fold)) => Some(fold.min(FOLD_WAIT / 4)),
+                (None, None) => None,
+            };
+            signal = match pause {
+                Some(pause) => progress.wake.wait_timeout(signal, pause).unwrap_or_else(PoisonError::into_inner).0,
+                None => progress.wake.wait(signal).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        signal.grown = false;
+        signal.wanted = false;
+        let work = std::mem::take(&mut signal.jobs);
+        Some(Jobs { work, damaged: signal.damaged.take(), closing: signal.closing })
+    }
+}
+
+/// What the thread was woken for.
+struct Jobs {
+    work: Vec<Job>,
+    damaged: Option<String>,
+    closing: bool,
+}
+
+/// Where indexing starts when there is no index.
+pub(super) fn start_of(segments: &Segments) -> Position {
+    Position { segment: segments.numbers().first().copied().unwrap_or(1), offset: super::segment::HEADER_BYTES }
+}

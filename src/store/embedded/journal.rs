@@ -1,0 +1,255 @@
+//! The seam between those who want something kept and the one thread that writes.
+//!
+//! Producers encode outside of any lock, append to the batch that is filling and wait for their own answer;
+//! the writer takes the batch whole and leaves an empty one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::encode;
+use super::lane::Lane;
+use super::queue::Entry;
+use super::record::{Framed, Place, Position};
+use crate::domain::Seq;
+use crate::store::AdmitError;
+
+/// Outcomes wait this long for an admission to ride with.
+const LAZY_WAIT: Duration = Duration::from_millis(60);
+/// More bytes of outcomes than this are written at once.
+const LAZY_BYTES_MAX: usize = 256 * 1024;
+/// What was written without a sync is synced after this.
+const UNSYNCED_MAX: Duration = Duration::from_millis(200);
+
+/// What waits for the writer.
+#[derive(Debug)]
+pub(super) struct Journal {
+    filling: Mutex<Batch>,
+    wake: Condvar,
+    /// Synced up to here: what the index may hold.
+    durable: AtomicU64,
+}
+
+/// Records that share a write and a sync.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Starts with room for the batch's own record.
+    pub(super) bytes: Vec<u8>,
+    pub(super) items: Vec<Item>,
+    /// Somebody waits.
+    pub(super) urgent: bool,
+    /// Somebody waits for the disk.
+    pub(super) sync: bool,
+    /// Somebody waits for the disk whatever the configuration says.
+    pub(super) flush: bool,
+    /// The next record shall go into a new segment.
+    pub(super) roll: bool,
+    /// The last batch: the writer ends after it.
+    pub(super) closing: bool,
+    /// As after a crash: what was not written by now never is.
+    pub(super) abandoned: bool,
+    since: Option<Instant>,
+    writer_idle: bool,
+    ended: bool,
+}
+
+/// Somebody who wants to know when a record is kept.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// Where in the batch the record starts; the end of the batch for a mere flush.
+    pub(super) at: usize,
+    pub(super) place: Place,
+    pub(super) done: Done,
+}
+
+/// What happens when the record is kept, or is not.
+pub(super) enum Done {
+    Admitted(Box<Admitting>),
+    Then(Box<dyn FnOnce(Result<Place, AdmitError>) + Send>),
+}
+
+/// An admission under way.
+#[derive(Debug)]
+pub(super) struct Admitting {
+    pub(super) seq: Seq,
+    pub(super) dedup_key: Option<[u8; 16]>,
+    pub(super) entries: Vec<(Arc<Lane>, Entry)>,
+    pub(super) waiter: oneshot::Sender<Result<(), AdmitError>>,
+}
+
+// === impl Journal ===
+
+impl Journal {
+    pub(super) fn new(end: Position) -> Self {
+        let journal = Self { filling: Mutex::default(), wake: Condvar::new(), durable: AtomicU64::new(0) };
+        journal.set_durable(end);
+        journal
+    }
+
+    /// Appends a record and answers when it is kept; `sync`: when it is on disk.
+    pub(super) fn append(&self, record: &Framed, sync: bool, done: Done) {
+        let mut batch = self.lock();
+        if batch.ended {
+            drop(batch);
+            return done.refuse(&AdmitError::Unavailable("it is closed".into()));
+        }
+        let at = batch.push(record);
+        batch.items.push(Item { at, place: Place::default(), done });
+        batch.sync |= sync;
+        batch.flush |= record.0.is_empty();
+        let wake = !batch.urgent && batch.writer_idle;
+        batch.urgent = true;
+        drop(batch);
+        if wake {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Appends a record that nobody waits for.
+    pub(super) fn append_lazy(&self, record: &Framed) {
+        let mut batch = self.lock();
+        if batch.ended {
+            return;
+        }
+        batch.push(record);
+        let first = batch.since.is_none();
+        batch.since.get_or_insert_with(Instant::now);
+        // The writer sleeps without an alarm only while there is nothing at all to write.
+        let wake = batch.writer_idle && (first || batch.bytes.len() > LAZY_BYTES_MAX);
+        drop(batch);
+        if wake {
+            self.wake.notify_one();
+        }
+    }
+
+    /// As [`append`](Self::append), as something to await.
+    pub(super) async fn keep(&self, record: Framed) -> Result<Place, AdmitError> {
+        let (sender, receiver) = oneshot::channel();
+        let done = Done::Then(Box::new(move |kept| drop(sender.send(kept))));
+        self.append(&record, true, done);
+        receiver.await.unwrap_or_else(|_| Err(AdmitError::Unavailable("it is closed".into())))
+    }
+
+    /// Everything that was appended before is on disk when this answers.
+    pub(super) fn flush(&self) -> oneshot::Receiver<Result<Place, AdmitError>> {
+        let (sender, receiver) = oneshot::channel();
+        self.append(&Framed::default(), true, Done::Then(Box::new(move |kept| drop(sender.send(kept)))));
+        receiver
+    }
+
+    /// The next record shall open a new segment.
+    pub(super) fn request_roll(&self) {
+        self.lock().roll = true;
+    }
+
+    /// Lets the writer end: after everything is written, or at once.
+    pub(super) fn close(&self, abandon: bool) {
+        let mut batch = self.lock();
+        batch.closing = true;
+        batch.abandoned |= abandon;
+        drop(batch);
+        self.wake.notify_one();
+    }
+
+    /// From now on appending is refused.
+    pub(super) fn end(&self) -> Batch {
+        let mut batch = self.lock();
+        batch.ended = true;
+        std::mem::replace(&mut *batch, Batch { ended: true, ..Batch::default() })
+    }
+
+    /// Waits for something to do and swaps the batch for the empty `spare`.
+    pub(super) fn take(&self, spare: Batch, unsynced_since: Option<Instant>) -> Batch {
+        let mut batch = self.lock();
+        loop {
+            let now = Instant::now();
+            let alarm = match (batch.since.map(|since| since + LAZY_WAIT), unsynced_since.map(|at| at + UNSYNCED_MAX)) {
+                (Some(write), Some(sync)) => Some(write.min(sync)),
+                (write, sync) => write.or(sync),
+            };
+            let due = alarm.is_some_and(|alarm| alarm <= now) || batch.bytes.len() > LAZY_BYTES_MAX;
+            if batch.urgent || batch.closing || due {
+                break;
+            }
+            batch.writer_idle = true;
+            batch = match alarm {
+                Some(alarm) => {
+                    let waited = self.wake.wait_timeout(batch, alarm - now);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.wake.wait(batch).unwrap_or_else(PoisonError::into_inner),
+            };
+            batch.writer_idle = false;
+        }
+        std::mem::replace(&mut *batch, spare)
+    }
+
+    /// Synced up to here.
+    pub(super) fn durable(&self) -> Position {
+        let packed = self.durable.load(Ordering::Acquire);
+        Position { segment: (packed >> 32) as u32, offset: packed as u32 }
+    }
+
+    pub(super) fn set_durable(&self, to: Position) {
+        self.durable.store(u64::from(to.segment) << 32 | u64::from(to.offset), Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Batch> {
+        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Batch ===
+
+impl Batch {
+    /// Empties it and keeps its memory, unless a burst made it large.
+    pub(super) fn clear(&mut self) {
+        const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut items = std::mem::take(&mut self.items);
+        bytes.clear();
+        items.clear();
+        if bytes.capacity() > KEPT_BYTES_MAX {
+            bytes = Vec::new();
+        }
+        *self = Self { bytes, items, ..Self::default() };
+    }
+
+    fn push(&mut self, record: &Framed) -> usize {
+        if self.bytes.is_empty() && !record.0.is_empty() {
+            // Filled in by the writer, which knows how far it has synced.
+            self.bytes.extend_from_slice(&encode::batch(Position::default()).0);
+        }
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&record.0);
+        at
+    }
+}
+
+// === impl Done ===
+
+impl Done {
+    /// It was not kept.
+    pub(super) fn refuse(self, error: &AdmitError) {
+        match self {
+            Self::Admitted(admitting) => {
+                for (lane, _) in &admitting.entries {
+                    lane.unreserve();
+                }
+                drop(admitting.waiter.send(Err(error.clone())));
+            }
+            Self::Then(then) => then(Err(error.clone())),
+        }
+    }
+}
+
+impl std::fmt::Debug for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Admitted(_) => "Admitted",
+            Self::Then(_) => "Then",
+        })
+    }
+}

@@ -1,0 +1,200 @@
+//! A target's queue behind its lock, and all of them by name.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::queue::{Entry, Queue, Taken};
+use crate::domain::{Clock, Timestamp};
+use crate::store::{LaneState, TargetSettings};
+
+/// The deliveries of one target.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) name: Arc<str>,
+    queue: Mutex<Queue>,
+    changed: Notify,
+    /// Configured and not paused: deliveries of all other lanes are held.
+    active: AtomicBool,
+    queue_max: AtomicU64,
+    /// Deliveries whose admission is under way.
+    reserved: AtomicU64,
+    /// Deliveries that wait, as the queue last said.
+    waiting: AtomicU64,
+}
+
+/// Every lane; a lane once made stays.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    by_name: RwLock<HashMap<Arc<str>, Arc<Lane>>>,
+    loading: AtomicBool,
+    clock: Clock,
+}
+
+// === impl Lane ===
+
+impl Lane {
+    fn new(name: Arc<str>, loading: bool) -> Self {
+        Self {
+            name,
+            queue: Mutex::new(Queue::new(loading)),
+            changed: Notify::new(),
+            active: AtomicBool::new(false),
+            queue_max: AtomicU64::new(u64::MAX),
+            reserved: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
+        }
+    }
+
+    /// Works on the queue behind its lock.
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Queue) -> R) -> R {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = work(&mut queue);
+        self.waiting.store(queue.waiting(), Ordering::Release);
+        result
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.active.load(Ordering::Acquire)
+    }
+
+    /// A place in the queue for a delivery whose admission begins; false where the queue is full.
+    pub(super) fn reserve(&self) -> bool {
+        let reserved = self.reserved.fetch_add(1, Ordering::AcqRel);
+        let full = reserved + self.waiting.load(Ordering::Acquire) >= self.queue_max.load(Ordering::Acquire);
+        if full {
+            self.unreserve();
+        }
+        !full
+    }
+
+    pub(super) fn unreserve(&self) {
+        self.reserved.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Adds deliveries for which places were reserved.
+    pub(super) fn push_reserved(&self, entries: Vec<Entry>, now: Timestamp) {
+        let count = entries.len() as u64;
+        self.with(|queue| entries.into_iter().for_each(|entry| queue.push(entry, now)));
+        self.reserved.fetch_sub(count, Ordering::AcqRel);
+        self.notify();
+    }
+
+    /// Adds a delivery that starts again.
+    pub(super) fn push(&self, entry: Entry, now: Timestamp) {
+        self.with(|queue| queue.push(entry, now));
+        self.notify();
+    }
+
+    pub(super) fn notify(&self) {
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn claim(&self, most: usize, now: Timestamp, lease: Duration) -> Taken {
+        if self.is_active() { self.with(|queue| queue.claim(most, now, now.plus(lease))) } else { Taken::default() }
+    }
+
+    /// Waits until something may be due.
+    pub(super) async fn due(&self, clock: &Clock) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look, so that nothing that comes after the look is missed.
+            changed.as_mut().enable();
+            let now = clock.now();
+            let next = if self.is_active() { self.with(|queue| queue.next_due(now)) } else { None };
+            match next {
+                Some(at) if at <= now => return,
+                Some(at) => {
+                    // A clock that a test moves tells nobody: it is asked again and again.
+                    let patience = if clock.is_manual() { Duration::from_millis(2) } else { Duration::from_secs(60) };
+                    let pause = at.since(now).min(patience);
+                    drop(tokio::time::timeout(pause, changed).await);
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    fn state(&self, now: Timestamp) -> LaneState {
+        let active = self.is_active();
+        let (waiting, in_flight, oldest) =
+            self.with(|queue| (queue.waiting(), queue.in_flight(), queue.oldest_due_at(now)));
+        LaneState {
+            target: Arc::clone(&self.name),
+            pending: if active { waiting } else { 0 },
+            in_flight,
+            held: if active { 0 } else { waiting },
+            oldest_due_at: oldest.filter(|_| active),
+        }
+    }
+}
+
+// === impl Lanes ===
+
+impl Lanes {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { by_name: RwLock::default(), loading: AtomicBool::new(true), clock }
+    }
+
+    /// The lane of this name, if there ever was one.
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Lane>> {
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone)
+    }
+
+    /// The lane of this name, made if need be.
+    pub(super) fn lane(&self, name: &str) -> Arc<Lane> {
+        if let Some(lane) = self.get(name) {
+            return lane;
+        }
+        let mut lanes = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        let lane = lanes.entry(name.into()).or_insert_with_key(|name| {
+            let loading = self.loading.load(Ordering::Acquire);
+            Arc::new(Lane::new(Arc::clone(name), loading))
+        });
+        Arc::clone(lane)
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Lane>> {
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(super) fn set_targets(&self, targets: &[TargetSettings]) {
+        for settings in targets {
+            let lane = self.lane(&settings.name);
+            lane.queue_max.store(settings.queue_max, Ordering::Release);
+            lane.active.store(!settings.paused, Ordering::Release);
+            lane.notify();
+        }
+        for lane in self.all() {
+            if !targets.iter().any(|settings| settings.name == lane.name) {
+                lane.active.store(false, Ordering::Release);
+            }
+        }
+    }
+
+    /// As if nothing had been loaded.
+    pub(super) fn clear(&self) {
+        self.by_name.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Everything from before the start is in its lane.
+    pub(super) fn loaded(&self) {
+        let lanes = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        self.loading.store(false, Ordering::Release);
+        for lane in lanes.values() {
+            lane.with(Queue::loaded);
+            lane.notify();
+        }
+    }
+
+    pub(super) fn states(&self) -> Vec<LaneState> {
+        let now = self.clock.now();
+        let mut states: Vec<LaneState> = self.all().iter().map(|lane| lane.state(now)).collect();
+        states.sort_unstable_by(|left, right| left.target.cmp(&right.target));
+        states
+    }
+}

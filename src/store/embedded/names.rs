@@ -1,0 +1,67 @@
+//! Names of sources, targets and types as small numbers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+/// The names of the index, known by heart.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    numbers: HashMap<Arc<str>, i64>,
+    names: HashMap<i64, Arc<str>>,
+}
+
+/// Beyond this many names new ones are looked up each time: types come from senders and may be endless.
+const KNOWN_NAMES_MAX: usize = 65_536;
+
+// === impl Names ===
+
+impl Names {
+    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let mut names = Self::default();
+        let mut statement = connection.prepare("SELECT id, name FROM names LIMIT ?1")?;
+        let mut rows = statement.query([i64::try_from(KNOWN_NAMES_MAX).unwrap_or(i64::MAX)])?;
+        while let Some(row) = rows.next()? {
+            let name: String = row.get(1)?;
+            names.learn(row.get(0)?, &name);
+        }
+        Ok(names)
+    }
+
+    /// The number of a name, given now if need be.
+    pub(super) fn number(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+        if let Some(number) = self.numbers.get(name) {
+            return Ok(*number);
+        }
+        connection.prepare_cached("INSERT OR IGNORE INTO names(name) VALUES (?1)")?.execute([name])?;
+        let number =
+            connection.prepare_cached("SELECT id FROM names WHERE name = ?1")?.query_row([name], |row| row.get(0))?;
+        if self.names.len() < KNOWN_NAMES_MAX {
+            self.learn(number, name);
+        }
+        Ok(number)
+    }
+
+    /// The name of a number.
+    pub(super) fn name(&self, connection: &Connection, number: i64) -> rusqlite::Result<Arc<str>> {
+        if let Some(name) = self.names.get(&number) {
+            return Ok(Arc::clone(name));
+        }
+        let name: String =
+            connection.prepare_cached("SELECT name FROM names WHERE id = ?1")?.query_row([number], |row| row.get(0))?;
+        Ok(name.into())
+    }
+
+    /// Forgets what a transaction that failed may have given.
+    pub(super) fn reread(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        *self = Self::read(connection)?;
+        Ok(())
+    }
+
+    fn learn(&mut self, number: i64, name: &str) {
+        let name: Arc<str> = name.into();
+        self.numbers.insert(Arc::clone(&name), number);
+        self.names.insert(number, name);
+    }
+}

@@ -1,0 +1,299 @@
+//! The open deliveries of one target: ready ones in a line, later ones in a heap, claimed ones with a lease.
+//!
+//! A pure value that is told the time; [`lane`](super::lane) puts the lock around it.
+
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::cache::Cached;
+use super::key::{Key, MixState};
+use super::record::Place;
+use crate::domain::Timestamp;
+
+/// Stands for "never expires" in an [`Entry`].
+pub(super) const NEVER: Timestamp = Timestamp(u64::MAX);
+
+/// An open delivery; small, for there may be a million.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) attempts: u16,
+    /// Where the event lies.
+    pub(super) place: Place,
+    pub(super) due_at: Timestamp,
+    pub(super) expires_at: Timestamp,
+    /// The event itself while it is young.
+    pub(super) event: Option<Arc<Cached>>,
+}
+
+/// A claimed delivery.
+#[derive(Clone, Debug)]
+struct Flight {
+    entry: Entry,
+    lease: u64,
+    ends_at: Timestamp,
+}
+
+/// What a claim took out of the line.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// To be attempted, each with its lease.
+    pub(super) claimed: Vec<(Entry, u64)>,
+    /// Too late for these.
+    pub(super) expired: Vec<Entry>,
+}
+
+/// Where a delivery was found.
+#[derive(Debug)]
+pub(super) enum Removed {
+    Waiting(Entry),
+    InFlight,
+    Absent,
+}
+
+/// One target's open deliveries.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    ready: VecDeque<Entry>,
+    /// Admitted while those of before the start were still being loaded: they stand behind them.
+    fresh: VecDeque<Entry>,
+    later: BinaryHeap<Later>,
+    flights: HashMap<Key, Flight, MixState>,
+    /// Leases that ended and whose deliveries nobody has claimed again: a late outcome still counts.
+    lapsed: HashMap<Key, u64, MixState>,
+    leases: u64,
+    /// No lease ends before this.
+    first_end: Timestamp,
+    loading: bool,
+}
+
+/// Ordered so that the heap gives the earliest first.
+#[derive(Debug)]
+struct Later(Entry);
+
+// === impl Queue ===
+
+impl Queue {
+    pub(super) fn new(loading: bool) -> Self {
+        Self { loading, first_end: NEVER, ..Self::default() }
+    }
+
+    /// A delivery of an event that was just admitted, or that starts again.
+    pub(super) fn push(&mut self, entry: Entry, now: Timestamp) {
+        if entry.due_at > now {
+            self.later.push(Later(entry));
+        } else if self.loading {
+            self.fresh.push_back(entry);
+        } else {
+            self.ready.push_back(entry);
+        }
+    }
+
+    /// A delivery from before the start.
+    pub(super) fn load(&mut self, entry: Entry, now: Timestamp) {
+        if entry.due_at > now { self.later.push(Later(entry)) } else { self.ready.push_back(entry) }
+    }
+
+    /// Everything from before the start is there.
+    pub(super) fn loaded(&mut self) {
+        self.loading = false;
+        if self.ready.is_empty() {
+            std::mem::swap(&mut self.ready, &mut self.fresh);
+        }
+        self.ready.append(&mut self.fresh);
+        self.fresh = VecDeque::new();
+    }
+
+    /// Takes up to `most` due deliveries, oldest first.
+    pub(super) fn claim(&mut self, most: usize, now: Timestamp, lease_ends_at: Timestamp) -> Taken {
+        self.ripen(now);
+        let mut taken = Taken::default();
+        while taken.claimed.len() < most {
+            let Some(mut entry) = self.ready.pop_front().or_else(|| self.fresh.pop_front()) else { break };
+            if !self.lapsed.is_empty() {
+                self.lapsed.remove(&entry.key);
+            }
+            if entry.expires_at <= now {
+                taken.expired.push(entry);
+                continue;
+            }
+            self.leases += 1;
+            let event = entry.event.take();
+            let flight = Flight { entry: entry.clone(), lease: self.leases, ends_at: lease_ends_at };
+            self.flights.insert(entry.key, flight);
+            entry.event = event;
+            taken.claimed.push((entry, self.leases));
+        }
+        if !taken.claimed.is_empty() {
+            self.first_end = self.first_end.min(lease_ends_at);
+        }
+        taken
+    }
+
+    /// Ends a claim: gives the entry back if `lease` is still the newest one.
+    pub(super) fn land(&mut self, key: Key, lease: u64) -> Option<Entry> {
+        if self.flights.get(&key).is_some_and(|flight| flight.lease == lease) {
+            return self.flights.remove(&key).map(|flight| flight.entry);
+        }
+        if self.lapsed.get(&key) == Some(&lease) {
+            self.lapsed.remove(&key);
+            return self.remove_waiting(key);
+        }
+        None
+    }
+
+    /// Lengthens a lease that has not ended.
+    pub(super) fn extend(&mut self, key: Key, lease: u64, now: Timestamp, ends_at: Timestamp) -> bool {
+        match self.flights.get_mut(&key) {
+            Some(flight) if flight.lease == lease && flight.ends_at > now => {
+                flight.ends_at = ends_at;
+                self.first_end = self.first_end.min(ends_at);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes everything that waits due now.
+    pub(super) fn hasten(&mut self, now: Timestamp) {
+        let mut waiting: Vec<Entry> = self.later.drain().map(|later| later.0).collect();
+        waiting.sort_unstable_by_key(|entry| (entry.due_at, entry.key));
+        for mut entry in waiting {
+            entry.due_at = now;
+            self.ready.push_back(entry);
+        }
+    }
+
+    /// Takes a waiting delivery out, wherever it stands. Walks through all of them: a person asked.
+    pub(super) fn remove(&mut self, key: Key, now: Timestamp) -> Removed {
+        self.ripen(now);
+        if self.flights.contains_key(&key) {
+            return Removed::InFlight;
+        }
+        self.lapsed.remove(&key);
+        self.remove_waiting(key).map_or(Removed::Absent, Removed::Waiting)
+    }
+
+    fn remove_waiting(&mut self, key: Key) -> Option<Entry> {
+        for line in [&mut self.ready, &mut self.fresh] {
+            if let Some(at) = line.iter().position(|entry| entry.key == key) {
+                return line.remove(at);
+            }
+        }
+        if !self.later.iter().any(|later| later.0.key == key) {
+            return None;
+        }
+        let mut found = None;
+        let rest = std::mem::take(&mut self.later).into_iter().filter_map(|later| {
+            if later.0.key == key {
+                found = Some(later.0);
+                return None;
+            }
+            Some(later)
+        });
+        self.later = rest.collect();
+        found
+    }
+
+    /// Events were carried to another segment.
+    pub(super) fn move_places(&mut self, moved: &HashMap<u64, Place, MixState>) {
+        let relocate = |entry: &mut Entry| {
+            if let Some(place) = moved.get(&entry.key.seq.0) {
+                entry.place = *place;
+            }
+        };
+        self.ready.iter_mut().for_each(relocate);
+        self.fresh.iter_mut().for_each(relocate);
+        self.flights.values_mut().for_each(|flight| relocate(&mut flight.entry));
+        let mut later = std::mem::take(&mut self.later).into_vec();
+        later.iter_mut().for_each(|later| relocate(&mut later.0));
+        self.later = later.into();
+    }
+
+    /// Moves what has become due, and what its claimer forgot, into the line.
+    pub(super) fn ripen(&mut self, now: Timestamp) {
+        while self.later.peek().is_some_and(|later| later.0.due_at <= now) {
+            if let Some(Later(entry)) = self.later.pop() {
+                self.ready.push_back(entry);
+            }
+        }
+        if self.first_end > now {
+            return;
+        }
+        let mut lapsed: Vec<(Entry, u64)> = Vec::new();
+        let mut first_end = NEVER;
+        self.flights.retain(|_, flight| {
+            let over = flight.ends_at <= now;
+            if over {
+                lapsed.push((flight.entry.clone(), flight.lease));
+            } else {
+                first_end = first_end.min(flight.ends_at);
+            }
+            !over
+        });
+        self.first_end = first_end;
+        lapsed.sort_unstable_by_key(|(entry, _)| std::cmp::Reverse((entry.due_at, entry.key)));
+        for (entry, lease) in lapsed {
+            self.lapsed.insert(entry.key, lease);
+            self.ready.push_front(entry);
+        }
+    }
+
+    /// When something may be due next; at once where something is.
+    pub(super) fn next_due(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.ripen(now);
+        if !self.ready.is_empty() || !self.fresh.is_empty() {
+            return Some(now);
+        }
+        let later = self.later.peek().map(|later| later.0.due_at);
+        let lapse = (self.first_end != NEVER).then_some(self.first_end);
+        [later, lapse].into_iter().flatten().min()
+    }
+
+    /// Deliveries that wait, due or not.
+    pub(super) fn waiting(&self) -> u64 {
+        (self.ready.len() + self.fresh.len() + self.later.len()) as u64
+    }
+
+    pub(super) fn in_flight(&self) -> u64 {
+        self.flights.len() as u64
+    }
+
+    pub(super) fn is_in_flight(&self, key: Key) -> bool {
+        self.flights.contains_key(&key)
+    }
+
+    /// The keys of what is claimed.
+    pub(super) fn flying(&self) -> Vec<Key> {
+        self.flights.keys().copied().collect()
+    }
+
+    /// Since when the first in line has been due.
+    pub(super) fn oldest_due_at(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.ripen(now);
+        self.ready.front().or(self.fresh.front()).map(|entry| entry.due_at)
+    }
+}
+
+// === impl Later ===
+
+impl Ord for Later {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.0.due_at, other.0.key).cmp(&(self.0.due_at, self.0.key))
+    }
+}
+
+impl PartialOrd for Later {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Later {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Later {}

@@ -1,0 +1,260 @@
+//! The ledger of rejections: a bounded table of its own, written now and then from a bounded queue.
+//!
+//! Strangers decide how much is rejected, so nothing here ever waits or grows: what is too much is dropped
+//! and counted, and the oldest entries go when the ledger is full.
+
+use std::collections::VecDeque;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use super::index::{self, IndexFault, number, seq_key, seq_of};
+use crate::domain::{IdMint, Reason, Seq, Timestamp};
+use crate::store::{Page, PageRequest, RejectedRequest, RejectionFilter, RejectionRow};
+use crate::telemetry::StoreMetrics;
+
+/// Entries that wait to be written.
+const QUEUE_ENTRIES_MAX: usize = 2048;
+const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What an entry takes beside its text and body, roughly.
+const ENTRY_BYTES: usize = 200;
+/// Entries that one step of retention removes at most.
+const SWEEP_ROWS: usize = 1000;
+
+const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS rejections(seq INTEGER PRIMARY KEY, source TEXT, reason TEXT,
+    detail TEXT, client TEXT, request_line TEXT, headers TEXT, body BLOB, bytes INTEGER);
+    CREATE INDEX IF NOT EXISTS rejections_source ON rejections(source);
+    CREATE INDEX IF NOT EXISTS rejections_reason ON rejections(reason);";
+
+/// The ledger.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    path: PathBuf,
+    bytes_max: u64,
+    metrics: StoreMetrics,
+    queue: Mutex<Queue>,
+    table: Mutex<Option<Table>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    entries: VecDeque<(Seq, RejectedRequest)>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Table {
+    connection: Connection,
+    bytes: u64,
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// Opens the ledger; one that is damaged is set aside.
+    pub(super) fn open(path: PathBuf, bytes_max: u64, metrics: StoreMetrics) -> (Self, Seq) {
+        let table = Table::open(&path).or_else(|error| {
+            tracing::error!(%error, "the ledger of rejections is damaged, set aside");
+            index::set_aside(&path).map_err(IndexFault::from)?;
+            Table::open(&path)
+        });
+        let table = table.inspect_err(|error| tracing::error!(%error, "there is no ledger of rejections")).ok();
+        let last = table.as_ref().map_or(Seq(0), Table::last_seq);
+        let ledger = Self { path, bytes_max, metrics, queue: Mutex::default(), table: Mutex::new(table) };
+        (ledger, last)
+    }
+
+    /// Queues an entry, or drops and counts it.
+    pub(super) fn note(&self, seq: Seq, request: RejectedRequest) {
+        let bytes = weight(&request);
+        let mut queue = lock(&self.queue);
+        if queue.entries.len() >= QUEUE_ENTRIES_MAX || queue.bytes + bytes > QUEUE_BYTES_MAX {
+            drop(queue);
+            self.metrics.rejections_dropped.inc();
+            return;
+        }
+        queue.bytes += bytes;
+        queue.entries.push_back((seq, request));
+    }
+
+    /// Writes what is queued; what cannot be written is dropped and counted.
+    pub(super) fn write_out(&self) {
+        let mut table = lock(&self.table);
+        let queued = std::mem::take(&mut *lock(&self.queue));
+        if queued.entries.is_empty() {
+            return;
+        }
+        let count = queued.entries.len() as u64;
+        let Some(open) = table.as_mut() else {
+            self.metrics.rejections_dropped.inc_by(count);
+            return;
+        };
+        if let Err(error) = open.write(&queued.entries, self.bytes_max) {
+            tracing::warn!(%error, count, "rejections could not be noted");
+            self.metrics.rejections_dropped.inc_by(count);
+            if let IndexFault::Damaged(_) = error {
+                *table = None;
+                drop(index::set_aside(&self.path));
+                *table = Table::open(&self.path).ok();
+            }
+        }
+    }
+
+    /// Newest first.
+    pub(super) fn list(
+        &self,
+        filter: &RejectionFilter,
+        page: PageRequest,
+        mint: &IdMint,
+    ) -> Result<Page<RejectionRow>, IndexFault> {
+        self.write_out();
+        let table = lock(&self.table);
+        let Some(table) = table.as_ref() else { return Ok(Page { rows: Vec::new(), has_more: false }) };
+        let mut sql = String::from(
+            "SELECT seq, source, reason, detail, client, request_line, headers, body FROM rejections WHERE 1",
+        );
+        let mut values: Vec<Value> = Vec::new();
+        let mut and = |condition: &str, value: Value| {
+            sql.push_str(condition);
+            values.push(value);
+        };
+        if let Some(source) = &filter.source {
+            and(" AND source = ?", Value::Text(source.to_string()));
+        }
+        if let Some(reason) = filter.reason {
+            and(" AND reason = ?", Value::Text(reason.code().into()));
+        }
+        if let Some(at) = filter.created_gte {
+            and(" AND seq >= ?", Value::Integer(seq_key(Seq::first_at(at))));
+        }
+        if let Some(at) = filter.created_lte {
+            and(" AND seq < ?", Value::Integer(seq_key(Seq::first_at(Timestamp(at.0 + 1)))));
+        }
+        if let Some((seq, _)) = page.after {
+            and(" AND seq < ?", Value::Integer(seq_key(seq)));
+        }
+        let limit = page.limit.clamp(1, crate::store::query::PAGE_ROWS_MAX);
+        and(" ORDER BY seq DESC LIMIT ?", Value::Integer(number(limit as u64 + 1)));
+        let mut statement = table.connection.prepare_cached(&sql)?;
+        let mut found = statement.query(params_from_iter(values))?;
+        let mut rows = Vec::new();
+        while let Some(row) = found.next()? {
+            rows.push(entry(row, mint)?);
+        }
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        Ok(Page { rows, has_more })
+    }
+
+    /// Removes a step's worth of entries from before `oldest`: how many, and whether there are more.
+    pub(super) fn sweep(&self, oldest: Timestamp) -> Result<(u64, bool), IndexFault> {
+        let mut table = lock(&self.table);
+        let Some(table) = table.as_mut() else { return Ok((0, false)) };
+        let removed = table.connection.execute(
+            "DELETE FROM rejections WHERE seq IN (SELECT seq FROM rejections WHERE seq < ?1 ORDER BY seq LIMIT ?2)",
+            [seq_key(Seq::first_at(oldest)), number(SWEEP_ROWS as u64)],
+        )?;
+        if removed > 0 {
+            table.bytes = table.count_bytes()?;
+        }
+        Ok((removed as u64, removed == SWEEP_ROWS))
+    }
+}
+
+// === impl Table ===
+
+impl Table {
+    fn open(path: &Path) -> Result<Self, IndexFault> {
+        drop(OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?);
+        let connection = Connection::open(path)?;
+        connection.execute_batch(
+            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+             PRAGMA cache_size = -2048; PRAGMA journal_size_limit = 4194304; PRAGMA wal_autocheckpoint = 256;",
+        )?;
+        connection.execute_batch(SCHEMA)?;
+        let mut table = Self { connection, bytes: 0 };
+        table.bytes = table.count_bytes()?;
+        Ok(table)
+    }
+
+    fn last_seq(&self) -> Seq {
+        let last = self.connection.query_row("SELECT max(seq) FROM rejections", [], |row| row.get::<_, Option<i64>>(0));
+        last.ok().flatten().map_or(Seq(0), seq_of)
+    }
+
+    fn count_bytes(&self) -> Result<u64, IndexFault> {
+        let bytes: i64 =
+            self.connection.query_row("SELECT ifnull(sum(bytes), 0) FROM rejections", [], |row| row.get(0))?;
+        Ok(bytes.cast_unsigned())
+    }
+
+    fn write(&mut self, entries: &VecDeque<(Seq, RejectedRequest)>, bytes_max: u64) -> Result<(), IndexFault> {
+        let transaction = self.connection.transaction()?;
+        let mut bytes = self.bytes;
+        for (seq, request) in entries {
+            let weight = weight(request) as u64;
+            bytes += weight;
+            let client = request.client.map(|client| client.to_string());
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO rejections VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+                .execute(rusqlite::params![
+                    seq_key(*seq),
+                    request.source.as_deref(),
+                    request.rejection.reason.code(),
+                    &*request.rejection.detail,
+                    client,
+                    &*request.request_line,
+                    &*request.headers,
+                    request.body.as_ref(),
+                    number(weight)
+                ])?;
+        }
+        while bytes > bytes_max {
+            let oldest = transaction.query_row("SELECT seq, bytes FROM rejections ORDER BY seq LIMIT 1", [], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+            });
+            let Ok((seq, its_bytes)) = oldest else { break };
+            transaction.execute("DELETE FROM rejections WHERE seq = ?1", [seq])?;
+            bytes = bytes.saturating_sub(its_bytes.cast_unsigned());
+        }
+        transaction.commit()?;
+        self.bytes = bytes;
+        self.connection.execute_batch("PRAGMA incremental_vacuum(256)")?;
+        Ok(())
+    }
+}
+
+fn entry(row: &Row<'_>, mint: &IdMint) -> Result<RejectionRow, IndexFault> {
+    let seq = seq_of(row.get(0)?);
+    let code: String = row.get(2)?;
+    let reason = Reason::ALL.iter().copied().find(|reason| reason.code() == code).unwrap_or(Reason::Internal);
+    let boxed = |text: Option<String>| text.map(String::into_boxed_str);
+    Ok(RejectionRow {
+        id: mint.rejection(seq),
+        source: boxed(row.get(1)?),
+        reason,
+        detail: row.get::<_, String>(3)?.into(),
+        at: seq.time(),
+        client: boxed(row.get(4)?),
+        request_line: row.get::<_, String>(5)?.into(),
+        headers: row.get::<_, String>(6)?.into(),
+        body: Bytes::from(row.get::<_, Vec<u8>>(7)?),
+    })
+}
+
+fn weight(request: &RejectedRequest) -> usize {
+    ENTRY_BYTES
+        + request.request_line.len()
+        + request.headers.len()
+        + request.body.len()
+        + request.rejection.detail.len()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

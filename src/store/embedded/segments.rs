@@ -1,0 +1,219 @@
+//! The folder of the journal: which segments there are, open handles, the next segment made ahead of time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::statvfs;
+
+use super::OpenError;
+use super::record::{Payload, Place};
+use super::segment::{self, HeaderFault, ReadFault, Segment, StoreKeys};
+
+/// The largest segment; a record that does not fit gets one of its own.
+const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const SEGMENT_BYTES_MIN: u64 = 1024 * 1024;
+
+/// Handles that stay open beside the newest one.
+const OPEN_SEGMENTS_MAX: usize = 32;
+
+/// All segments of a store.
+#[derive(Debug)]
+pub(super) struct Segments {
+    folder: PathBuf,
+    keys: StoreKeys,
+    numbers: Mutex<BTreeSet<u32>>,
+    open: Mutex<BTreeMap<u32, Arc<Segment>>>,
+    /// The next segment, ready to be written.
+    spare: Mutex<Option<Arc<Segment>>>,
+}
+
+/// The folder as it was found.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) segments: Segments,
+    /// Files that were set aside because nothing in them can be verified.
+    pub(super) damaged_files: u64,
+}
+
+// === impl Segments ===
+
+impl Segments {
+    /// Reads the folder, or makes it with the first segment.
+    pub(super) fn open(folder: PathBuf) -> Result<Opened, OpenError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(OpenError::folder("make the folder", &folder))?;
+        let mut found = BTreeMap::new();
+        let mut keys = None;
+        let mut damaged_files = 0;
+        for (number, path) in list(&folder).map_err(OpenError::folder("list", &folder))? {
+            match Segment::open(&path) {
+                Ok((segment, its_keys)) if segment.number == number => {
+                    keys = Some(its_keys);
+                    found.insert(number, Arc::new(segment));
+                }
+                Ok(_) | Err(HeaderFault::Damaged) => {
+                    damaged_files += 1;
+                    let aside = path.with_extension("damaged");
+                    tracing::error!(file = %path.display(), "the header of a journal file is damaged, set aside");
+                    std::fs::rename(&path, &aside).map_err(OpenError::folder("set aside", &path))?;
+                }
+                Err(HeaderFault::Version(found)) => {
+                    return Err(OpenError::Format { path, found, expected: segment::FORMAT_VERSION });
+                }
+                Err(HeaderFault::Io(error)) => return Err(OpenError::folder("open", path)(error)),
+            }
+        }
+        let keys = match keys {
+            Some(keys) => keys,
+            None => StoreKeys::random().map_err(OpenError::folder("make the keys of", &folder))?,
+        };
+        let numbers = found.keys().copied().collect();
+        let segments =
+            Self { folder, keys, numbers: Mutex::new(numbers), open: Mutex::new(found), spare: Mutex::new(None) };
+        if segments.numbers().is_empty() {
+            let first = segments.create(1, 0).map_err(OpenError::folder("make a journal file in", &segments.folder))?;
+            lock(&segments.open).insert(first.number, first);
+        }
+        Ok(Opened { segments, damaged_files })
+    }
+
+    pub(super) fn keys(&self) -> &StoreKeys {
+        &self.keys
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Ascending.
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        lock(&self.numbers).iter().copied().collect()
+    }
+
+    /// The lowest number above `number`.
+    pub(super) fn after(&self, number: u32) -> Option<u32> {
+        lock(&self.numbers).range(number.saturating_add(1)..).next().copied()
+    }
+
+    /// The segment with this number, opened if need be.
+    pub(super) fn get(&self, number: u32) -> io::Result<Arc<Segment>> {
+        let mut open = lock(&self.open);
+        if let Some(segment) = open.get(&number) {
+            return Ok(Arc::clone(segment));
+        }
+        let (segment, _) = Segment::open(&segment::path_of(&self.folder, number)).map_err(|fault| match fault {
+            HeaderFault::Io(error) => error,
+            other => io::Error::other(format!("{other:?}")),
+        })?;
+        let segment = Arc::new(segment);
+        open.insert(number, Arc::clone(&segment));
+        while open.len() > OPEN_SEGMENTS_MAX {
+            // The newest are the busiest; the oldest that is not the one just asked for goes.
+            let Some(oldest) = open.keys().copied().find(|oldest| *oldest != number) else { break };
+            open.remove(&oldest);
+        }
+        Ok(segment)
+    }
+
+    /// Reads one record.
+    pub(super) fn read(&self, place: Place) -> Result<Payload, ReadFault> {
+        self.get(place.segment)?.read(place)
+    }
+
+    /// Makes the next segment if there is none ready.
+    pub(super) fn prepare_spare(&self, after: u32) -> io::Result<()> {
+        let mut spare = lock(&self.spare);
+        if spare.is_none() {
+            *spare = Some(self.next_spare(after, 0)?);
+        }
+        Ok(())
+    }
+
+    /// The segment that follows `after`, with room for a record of `record_bytes`.
+    pub(super) fn roll(&self, after: u32, record_bytes: usize) -> io::Result<Arc<Segment>> {
+        let mut spare = lock(&self.spare);
+        let next = match spare.take() {
+            Some(ready) if fits(&ready, record_bytes) => ready,
+            Some(ready) => {
+                // The number is needed for a larger file.
+                self.remove(ready.number)?;
+                self.next_spare(after, record_bytes)?
+            }
+            None => self.next_spare(after, record_bytes)?,
+        };
+        lock(&self.open).insert(next.number, Arc::clone(&next));
+        Ok(next)
+    }
+
+    /// Deletes a segment; gives back the bytes that it had.
+    pub(super) fn remove(&self, number: u32) -> io::Result<u64> {
+        lock(&self.open).remove(&number);
+        let path = segment::path_of(&self.folder, number);
+        let bytes = std::fs::metadata(&path).map(|metadata| metadata.len()).unwrap_or_default();
+        std::fs::remove_file(&path)?;
+        lock(&self.numbers).remove(&number);
+        segment::sync(&File::open(&self.folder)?)?;
+        Ok(bytes)
+    }
+
+    fn next_spare(&self, after: u32, record_bytes: usize) -> io::Result<Arc<Segment>> {
+        // A spare of an earlier run lies ready under the next number.
+        if let Some(number) = self.after(after) {
+            let segment = self.get(number)?;
+            if fits(&segment, record_bytes) {
+                return Ok(segment);
+            }
+            self.remove(number)?;
+        }
+        self.create(after.saturating_add(1), record_bytes)
+    }
+
+    fn create(&self, number: u32, record_bytes: usize) -> io::Result<Arc<Segment>> {
+        let free = self.disk_free()?;
+        let usual = (free / 8).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+        let needed = record_bytes as u64 + u64::from(segment::HEADER_BYTES) + 64;
+        let capacity = u32::try_from(usual.max(needed).next_multiple_of(4096)).unwrap_or(u32::MAX);
+        let created = Segment::create(&self.folder, number, capacity, &self.keys)?;
+        lock(&self.numbers).insert(number);
+        Ok(Arc::new(created))
+    }
+
+    /// Bytes that the disk has left for us.
+    pub(super) fn disk_free(&self) -> io::Result<u64> {
+        let figures = statvfs(&self.folder)?;
+        Ok(figures.f_bavail.saturating_mul(figures.f_frsize))
+    }
+}
+
+fn fits(segment: &Segment, record_bytes: usize) -> bool {
+    record_bytes as u64 + u64::from(segment::HEADER_BYTES) + 64 <= u64::from(segment.capacity)
+}
+
+/// The journal files of a folder by number; what was not finished is removed.
+fn list(folder: &Path) -> io::Result<BTreeMap<u32, PathBuf>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if extension == Some("new") {
+            std::fs::remove_file(&path)?;
+        }
+        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        if let (Some("journal"), Some(number)) = (extension, number) {
+            found.insert(number, path);
+        }
+    }
+    Ok(found)
+}
+
+/// A thread that panicked cannot have left these maps half changed.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,114 @@
+//! The trait's verbs, each in one line: where it is done.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Embedded;
+use crate::domain::{DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Settlement, Timestamp};
+use crate::store::{
+    Admission, AdmitError, Admitted, AttemptRow, Claim, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Health,
+    LaneState, Page, PageRequest, RejectedRequest, RejectionFilter, RejectionRow, Retention, Store, StoreError, Swept,
+    TargetSettings,
+};
+
+// === impl Store for Embedded ===
+
+impl Store for Embedded {
+    async fn admit(&self, admission: Admission) -> Result<Admitted, AdmitError> {
+        self.admit_event(admission).await
+    }
+
+    fn set_targets(&self, targets: &[TargetSettings]) {
+        self.lanes.set_targets(targets);
+    }
+
+    async fn claim(&self, target: &str, most: usize, lease: Duration) -> Result<Vec<Claim>, StoreError> {
+        self.claim_due(target, most, lease).await
+    }
+
+    async fn due(&self, target: &str) {
+        self.lanes.lane(target).due(&self.clock).await;
+    }
+
+    fn settle(&self, claim: &Claim, settlement: Settlement) {
+        self.settle_claim(claim, settlement);
+    }
+
+    fn release(&self, claim: &Claim, due_at: Timestamp) {
+        self.release_claim(claim, due_at);
+    }
+
+    fn extend(&self, claim: &Claim, lease: Duration) -> bool {
+        self.extend_claim(claim, lease)
+    }
+
+    fn hasten(&self, target: &str) {
+        if let Some(lane) = self.lanes.get(target) {
+            let now = self.clock.now();
+            lane.with(|queue| queue.hasten(now));
+            lane.notify();
+        }
+    }
+
+    async fn redeliver(&self, id: DeliveryId) -> Result<(), StoreError> {
+        self.redeliver_one(id).await
+    }
+
+    async fn cancel(&self, id: DeliveryId) -> Result<(), StoreError> {
+        self.cancel_one(id).await
+    }
+
+    async fn replay(&self, event: EventId, deliveries: Vec<PlannedDelivery>) -> Result<Vec<DeliveryId>, StoreError> {
+        self.replay_event(event, deliveries).await
+    }
+
+    fn reject(&self, request: RejectedRequest) -> RejectionId {
+        let seq = self.next_seq();
+        self.ledger.note(seq, request);
+        self.mint.rejection(seq)
+    }
+
+    async fn events(&self, filter: EventFilter, page: PageRequest) -> Result<Page<EventRow>, StoreError> {
+        self.list_events(filter, page).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Arc<Event>, StoreError> {
+        self.read_one_event(id).await
+    }
+
+    async fn deliveries(&self, filter: DeliveryFilter, page: PageRequest) -> Result<Page<DeliveryRow>, StoreError> {
+        self.list_deliveries(filter, page).await
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<(DeliveryRow, Vec<AttemptRow>), StoreError> {
+        self.read_one_delivery(id).await
+    }
+
+    async fn rejections(&self, filter: RejectionFilter, page: PageRequest) -> Result<Page<RejectionRow>, StoreError> {
+        let (ledger, mint) = (Arc::clone(&self.ledger), self.mint.clone());
+        let listed = tokio::task::spawn_blocking(move || ledger.list(&filter, page, &mint)).await;
+        let listed = listed.map_err(|error| StoreError::Engine(error.to_string().into()))?;
+        listed.map_err(|fault| StoreError::Engine(fault.to_string().into()))
+    }
+
+    fn lanes(&self) -> Vec<LaneState> {
+        self.lanes.states()
+    }
+
+    fn health(&self) -> Health {
+        Health {
+            reasons: self.gate.reasons(),
+            bytes: self.bell.bytes.load(Ordering::Relaxed),
+            damaged_records: self.gate.damaged_records.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn sweep(&self, _retention: Retention) -> Result<Swept, StoreError> {
+        Ok(Swept::default())
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.close_whole().await
+    }
+}

@@ -1,0 +1,344 @@
+//! The one thread that writes the journal: takes a batch, writes it with one call, syncs once, tells everybody.
+//!
+//! An error of a write or sync is never tried again, for the kernel may have dropped the pages: the gate
+//! fails, and nothing of the batch or after it is acknowledged. Only running out of space for a new segment
+//! is harmless: nothing of the record was written then.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Durability;
+use super::dedup::{Dedup, Verdict};
+use super::encode;
+use super::gate::Gate;
+use super::indexer::Progress;
+use super::journal::{Admitting, Batch, Done, Journal};
+use super::keeper::KeeperBell;
+use super::lane::Lane;
+use super::queue::Entry;
+use super::record::{FRAME_BYTES, Place, Position};
+use super::segment::{HEADER_BYTES, Segment};
+use super::segments::Segments;
+use crate::domain::Clock;
+use crate::store::AdmitError;
+use crate::telemetry::StoreMetrics;
+
+/// The index may lag this many bytes behind before admissions are slowed down.
+const INDEX_LAG_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// How long one batch waits for the index at most.
+const INDEX_WAIT_MAX: Duration = Duration::from_millis(50);
+
+/// What the thread owns and shares.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) journal: Arc<Journal>,
+    pub(super) segments: Arc<Segments>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) dedup: Arc<Dedup>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) keeper: Arc<KeeperBell>,
+    pub(super) clock: Clock,
+    pub(super) metrics: StoreMetrics,
+    pub(super) durability: Durability,
+    active: Arc<Segment>,
+    offset: u32,
+    /// Written but not synced.
+    unsynced: Vec<Arc<Segment>>,
+    unsynced_since: Option<Instant>,
+}
+
+/// What the writer is made of.
+#[derive(Debug)]
+pub(super) struct WriterParts {
+    pub(super) journal: Arc<Journal>,
+    pub(super) segments: Arc<Segments>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) dedup: Arc<Dedup>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) keeper: Arc<KeeperBell>,
+    pub(super) clock: Clock,
+    pub(super) metrics: StoreMetrics,
+    pub(super) durability: Durability,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// A writer that goes on at `end`.
+    pub(super) fn new(parts: WriterParts, end: Position) -> io::Result<Self> {
+        let active = parts.segments.get(end.segment)?;
+        active.restore_capacity()?;
+        let WriterParts { journal, segments, gate, dedup, progress, keeper, clock, metrics, durability } = parts;
+        Ok(Self {
+            journal,
+            segments,
+            gate,
+            dedup,
+            progress,
+            keeper,
+            clock,
+            metrics,
+            durability,
+            active,
+            offset: end.offset,
+            unsynced: Vec::new(),
+            unsynced_since: None,
+        })
+    }
+
+    /// Works until the journal is closed.
+    pub(super) fn run(mut self) {
+        let mut spare = Batch::default();
+        loop {
+            let mut batch = self.journal.take(std::mem::take(&mut spare), self.unsynced_since);
+            let (closing, abandoned) = (batch.closing, batch.abandoned);
+            if abandoned {
+                self.refuse_all(&mut batch, &AdmitError::Unavailable("it was closed".into()));
+            } else {
+                self.commit(&mut batch);
+            }
+            batch.clear();
+            spare = batch;
+            if closing {
+                break;
+            }
+        }
+        // What came in between the last batch and the end of taking any.
+        let mut last = self.journal.end();
+        if last.abandoned || self.gate.usable().is_err() {
+            return self.refuse_all(&mut last, &AdmitError::Unavailable("it is closed".into()));
+        }
+        self.commit(&mut last);
+        self.seal_journal();
+    }
+
+    /// Says behind everything that all of it was synced: whatever is found damaged later was durable once.
+    fn seal_journal(&mut self) {
+        if self.sync().is_err() {
+            return;
+        }
+        let mut seal = encode::batch(self.position()).0;
+        if self.offset as usize + seal.len() + FRAME_BYTES <= self.active.capacity as usize {
+            self.active.seal(&mut seal, self.offset);
+            let written = self.active.write_at(&seal, self.offset).and_then(|()| self.active.sync());
+            if written.is_ok() {
+                self.offset += u32::try_from(seal.len()).unwrap_or_default();
+                self.journal.set_durable(self.position());
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: &mut Batch) {
+        if let Err(error) = self.gate.usable() {
+            return self.refuse_all(batch, &error);
+        }
+        self.wait_for_index();
+        let started = Instant::now();
+        let outcome = self.write(batch).and_then(|full| self.sync_if_wanted(batch).map(|()| full));
+        let full = match outcome {
+            Ok(full) => full,
+            Err(error) => {
+                self.gate.fail(format!(
+                    "writing the journal in {} failed: {error}; check the disk, then restart: what was acknowledged is verified then",
+                    self.segments.folder().display()
+                ));
+                let refusal = self.gate.usable().err().unwrap_or(AdmitError::Unavailable("writing failed".into()));
+                return self.refuse_all(batch, &refusal);
+            }
+        };
+        if !batch.items.is_empty() {
+            self.metrics.commit_duration.observe(started.elapsed());
+            self.metrics.commit_bytes.observe_number(batch.bytes.len() as u64);
+        }
+        self.complete(batch, full);
+    }
+
+    /// Writes the batch; answers from which byte on there was no space.
+    fn write(&mut self, batch: &mut Batch) -> io::Result<Option<usize>> {
+        if std::mem::take(&mut batch.roll) && self.offset > HEADER_BYTES {
+            let full = self.roll(0, true)?;
+            if full {
+                tracing::warn!("no space to begin a new journal file early");
+            }
+        }
+        if batch.bytes.is_empty() {
+            return Ok(None);
+        }
+        let header = encode::batch(self.journal.durable()).0;
+        if let Some(place) = batch.bytes.get_mut(..header.len()) {
+            place.copy_from_slice(&header);
+        }
+        let (mut run_start, mut at) = (0, 0);
+        let mut items = batch.items.iter_mut().peekable();
+        while at < batch.bytes.len() {
+            let length = record_bytes(&batch.bytes, at)?;
+            let used = self.offset as usize + (at - run_start);
+            if used + length + FRAME_BYTES > self.active.capacity as usize {
+                self.write_run(batch.bytes.get(run_start..at).unwrap_or_default())?;
+                run_start = at;
+                if self.roll(length, false)? {
+                    return Ok(Some(at));
+                }
+                continue;
+            }
+            let offset = u32::try_from(used).map_err(io::Error::other)?;
+            let record = batch.bytes.get_mut(at..at + length).unwrap_or_default();
+            self.active.seal(record, offset);
+            while let Some(item) = items.next_if(|item| item.at <= at) {
+                if item.at == at {
+                    let bytes = u32::try_from(length).map_err(io::Error::other)?;
+                    item.place = Place { segment: self.active.number, offset, bytes };
+                }
+            }
+            at += length;
+        }
+        self.write_run(batch.bytes.get(run_start..).unwrap_or_default())?;
+        Ok(None)
+    }
+
+    fn write_run(&mut self, run: &[u8]) -> io::Result<()> {
+        if run.is_empty() {
+            return Ok(());
+        }
+        self.active.write_at(run, self.offset)?;
+        self.offset += u32::try_from(run.len()).map_err(io::Error::other)?;
+        if self.unsynced.last().is_none_or(|last| last.number != self.active.number) {
+            self.unsynced.push(Arc::clone(&self.active));
+        }
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    /// Goes on in the next segment; true where there is no space for one.
+    fn roll(&mut self, record_bytes: usize, shrink: bool) -> io::Result<bool> {
+        let next = match self.segments.roll(self.active.number, record_bytes) {
+            Ok(next) => next,
+            Err(error) if is_no_space(&error) => {
+                self.gate.set_full(Some(format!("no space for a journal file: {error}; free space on the disk")));
+                self.keeper.ring();
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
+        let mut rolled = encode::rolled().0;
+        self.active.seal(&mut rolled, self.offset);
+        self.write_run(&rolled)?;
+        if shrink {
+            self.active.shrink(self.offset)?;
+        }
+        self.active = next;
+        self.offset = HEADER_BYTES;
+        self.keeper.ring();
+        Ok(false)
+    }
+
+    fn sync_if_wanted(&mut self, batch: &Batch) -> io::Result<()> {
+        let strict = batch.sync && (self.durability == Durability::Strict || batch.flush);
+        let late = self.unsynced_since.is_some_and(|since| since.elapsed() >= Duration::from_millis(200));
+        if strict || late || batch.closing { self.sync() } else { Ok(()) }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if !self.unsynced.is_empty() {
+            let started = Instant::now();
+            for segment in self.unsynced.drain(..) {
+                segment.sync()?;
+            }
+            self.metrics.fsync_duration.observe(started.elapsed());
+        }
+        self.unsynced_since = None;
+        self.journal.set_durable(self.position());
+        self.progress.journal_grew();
+        Ok(())
+    }
+
+    fn position(&self) -> Position {
+        Position { segment: self.active.number, offset: self.offset }
+    }
+
+    fn complete(&self, batch: &mut Batch, full_from: Option<usize>) {
+        let full = AdmitError::Full("there is no space for another journal file".into());
+        let mut admitted = Vec::with_capacity(batch.items.len());
+        let mut events: u64 = 0;
+        for item in batch.items.drain(..) {
+            if full_from.is_some_and(|from| item.at >= from) {
+                self.refuse(item.done, &full);
+                continue;
+            }
+            match item.done {
+                Done::Admitted(mut admitting) => {
+                    events += 1;
+                    for (_, entry) in &mut admitting.entries {
+                        entry.place = item.place;
+                    }
+                    admitted.push(admitting);
+                }
+                Done::Then(then) => then(Ok(item.place)),
+            }
+        }
+        if events > 0 {
+            self.metrics.commit_events.observe_number(events);
+        }
+        self.enqueue(&mut admitted);
+        for admitting in admitted {
+            if let Some(key) = &admitting.dedup_key {
+                self.dedup.commit(key, admitting.seq);
+            }
+            // A sender that went away meanwhile will come again and be told that it is a duplicate.
+            drop(admitting.waiter.send(Ok(())));
+        }
+    }
+
+    /// Puts the new deliveries into their lanes, each lane locked and woken once.
+    fn enqueue(&self, admitted: &mut [Box<Admitting>]) {
+        let mut lanes: Vec<(Arc<Lane>, Vec<Entry>)> = Vec::new();
+        for admitting in admitted {
+            for (lane, entry) in admitting.entries.drain(..) {
+                match lanes.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &lane)) {
+                    Some((_, entries)) => entries.push(entry),
+                    None => lanes.push((lane, vec![entry])),
+                }
+            }
+        }
+        let now = self.clock.now();
+        for (lane, entries) in lanes {
+            lane.push_reserved(entries, now);
+        }
+    }
+
+    fn refuse(&self, done: Done, error: &AdmitError) {
+        if let Done::Admitted(admitting) = &done
+            && let Some(key) = &admitting.dedup_key
+        {
+            self.dedup.release(key, &Verdict::Failed(error.clone()));
+        }
+        done.refuse(error);
+    }
+
+    fn refuse_all(&self, batch: &mut Batch, error: &AdmitError) {
+        for item in batch.items.drain(..) {
+            self.refuse(item.done, error);
+        }
+    }
+
+    /// An index that falls behind makes admissions wait, or memory would fill with what it does not hold yet.
+    fn wait_for_index(&self) {
+        let started = Instant::now();
+        while self.progress.lag_bytes(self.position()) > INDEX_LAG_BYTES_MAX && started.elapsed() < INDEX_WAIT_MAX {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// The length of the record at `at`, from its frame.
+fn record_bytes(bytes: &[u8], at: usize) -> io::Result<usize> {
+    let field = bytes.get(at + 8..at + 12).and_then(|field| field.try_into().ok()).map(u32::from_le_bytes);
+    let payload = field.ok_or_else(|| io::Error::other("a record in memory has no frame"))?;
+    Ok((FRAME_BYTES + payload as usize).next_multiple_of(8))
+}
+
+/// Whether an error says that the disk, the quota or the file system is at its end.
+pub(super) fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,117 @@
+//! What the store's tests are made of: a folder, a clock that stands still, events, attempts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hookward::domain::{Attempt, Clock, NewEvent, Next, OutcomeClass, Plan, PlannedDelivery, Settlement, Timestamp};
+use hookward::store::{Admission, Admitted, Claim, DedupMark, DeliveryRow, PageRequest, Store, TargetSettings};
+use http::{HeaderMap, HeaderValue, Method};
+
+/// 2026-01-01, so that nothing depends on today.
+pub(super) const START: Timestamp = Timestamp(1_767_225_600_000);
+pub(super) const LEASE: Duration = Duration::from_secs(30);
+pub(super) const WINDOW: Duration = Duration::from_secs(96 * 3600);
+pub(super) const FIRST_PAGE: PageRequest = PageRequest { limit: 100, after: None };
+
+/// A folder and a clock; engines are opened in it again and again.
+pub(super) trait Factory {
+    type Engine: Store;
+    fn open(&self) -> Self::Engine;
+    fn clock(&self) -> &Clock;
+}
+
+pub(super) fn event(clock: &Clock, id: &str) -> NewEvent {
+    let mut headers = HeaderMap::new();
+    headers.append("x-signature", HeaderValue::from_static("sha256=abc"));
+    headers.append("x-twice", HeaderValue::from_static("one"));
+    headers.append("x-twice", HeaderValue::from_bytes(b"tw\xf6").unwrap());
+    NewEvent {
+        source: "github".into(),
+        source_event_id: Some(id.into()),
+        event_type: Some("push.created".into()),
+        project: "default".into(),
+        received_at: clock.now(),
+        method: Method::POST,
+        query: Some("a=1&b=%20".into()),
+        headers,
+        body: body_of(id),
+        secret_index: Some(1),
+    }
+}
+
+/// A body that names its event, so that a wrong one is noticed.
+pub(super) fn body_of(id: &str) -> Bytes {
+    Bytes::from(format!("{{\"id\":\"{id}\",\"fill\":\"{}\"}}", id.repeat(20)))
+}
+
+pub(super) fn planned(target: &str) -> PlannedDelivery {
+    PlannedDelivery {
+        target: target.into(),
+        route: 3,
+        not_before: None,
+        expires_at: None,
+        order_key: Some("customer-1".into()),
+        batch_key: None,
+    }
+}
+
+pub(super) fn key_of(id: &str) -> [u8; 16] {
+    let mut key = [0_u8; 16];
+    for (at, byte) in id.bytes().enumerate() {
+        key[at % 16] = key[at % 16].wrapping_mul(31).wrapping_add(byte);
+    }
+    key
+}
+
+pub(super) fn admission(clock: &Clock, id: &str, targets: &[&str]) -> Admission {
+    Admission {
+        event: event(clock, id),
+        plan: Plan { deliveries: targets.iter().map(|target| planned(target)).collect() },
+        dedup: Some(DedupMark { key: key_of(id), window: WINDOW }),
+    }
+}
+
+pub(super) async fn keep(store: &impl Store, clock: &Clock, id: &str, targets: &[&str]) -> hookward::domain::EventId {
+    match store.admit(admission(clock, id, targets)).await {
+        Ok(Admitted::Kept(id)) => id,
+        other => panic!("{id} was not kept: {other:?}"),
+    }
+}
+
+pub(super) fn targets(names: &[&str]) -> Vec<TargetSettings> {
+    let settings = |name: &&str| TargetSettings { name: Arc::from(*name), queue_max: 1_000_000, paused: false };
+    names.iter().map(settings).collect()
+}
+
+pub(super) fn settlement(clock: &Clock, claim: &Claim, status: u16, next: Next) -> Settlement {
+    let mut response_headers = HeaderMap::new();
+    response_headers.append("server", HeaderValue::from_static("test"));
+    Settlement {
+        attempt: Attempt {
+            number: claim.attempt,
+            started_at: clock.now(),
+            duration: Duration::from_millis(12),
+            outcome: if status < 300 { OutcomeClass::Succeeded } else { OutcomeClass::Status },
+            status: Some(status),
+            response_headers,
+            response_body: Bytes::from(format!("answer {status}")),
+            error: (status >= 300).then(|| "refused".into()),
+        },
+        next,
+    }
+}
+
+pub(super) async fn claim(store: &impl Store, target: &str, most: usize) -> Vec<Claim> {
+    store.claim(target, most, LEASE).await.unwrap()
+}
+
+pub(super) async fn claim_one(store: &impl Store, target: &str) -> Claim {
+    let mut claims = claim(store, target, 1).await;
+    assert_eq!(claims.len(), 1, "one delivery of {target} is due");
+    claims.remove(0)
+}
+
+pub(super) async fn deliveries(store: &impl Store) -> Vec<DeliveryRow> {
+    store.deliveries(Default::default(), FIRST_PAGE).await.unwrap().rows
+}
