@@ -91,7 +91,7 @@ fn list(text: &str) -> Vec<String> {
 }
 
 fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("{name} wants a number, not {text}"))
+    text.parse().ok().ok_or_else(|| format!("{name} wants a number, not {text}"))
 }
 
 fn system(name: &str) -> Result<System, String> {

@@ -8,7 +8,7 @@ use crate::control::now_nanos;
 use crate::process::Role;
 use crate::round::{arguments, numbers};
 use crate::sender::Plan;
-use crate::systems::{HookwardPlan, Places, free_port, hookward, wait_for};
+use crate::systems::{HookwardPlan, Places, Running, free_port, hookward, wait_for};
 
 /// What the mode measured; sizes in bytes, times in seconds.
 #[derive(Clone, Debug)]
@@ -43,13 +43,47 @@ pub(crate) fn run(events: u64, places: &Places) -> Pending {
     std::thread::sleep(Duration::from_secs(3));
     let idle_rss_bytes = running.usage().rss_bytes;
 
-    let mut sender = Role::start(&arguments(&filler(&plan, events)));
+    let filled = fill(&mut running, &plan, events);
+    running.first().crash();
+    drop(running);
+    let store_bytes = size_of(&folder.join("data"));
+
+    let drained = restart(places, &folder, &plan, events, filled.accepted);
+    Pending {
+        events: filled.accepted,
+        binary_bytes: stripped_bytes(places),
+        idle_rss_bytes,
+        filled_rss_bytes: filled.rss_bytes,
+        filling_rss_bytes_max: filled.rss_bytes_max,
+        accepted_per_second: filled.accepted_per_second,
+        refused: filled.refused,
+        store_bytes,
+        restart_to_first_2xx: drained.first_2xx_seconds,
+        restart_to_first_delivery: drained.first_delivery_seconds,
+        restarted_rss_bytes_max: drained.rss_bytes_max,
+        drained_per_second: drained.per_second,
+        delivered: drained.delivered,
+        repeated: drained.repeated,
+    }
+}
+
+/// The gateway with everything pending.
+struct Filled {
+    accepted: u64,
+    refused: u64,
+    accepted_per_second: f64,
+    rss_bytes: u64,
+    rss_bytes_max: u64,
+}
+
+/// Sends until so many are pending.
+fn fill(running: &mut Running, plan: &HookwardPlan, events: u64) -> Filled {
+    let mut sender = Role::start(&arguments(&filler(plan, events)));
     assert_eq!(sender.hear(), "ready");
     let begun = Instant::now();
     sender.tell("go");
-    let mut filling_rss_bytes_max = 0;
-    let mut accepted = 0;
-    while accepted < events - 64 {
+    let (mut rss_bytes_max, mut accepted) = (0, 0);
+    while accepted < events - 64 && begun.elapsed() < Duration::from_secs(600) {
         std::thread::sleep(Duration::from_millis(200));
         running.check();
         let stats = sender.ask("stats");
@@ -58,31 +92,40 @@ pub(crate) fn run(events: u64, places: &Places) -> Pending {
             break;
         }
         accepted = stats[0];
-        filling_rss_bytes_max = filling_rss_bytes_max.max(running.usage().rss_bytes);
-        if begun.elapsed() > Duration::from_secs(600) {
-            break;
-        }
+        rss_bytes_max = rss_bytes_max.max(running.usage().rss_bytes);
     }
     sender.tell("stop");
-    let filled = numbers(&sender.hear());
-    let accepted_per_second = filled[0] as f64 / begun.elapsed().as_secs_f64();
+    let sent = numbers(&sender.hear());
+    let accepted_per_second = sent[0] as f64 / begun.elapsed().as_secs_f64();
     std::thread::sleep(Duration::from_secs(3));
-    let filled_rss_bytes = running.usage().rss_bytes;
-    running.first().crash();
-    drop(running);
-    let store_bytes = size_of(&folder.join("data"));
+    let rss_bytes = running.usage().rss_bytes;
+    Filled { accepted: sent[0], refused: sent[1] + sent[2], accepted_per_second, rss_bytes, rss_bytes_max }
+}
 
+/// What came of the pending events after a restart.
+struct Drained {
+    first_2xx_seconds: f64,
+    first_delivery_seconds: f64,
+    per_second: f64,
+    delivered: u64,
+    repeated: u64,
+    rss_bytes_max: u64,
+}
+
+/// Starts the gateway again with its destination alive, and waits until everything pending has arrived.
+fn restart(places: &Places, folder: &Path, plan: &HookwardPlan, events: u64, accepted: u64) -> Drained {
     let mut sink = Role::start(&["sink".to_owned(), format!("127.0.0.1:{}", plan.sink_port)]);
     sink.port();
     let spawned = now_nanos();
-    let running = hookward(places, &folder, &plan);
+    let running = hookward(places, folder, plan);
     let first_2xx = std::thread::spawn({
-        let words = arguments(&Plan { events_max: 1, connections: 1, first: events * 3, ..filler(&plan, events) });
+        let words = arguments(&Plan { events_max: 1, connections: 1, first: events * 3, ..filler(plan, events) });
         move || first_2xx(&words)
     });
-    let mut restarted_rss_bytes_max = 0;
+    let mut rss_bytes_max = 0;
     let (mut first_nanos, mut last, mut progress) = (0, vec![0; 5], Instant::now());
-    while last[0] < filled[0] && progress.elapsed() < Duration::from_secs(45) {
+    // One more than was pending: the first event after the restart.
+    while last[0] <= accepted && progress.elapsed() < Duration::from_secs(45) {
         std::thread::sleep(Duration::from_millis(20));
         let stats = sink.ask("stats");
         if first_nanos == 0 && stats[0] > 0 {
@@ -91,25 +134,18 @@ pub(crate) fn run(events: u64, places: &Places) -> Pending {
         if stats[0] > last[0] {
             progress = Instant::now();
         }
-        restarted_rss_bytes_max = restarted_rss_bytes_max.max(running.usage().rss_bytes);
+        rss_bytes_max = rss_bytes_max.max(running.usage().rss_bytes);
         last = stats;
     }
     let first_2xx_nanos = first_2xx.join().expect("the first event after the restart");
-    Pending {
-        events: filled[0],
-        binary_bytes: stripped_bytes(places),
-        idle_rss_bytes,
-        filled_rss_bytes,
-        filling_rss_bytes_max,
-        accepted_per_second,
-        refused: filled[1] + filled[2],
-        store_bytes,
-        restart_to_first_2xx: first_2xx_nanos.saturating_sub(spawned) as f64 / 1e9,
-        restart_to_first_delivery: first_nanos.saturating_sub(spawned) as f64 / 1e9,
-        restarted_rss_bytes_max,
-        drained_per_second: last[0] as f64 / (last[4].saturating_sub(first_nanos).max(1) as f64 / 1e9),
+    let seconds = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1e9;
+    Drained {
+        first_2xx_seconds: seconds(spawned, first_2xx_nanos),
+        first_delivery_seconds: seconds(spawned, first_nanos),
+        per_second: last[0] as f64 / seconds(first_nanos, last[4]).max(1e-9),
         delivered: last[0],
         repeated: last[1],
+        rss_bytes_max,
     }
 }
 

@@ -87,33 +87,22 @@ pub(crate) fn run(system: System, connections: usize, seconds: u64, places: &Pla
     running.check();
     sender.tell("stop");
     let finished = numbers(&sender.hear());
-    let stopped = Instant::now();
     let stopped_nanos = now_nanos();
-    let mut seen = delivered(&finished);
-    let backlog_end = finished[0].saturating_sub(seen[0]);
-    let mut progress = (seen[0], Instant::now());
-    while keeps && seen[0] < finished[0] && stopped.elapsed() < DRAIN_MAX && progress.1.elapsed() < STUCK {
-        std::thread::sleep(Duration::from_millis(10));
-        seen = delivered(&finished);
+    let backlog_end = finished[0].saturating_sub(delivered(&finished)[0]);
+    let seen = drained(finished[0], || {
         rss_bytes = rss_bytes.max(running.usage().rss_bytes);
-        if seen[0] > progress.0 {
-            progress = (seen[0], Instant::now());
-        }
-    }
-    // Give a repeat the time to show itself.
-    if keeps {
-        std::thread::sleep(Duration::from_millis(100));
-        seen = delivered(&finished);
-    }
+        delivered(&finished)
+    });
     let usage = running.usage();
+    let accepted_per_second = (last_sent[0] - first_sent[0]) as f64 / seconds_between(first_nanos, last_nanos);
     let missing = finished[0].saturating_sub(seen[0]);
     let until = if missing > 0 { now_nanos() } else { seen[4].max(first_nanos + 1) };
     let events = (seen[0] - first[0]) as f64;
     Run {
         system,
         connections,
-        delivered_per_second: events / seconds_between(first_nanos, until),
-        accepted_per_second: (last_sent[0] - first_sent[0]) as f64 / seconds_between(first_nanos, last_nanos),
+        delivered_per_second: if keeps { events / seconds_between(first_nanos, until) } else { accepted_per_second },
+        accepted_per_second,
         cpu_micros: (usage.cpu_micros - first_usage.cpu_micros) as f64 / events.max(1.0),
         rss_bytes,
         backlog_max,
@@ -126,6 +115,23 @@ pub(crate) fn run(system: System, connections: usize, seconds: u64, places: &Pla
         repeated: seen[1],
         missing,
     }
+}
+
+/// Looks until the sink has `accepted` events, or nothing more comes; what it said last.
+fn drained(accepted: u64, mut look: impl FnMut() -> Vec<u64>) -> Vec<u64> {
+    let stopped = Instant::now();
+    let mut seen = look();
+    let mut progress = (seen[0], Instant::now());
+    while seen[0] < accepted && stopped.elapsed() < DRAIN_MAX && progress.1.elapsed() < STUCK {
+        std::thread::sleep(Duration::from_millis(10));
+        seen = look();
+        if seen[0] > progress.0 {
+            progress = (seen[0], Instant::now());
+        }
+    }
+    // Time for a repeat to show itself.
+    std::thread::sleep(Duration::from_millis(100));
+    look()
 }
 
 fn seconds_between(from: u64, to: u64) -> f64 {
