@@ -49,8 +49,8 @@ enum End {
     Quiet,
 }
 
-/// After a refusal what is still on its way is read and dropped for this long: closing at once would reset
-/// the connection and take the answer from the sender.
+/// After the last answer what is still on its way is read and dropped for this long: closing at once would reset
+/// the connection and take the answer from the sender. A sender that closes too ends it.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// And not more than this, in bytes.
@@ -96,7 +96,7 @@ where
                 return;
             }
         }
-        End::Closed if progress.is_between_requests() => return,
+        // Whether more is on its way nobody knows: a refused body, a pipelined request.
         End::Closed => {}
     }
     linger(io).await;
@@ -117,12 +117,13 @@ async fn until_its_end<C: Future + Unpin>(
             if Pin::new(&mut *connection).poll(cx).is_ready() {
                 return Poll::Ready(End::Closed);
             }
-            let stage = drain.stage();
-            if seen.replace(stage) != Some(stage) {
+            if seen != Some(drain.stage()) {
                 // Polled only when there is something to hear: the waker of a task stays the same.
                 if wakes.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(End::Quiet);
                 }
+                // Read after the signal is armed: a change in between would wake nobody.
+                seen = Some(drain.stage());
                 timer.as_mut().look_again();
             }
             match timer.as_mut().poll_overdue(cx, progress, config, drain) {

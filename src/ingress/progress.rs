@@ -42,7 +42,10 @@ pub(super) enum Overdue {
 pub(super) struct Progress {
     accepted: Instant,
     phase: AtomicU8,
+    /// When the phase began, but for a head: from when its deadline counts.
     since: AtomicU64,
+    /// When the first byte of the request was here.
+    began: AtomicU64,
     write_blocked_since: AtomicU64,
     expired: AtomicBool,
     requests: AtomicU64,
@@ -75,6 +78,7 @@ impl Progress {
             accepted: Instant::now(),
             phase: AtomicU8::new(Phase::Fresh as u8),
             since: AtomicU64::new(0),
+            began: AtomicU64::new(0),
             write_blocked_since: AtomicU64::new(NEVER),
             expired: AtomicBool::new(false),
             requests: AtomicU64::new(0),
@@ -101,9 +105,12 @@ impl Progress {
     /// Bytes came in: where a request was awaited, its head has begun.
     pub(super) fn bytes_read(&self) {
         match self.phase() {
-            // The time before the first byte counts: `since` stays the time of the accept.
-            Phase::Fresh => self.phase.store(Phase::Head as u8, Relaxed),
-            Phase::Idle => self.enter(Phase::Head),
+            // The time before the first byte counts against the head: `since` stays the time of the accept.
+            Phase::Fresh => {
+                self.began.store(self.now(), Relaxed);
+                self.phase.store(Phase::Head as u8, Relaxed);
+            }
+            Phase::Idle => self.begin(Phase::Head),
             Phase::Head | Phase::Serving => {}
         }
     }
@@ -132,28 +139,27 @@ impl Progress {
         self.wire.bodies.load(Relaxed) > number
     }
 
-    /// Whether every request that has begun has come whole: nothing of it can still be on its way.
-    pub(super) fn is_between_requests(&self) -> bool {
-        !self.wire.in_head.load(Relaxed) && self.wire.bodies.load(Relaxed) == self.wire.heads.load(Relaxed)
-    }
-
     /// A head is complete and its request goes to the service; its number, from 0, and when its first byte came.
     pub(super) fn request_begins(&self) -> (u64, Instant) {
         let number = self.requests.load(Relaxed);
         self.requests.store(number + 1, Relaxed);
         match self.phase() {
-            Phase::Head | Phase::Fresh => self.phase.store(Phase::Serving as u8, Relaxed),
+            Phase::Head => self.phase.store(Phase::Serving as u8, Relaxed),
             // Pipelined: its bytes came while the request before it was served.
-            Phase::Idle | Phase::Serving => self.enter(Phase::Serving),
+            Phase::Fresh | Phase::Idle | Phase::Serving => self.begin(Phase::Serving),
         }
-        (number, self.at(self.since.load(Relaxed)))
+        (number, self.at(self.began.load(Relaxed)))
     }
 
     /// The service has answered the request with this number.
     pub(super) fn request_ends(&self, number: u64) {
         self.expired.store(false, Relaxed);
         let next_begun = self.wire.heads.load(Relaxed) > number + 1 || self.wire.in_head.load(Relaxed);
-        self.enter(if next_begun { Phase::Head } else { Phase::Idle });
+        if next_begun {
+            self.begin(Phase::Head);
+        } else {
+            self.enter(Phase::Idle, self.now());
+        }
     }
 
     /// The socket takes no more bytes, or takes them again.
@@ -189,7 +195,7 @@ impl Progress {
         }
         let since = self.at(self.since.load(Relaxed));
         let (deadline, overdue) = match phase {
-            Phase::Serving => (since + limits.request_timeout, Overdue::Request),
+            Phase::Serving => (self.at(self.began.load(Relaxed)) + limits.request_timeout, Overdue::Request),
             Phase::Fresh | Phase::Head => (since + limits.header_timeout, Overdue::Head),
             Phase::Idle => (since + limits.idle_timeout, Overdue::Quiet),
         };
@@ -204,8 +210,15 @@ impl Progress {
         }
     }
 
-    fn enter(&self, phase: Phase) {
-        self.since.store(self.now(), Relaxed);
+    /// A request begins here and now.
+    fn begin(&self, phase: Phase) {
+        let now = self.now();
+        self.began.store(now, Relaxed);
+        self.enter(phase, now);
+    }
+
+    fn enter(&self, phase: Phase, now: u64) {
+        self.since.store(now, Relaxed);
         self.phase.store(phase as u8, Relaxed);
     }
 

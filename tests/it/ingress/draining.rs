@@ -46,6 +46,18 @@ async fn f50_what_is_in_flight_is_finished_and_closed() {
 }
 
 #[tokio::test]
+async fn the_last_answer_reaches_a_sender_that_has_sent_more_already() {
+    let gate = Gate::open(short()).await;
+    let mut peer = gate.connect().await;
+    peer.write("POST /hook HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
+    // More than one read takes, so that some of it is still in the socket when the answer is out.
+    peer.write(request("/hook", "").repeat(2000)).await;
+    let answer = peer.answer().await;
+    assert_eq!((answer.status, answer.closes()), (200, true));
+    peer.closed().await;
+}
+
+#[tokio::test]
 async fn f50_connections_that_ask_nothing_do_not_hold_up_the_end() {
     let mut gate = Gate::open(Config {
         idle_timeout: Duration::from_secs(60),

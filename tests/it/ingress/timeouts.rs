@@ -93,6 +93,19 @@ async fn an_idle_connection_outlives_the_header_timeout() {
 }
 
 #[tokio::test]
+async fn a_request_has_its_whole_time_on_a_connection_that_was_opened_before() {
+    let gate = Gate::open(Config { header_timeout: Duration::from_secs(5), ..short() }).await;
+    let mut peer = gate.connect().await;
+    sleep(gate.limits.load().request_timeout + Duration::from_millis(100)).await;
+    peer.write(request("/slow", "x")).await;
+    gate.slow_begun.notified().await;
+    // Longer than the timer takes to look at the deadline.
+    sleep(Duration::from_millis(100)).await;
+    gate.release.notify_one();
+    assert_eq!(peer.answer().await.status, 200);
+}
+
+#[tokio::test]
 async fn s01_a_body_that_stops_is_408() {
     let gate = Gate::open(short()).await;
     let mut peer = gate.connect().await;
