@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 use tracing::Level;
-use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -43,9 +43,11 @@ pub enum LogError {
 /// [`LogError`]; nothing is logged then.
 pub fn install(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = EnvFilter::builder().parse(filter)?;
-    let filter = filter.and(filter_fn(|metadata| {
+    let calm = filter_fn(|metadata| {
         *metadata.level() <= Level::DEBUG || metadata.target().split("::").next() == Some("hookward")
-    }));
+    });
+    // Without the hint nothing could be skipped by its level alone, whatever the filter says.
+    let filter = filter.and(calm.with_max_level_hint(LevelFilter::TRACE));
     let layer = tracing_subscriber::fmt::layer().with_writer(OneLine(io::stderr)).with_ansi(false);
     let layer = match format {
         LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
