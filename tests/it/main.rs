@@ -8,6 +8,7 @@
 )]
 
 mod abuse;
+mod config;
 mod gateway;
 mod guard;
 mod ingress;

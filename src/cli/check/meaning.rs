@@ -159,7 +159,7 @@ fn route(out: &mut String, route: &Route) {
 
 fn destination(out: &mut String, Destination { settings, endpoint }: &Destination) {
     match endpoint {
-        Some(endpoint) => line(out, format_args!("{}: {}", settings.name, endpoint.url)),
+        Some(endpoint) => line(out, format_args!("{}: {}", settings.name, without_query(endpoint.url.as_str()))),
         None => line(out, format_args!("{}: drops everything (discard)", settings.name)),
     }
     line(
@@ -172,6 +172,11 @@ fn destination(out: &mut String, Destination { settings, endpoint }: &Destinatio
             settings.schedule.waits.len() + 1
         ),
     );
+}
+
+/// A query may carry a token.
+fn without_query(url: &str) -> String {
+    url.split_once('?').map_or_else(|| url.to_owned(), |(url, _)| format!("{url}?…"))
 }
 
 fn bytes(count: usize) -> Size {

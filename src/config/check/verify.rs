@@ -11,7 +11,8 @@ use crate::domain::Secret;
 use crate::guard::envelope::Field;
 use crate::guard::replay_window;
 use crate::guard::signature::{
-    self, Algorithm, Encoding, Hmac, KeyEncoding, KeyForm, Part, SECRETS_MAX, Scheme, Template, TimestampField, Token,
+    self, Algorithm, ConfigError, Encoding, Hmac, KeyEncoding, KeyForm, Part, SECRETS_MAX, Scheme, Template,
+    TimestampField, Token, Verifier,
 };
 
 /// What `verify` becomes.
@@ -26,6 +27,7 @@ pub(super) fn verify(At { value: written, at }: &At<written::Verify>, problems: 
     let replay_window = tolerance(written, &mut scheme, problems);
     let public_url = public_url(written, &scheme, *at, problems);
     let secrets = secrets(written, *at, problems);
+    refuse_unusable(written, &scheme, public_url.as_deref(), problems);
     Proof { signature: signature::Config { scheme, secrets, public_url }, replay_window }
 }
 
@@ -259,4 +261,19 @@ fn secrets(written: &written::Verify, at: NodeId, problems: &mut Problems<'_>) -
         secrets.push(secret);
     }
     secrets
+}
+
+/// Secrets that the scheme cannot make a key of, each at its own place.
+fn refuse_unusable(written: &written::Verify, scheme: &Scheme, public_url: Option<&str>, problems: &mut Problems<'_>) {
+    for secret in written.secrets.iter().flat_map(|list| &list.value.0) {
+        let alone = signature::Config {
+            scheme: scheme.clone(),
+            secrets: vec![Secret::new(secret.value.0.as_str())],
+            public_url: public_url.map(Into::into),
+        };
+        if let Err(ConfigError::SecretEncoding { encoding, .. }) = Verifier::new(&alone) {
+            let message = format!("the secret is not written in {encoding}");
+            problems.wrong(secret.at, message, "copy it once more, as a whole, from where the sender shows it");
+        }
+    }
 }

@@ -18,6 +18,9 @@ pub struct Excerpt {
 /// The longest line that is shown, in characters.
 const LINE_CHARS_MAX: usize = 160;
 
+/// How much of a line is looked at: a file may be one long line.
+const LINE_BYTES_MAX: usize = 4096;
+
 /// Keys whose values are secrets or may carry them, wherever they stand.
 const SECRET_KEYS: &[&str] = &[
     "secret",
@@ -82,12 +85,9 @@ fn is_bare_reference(written: &str) -> bool {
     inner.is_some_and(|name| name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_'))
 }
 
-/// What is a secret wherever it stands: a webhook secret, credentials in a URL.
+/// What is a secret wherever it stands: a webhook secret, or a URL with credentials or parameters.
 fn looks_secret(written: &str) -> bool {
-    let credentials = written
-        .split_once("://")
-        .is_some_and(|(_, rest)| rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')));
-    credentials || written.contains("whsec_")
+    written.contains("whsec_") || written.split_once("://").is_some_and(|(_, rest)| rest.contains(['@', '?', '#']))
 }
 
 // === impl Excerpt ===
@@ -99,9 +99,12 @@ impl Excerpt {
         let line_start = line.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
         let mark = place.bytes.start..place.bytes.end.max(place.bytes.start + 1);
         let shown = if keys_only { keys_of(line) } else { line.len() };
+        let window = line_start..line_start + LINE_BYTES_MAX;
+        let masked: Vec<_> =
+            masked.iter().filter(|range| range.start < window.end && range.end > window.start).collect();
         let mut excerpt = Self { line: String::new(), mark_from: 0, mark_width: 0 };
         let mut in_mask = false;
-        for (offset, char) in line.char_indices() {
+        for (offset, char) in line.char_indices().take_while(|(offset, _)| *offset < LINE_BYTES_MAX) {
             let at = line_start + offset;
             let is_masked = offset >= shown || masked.iter().any(|range| range.contains(&at));
             let first_of_mask = is_masked && !in_mask;
@@ -121,7 +124,8 @@ impl Excerpt {
         excerpt.line = excerpt.line.chars().take(LINE_CHARS_MAX).collect::<String>().trim_end().to_owned();
         excerpt.mark_from = excerpt.mark_from.min(chars);
         excerpt.mark_width = excerpt.mark_width.clamp(1, LINE_CHARS_MAX.saturating_sub(excerpt.mark_from).max(1));
-        (excerpt.mark_from < LINE_CHARS_MAX).then_some(excerpt)
+        let visible = mark.start < window.end && excerpt.mark_from < LINE_CHARS_MAX;
+        visible.then_some(excerpt)
     }
 }
 

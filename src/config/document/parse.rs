@@ -34,10 +34,19 @@ pub(crate) fn parse(text: &str) -> Result<Tree, Problem> {
     options.disallow_directives = true;
     let mut builder = Builder::default();
     for event in Parser::new_from_str_with_options(text, options) {
-        let (event, span) = event.map_err(|error| syntax(error.kind(), &error.info(), *error.marker()))?;
-        builder.take(event, &span)?;
+        let (event, span) = event.map_err(|error| {
+            let problem = syntax(error.kind(), &error.info(), *error.marker());
+            let line = text.lines().nth(problem.place.line.saturating_sub(1)).unwrap_or_default();
+            if problem.hint.is_none() && line.contains("${") {
+                problem.hint("between `{ }` and `[ ]` YAML needs quotes around a reference: \"${NAME}\"")
+            } else {
+                problem
+            }
+        })?;
+        // Before the tree is whole nobody knows which value is a secret.
+        builder.take(event, &span).map_err(Problem::without_values)?;
     }
-    builder.finish()
+    Ok(builder.finish())
 }
 
 #[derive(Default)]
@@ -102,12 +111,12 @@ impl Builder {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Tree, Problem> {
+    fn finish(mut self) -> Tree {
         if self.tree.nodes.is_empty() {
             // An empty file is an empty mapping.
             self.tree.push(Kind::Mapping(Vec::new()), Place { line: 1, column: 1, bytes: 0..0 });
         }
-        Ok(self.tree)
+        self.tree
     }
 
     fn add(&mut self, kind: Kind, place: Place) -> Result<NodeId, Problem> {

@@ -1,0 +1,252 @@
+//! Values that cannot be meant, and values that contradict each other.
+
+use super::{MARK, refused};
+
+#[track_caller]
+fn check(text: &str, path: &str, fragment: &str) {
+    refused(text, &[(path, fragment)]);
+}
+
+/// A problem in the `verify` of a source; without a mark, at the key itself.
+#[track_caller]
+fn verify(settings: &str, key: &str, fragment: &str) {
+    let path = format!("sources.a.verify.{key}");
+    let mark = if settings.contains(MARK) { "" } else { "‸" };
+    check(&format!("sources: {{ a: {{ path: /a, {mark}verify: {{ {settings} }} }} }}\n"), &path, fragment);
+}
+
+/// A problem in a source.
+#[track_caller]
+fn source(settings: &str, key: &str, fragment: &str) {
+    let path = format!("sources.a.{key}");
+    check(&format!("sources: {{ a: {{ path: /a, verify: {{ scheme: none }}, {settings} }} }}\n"), &path, fragment);
+}
+
+/// A problem in a destination.
+#[track_caller]
+fn destination(settings: &str, key: &str, fragment: &str) {
+    let path = format!("destinations.b.{key}");
+    check(&format!("destinations: {{ b: {{ {settings} }} }}\n"), &path, fragment);
+}
+
+/// A problem in the route from `a` to `b`.
+#[track_caller]
+fn route(route: &str, path: &str, fragment: &str) {
+    check(&format!("destinations: {{ b: {{ discard: true }} }}\nroutes: [{route}]\n"), path, fragment);
+}
+
+#[test]
+fn addresses_and_ports_must_make_sense() {
+    check("ingress: { listen: ‸8080 }\n", "ingress.listen", "not an address");
+    check("ingress: { listen: ‸'localhost:8080' }\n", "ingress.listen", "not an address");
+    check("ingress: { trusted_proxies: [‸10.0.0.0/33] }\n", "ingress.trusted_proxies[0]", "neither an address");
+    check("admin: { ‸listen: '0.0.0.0:8081' }\n", "admin.listen", "no tokens");
+    check("admin: { ‸listen: '[::]:8081', tokens: [] }\n", "admin.listen", "no tokens");
+    check("admin: { ‸listen: '127.0.0.1:8080' }\n", "admin.listen", "same port as ingress");
+    check(
+        "ingress: { listen: '127.0.0.1:9' }\nadmin: { ‸listen: '127.0.0.1:9' }\n",
+        "admin.listen",
+        "same port as ingress",
+    );
+}
+
+#[test]
+fn limits_must_agree() {
+    check("ingress: { connections_max: ‸0 }\n", "ingress.connections_max", "zero");
+    check("ingress: { headers_bytes_max: ‸1KiB }\n", "ingress.headers_bytes_max", "out of bounds");
+    check("ingress: { headers_bytes_max: ‸1GiB }\n", "ingress.headers_bytes_max", "out of bounds");
+    check("ingress: { body_bytes_max: ‸0B }\n", "ingress.body_bytes_max", "out of bounds");
+    check("ingress: { ‸body_memory_max: 1KiB }\n", "ingress.body_memory_max", "smaller than body_bytes_max");
+    check("ingress: { ‸header_timeout: 9s }\n", "ingress.header_timeout", "longer than request_timeout");
+    check("ingress: { request_timeout: ‸0s }\n", "ingress.request_timeout", "zero");
+}
+
+#[test]
+fn admin_tokens_must_be_worth_something() {
+    let token = |token: &str| format!("admin: {{ tokens: [{token}] }}\n");
+    let long = "SECRET";
+    check(&token("{ name: a, token: ‸'', role: admin }"), "admin.tokens[0].token", "empty");
+    check(&token("{ name: a, token: ‸short, role: admin }"), "admin.tokens[0].token", "shorter than 16");
+    check(&token(&format!("{{ name: ‸'a b', token: {long}, role: admin }}")), "admin.tokens[0].name", "not a name");
+    check(&token(&format!("{{ name: a, token: {long}, role: ‸root }}")), "admin.tokens[0].role", "not one of");
+    let twice = format!("{{ name: a, token: {long}, role: admin }}, {{ name: ‸a, token: {long}2, role: viewer }}");
+    check(&token(&twice), "admin.tokens[1].name", "two tokens");
+    let same = format!("{{ name: a, token: {long}, role: admin }}, {{ name: b, token: ‸{long}, role: viewer }}");
+    check(&token(&same), "admin.tokens[1].token", "two tokens are the same");
+}
+
+#[test]
+fn the_store_must_be_able_to_keep() {
+    check("store: { path: ‸'' }\n", "store.path", "not a folder");
+    check("store: { retention: { events: ‸0s } }\n", "store.retention.events", "zero");
+    check("store: { retention: { rejections: ‸0d } }\n", "store.retention.rejections", "zero");
+    check("store: { bytes_max: ‸1KiB }\n", "store.bytes_max", "out of bounds");
+}
+
+#[test]
+fn there_must_be_a_source() {
+    refused("‸sources: {}\n", &[("sources", "there are no sources")]);
+}
+
+#[test]
+fn names_and_paths_must_be_clean() {
+    let path = |path: &str| format!("sources: {{ a: {{ path: ‸{path}, verify: {{ scheme: none }} }} }}\n");
+    check("sources: { 'a b': ‸{ path: /a, verify: { scheme: none } } }\n", "sources.\"a b\"", "not a name");
+    check("destinations: { -b: ‸{ discard: true } }\n", "destinations.-b", "not a name");
+    for bad in ["a", "'/a?b'", "'/a#b'", "'/{a}'", "'/a b'", "/ä", "''"] {
+        check(&path(bad), "sources.a.path", "not a path");
+    }
+    check(
+        "sources:\n  a: { path: /a, verify: { scheme: none } }\n  b: { path: ‸/a, verify: { scheme: none } }\n",
+        "sources.b.path",
+        "the source `a` has this path",
+    );
+}
+
+#[test]
+fn guards_must_let_something_through() {
+    source("methods: ‸[]", "methods", "empty");
+    source("methods: [‸TRACE]", "methods[0]", "not a method");
+    source("methods: [POST, ‸POST]", "methods[1]", "twice");
+    source("content_types: ‸[]", "content_types", "empty");
+    source("content_types: [‸'application/json; charset=utf-8']", "content_types[0]", "not a content type");
+    source("body_bytes_max: ‸1GiB", "body_bytes_max", "out of bounds");
+    source("allow_ips: ‸[]", "allow_ips", "nobody could send");
+    source("allow_ips: [10.0.0.0/8, ‸host]", "allow_ips[1]", "neither an address");
+    source("allow_ips: ‸10.0.0.300", "allow_ips", "neither an address");
+    source("rate_limit: { requests: ‸0, per: 1m }", "rate_limit.requests", "zero");
+    source("rate_limit: { requests: 1, per: ‸0s }", "rate_limit.per", "zero");
+    source("rate_limit: { requests: 1, per: ‸2d }", "rate_limit.per", "longer than a day");
+    source("rate_limit: { requests: 1, per: 1m, burst: ‸0 }", "rate_limit.burst", "zero");
+    source("rate_limit: { requests: 1, per: 1m, by: ‸host }", "rate_limit.by", "nothing to count by");
+    source("rate_limit: [{ requests: 1, per: 1m, by: ‸'header:a b' }]", "rate_limit[0].by", "not a header name");
+}
+
+#[test]
+fn dedup_and_respond_must_be_possible() {
+    source("dedup: ‸never", "dedup", "not `off`");
+    source("dedup: { window: ‸0s }", "dedup.window", "zero");
+    source("dedup: { by: ‸id }", "dedup.by", "does not know where the event's id stands");
+    source("dedup: { by: ‸data/id }", "dedup.by", "nothing to compare by");
+    source("dedup: { by: ‸'/a~2' }", "dedup.by", "nothing to compare by");
+    source("respond: { status: ‸302 }", "respond.status", "not a 2xx");
+    source("respond: { status: 204, body: ‸x }", "respond.body", "a 204 has no body");
+    source("respond: { content_type: ‸json }", "respond.content_type", "not a content type");
+}
+
+#[test]
+fn every_scheme_has_its_own_keys() {
+    verify("scheme: ‸hmc", "scheme", "not one of");
+    verify("scheme: appmint", "secrets", "needs at least one secret");
+    verify("scheme: none, ‸secrets: [SECRET]", "secrets", "the scheme `none` has no `secrets`");
+    verify("scheme: appmint, secrets: ‸[]", "secrets", "empty");
+    verify("scheme: appmint, secrets: [‸'']", "secrets[0]", "empty");
+    verify("scheme: appmint, secrets: ‸' '", "secrets", "empty");
+    verify("scheme: appmint, secrets: [SECRET, ‸SECRET]", "secrets[1]", "twice");
+    verify("scheme: appmint, secrets: [SECRET], ‸header: X-A", "header", "has no `header`");
+    verify("scheme: token, secrets: [SECRET], ‸signed: '{body}'", "signed", "has no `signed`");
+    verify("scheme: appmint, secrets: [SECRET], tolerance: ‸5m", "tolerance", "signs no time");
+    verify("scheme: basic, secrets: [‸SECRET]", "secrets[0]", "not user:password");
+    verify("scheme: standard-webhooks, secrets: [‸'whsec_!!SECRET']", "secrets[0]", "not written in base64");
+    verify("scheme: token, secrets: [SECRET], id: ‸/x", "id", "names no place");
+}
+
+#[test]
+fn the_hmac_scheme_must_agree_with_itself() {
+    verify("scheme: hmac, secrets: [SECRET]", "header", "needs the header");
+    let hmac = |rest: &str| format!("scheme: hmac, secrets: [SECRET], header: X-S, {rest}");
+    verify(&hmac("algorithm: ‸md5"), "algorithm", "not one of `sha1`, `sha256`, `sha512`");
+    verify("scheme: hmac, secrets: [‸SECRET], header: X-S, key_encoding: hex", "secrets[0]", "not written in hex");
+    verify(&hmac("signed: ‸'{bdy}'"), "signed", "not a template");
+    verify(&hmac("signed: ‸'v0'"), "signed", "not a template");
+    verify(&hmac("‸signed: '{timestamp}{body}'"), "signed", "nothing says where it stands");
+    verify(&hmac("timestamp_header: ‸X-T"), "timestamp_header", "is not signed");
+    verify(&hmac("‸signed: '{id}.{body}', id: 'body:/id'"), "signed", "which header");
+    verify(&hmac("‸signed: '{url}{body}'"), "signed", "what the sender calls us");
+    verify(&hmac("public_url: ‸'https://x/y'"), "public_url", "does not have {url}");
+    verify(&hmac("signed: '{url}{body}', public_url: ‸'x'"), "public_url", "not a URL");
+    verify(&hmac("signed: '{timestamp}{body}', timestamp_header: ‸'X T'"), "timestamp_header", "not a header name");
+}
+
+#[test]
+fn a_tolerance_beyond_the_dedup_window_is_refused() {
+    let text = "sources: { a: { path: /a, dedup: { window: 1m }, ‸verify: { scheme: standard-webhooks, secrets: [c2VjcmV0] } } }\n";
+    check(text, "sources.a.verify.tolerance", "longer than dedup.window");
+}
+
+#[test]
+fn routes_must_lead_somewhere() {
+    route("{ from: ‸x, to: b }", "routes[0].from", "no source of this name");
+    route("{ from: a, to: ‸c }", "routes[0].to", "no destination of this name");
+    route("{ from: ‸[], to: b }", "routes[0].from", "no source is named");
+    route("{ from: a, to: ‸[] }", "routes[0].to", "no destination is named");
+    route("{ from: [a, ‸'*'], to: b }", "routes[0].from[1]", "already means every source");
+    route("{ from: [a, ‸a], to: b }", "routes[0].from[1]", "twice");
+    route("{ from: a, to: [b, ‸b] }", "routes[0].to[1]", "twice");
+    route("{ from: a, to: b, types: ‸[] }", "routes[0].types", "no type could match");
+    route("{ from: a, to: b, types: [‸''] }", "routes[0].types[0]", "no type could match");
+    route("{ from: a, to: b, types: ‸'a b' }", "routes[0].types", "no type could match");
+    route("{ from: a, to: b, expires: ‸0s }", "routes[0].expires", "expires before");
+    route("{ from: a, to: b, delay: 1h, expires: ‸1h }", "routes[0].expires", "expires before");
+}
+
+#[test]
+fn a_misspelled_name_gets_the_right_one() {
+    let text = "sources: { appmint: { path: /a, verify: { scheme: none } } }\ndestinations: { crm: { discard: true } }\n\
+                routes: [{ from: apmint, to: crmm }]\n";
+    let error = super::load(text, &super::no_variables).unwrap_err().to_string();
+    assert!(error.contains("did you mean `appmint`?") && error.contains("did you mean `crm`?"), "{error}");
+}
+
+#[test]
+fn destinations_must_be_reachable_in_principle() {
+    destination("url: ‸crm/webhooks", "url", "not a URL");
+    destination("url: ‸'ftp://crm/'", "url", "http or https");
+    destination("url: ‸'http://'", "url", "not a URL");
+    destination("url: ‸'http://user:SECRET@crm/'", "url", "credentials");
+    destination("url: ‸'http://crm/#SECRET'", "url", "fragment");
+    destination("discard: true, url: ‸'http://crm'", "url", "sends nothing");
+    destination("url: 'http://b', timeout: ‸0s", "timeout", "zero");
+    destination("url: 'http://b', concurrency: ‸0", "concurrency", "out of bounds");
+    destination("url: 'http://b', concurrency: ‸20000", "concurrency", "out of bounds");
+    destination("url: 'http://b', queue_max: ‸0", "queue_max", "dead at once");
+    destination("url: 'http://b', response_bytes_max: ‸1GiB", "response_bytes_max", "out of bounds");
+    destination("url: 'http://b', retry: { jitter: ‸2 }", "retry.jitter", "not a part");
+    destination("url: 'http://b', retry: { jitter: ‸NaN }", "retry.jitter", "not a part");
+    destination("url: 'http://b', retry: { final: [‸200] }", "retry.final[0]", "success already");
+    destination("url: 'http://b', retry: { final: [‸99] }", "retry.final[0]", "not a status");
+    destination("url: 'http://b', breaker: { failures: ‸0 }", "breaker.failures", "zero");
+    destination("url: 'http://b', breaker: { open: ‸0s }", "breaker.open", "zero");
+    destination("url: 'http://b', rate_limit: { requests: ‸0, per: 1s }", "rate_limit.requests", "zero");
+}
+
+#[test]
+fn what_a_destination_adds_must_be_sendable() {
+    destination("url: 'http://b', sign: { secret: ‸'!!SECRET' }", "sign.secret", "base64");
+    destination("url: 'http://b', sign: { secret: ‸'' }", "sign.secret", "empty");
+    destination("url: 'http://b', headers: { add: { 'a b': ‸SECRET } }", "headers.add.\"a b\"", "not a header name");
+    destination("url: 'http://b', headers: { add: { Host: ‸x } }", "headers.add.Host", "the gateway's own");
+    destination(
+        "url: 'http://b', headers: { add: { X-A: ‸\"a\\nb\" } }",
+        "headers.add.X-A",
+        "cannot stand in a header",
+    );
+    destination("url: 'http://b', headers: { remove: [‸Hookward-Event-Id] }", "headers.remove[0]", "the gateway's own");
+    destination("url: 'http://b', headers: { add: { X-A: x }, remove: [‸x-a] }", "headers.remove[0]", "`add` sets");
+    destination("url: 'http://b', auth: ‸{ username: a }", "auth", "neither");
+    destination("url: 'http://b', auth: ‸{ bearer: SECRET, username: a, password: b }", "auth", "neither");
+    destination("url: 'http://b', auth: { username: ‸'a:b', password: SECRET }", "auth.username", "no colon");
+}
+
+#[test]
+fn contradictions_are_told_at_once() {
+    refused(
+        "ingress: { ‸header_timeout: 9s }\nadmin: { ‸listen: '0.0.0.0:1' }\nroutes: [{ from: ‸x, to: ‸y }]\n",
+        &[
+            ("ingress.header_timeout", "longer"),
+            ("admin.listen", "no tokens"),
+            ("routes[0].from", "no source"),
+            ("routes[0].to", "no destination"),
+        ],
+    );
+}
