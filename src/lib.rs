@@ -9,7 +9,7 @@
 //! 5. [`deliver`]: one attempt, one request, one outcome
 //! 6. [`records`]: search, redelivery, retention
 //!
-//! They meet in `app` and nowhere else. Under them lie [`domain`] (pure values), [`store`] (what is kept)
+//! They meet in [`app`] and nowhere else. Under them lie [`domain`] (pure values), [`store`] (what is kept)
 //! and [`telemetry`]; around them [`config`], [`api`] and [`cli`].
 
 pub mod ingress;
@@ -29,5 +29,6 @@ pub mod store;
 pub mod telemetry;
 
 pub mod api;
+pub mod app;
 pub mod cli;
 pub mod config;

@@ -11,6 +11,7 @@ mod client;
 mod completions;
 mod configuration;
 mod deliveries;
+mod demo;
 mod events;
 mod failure;
 mod healthcheck;
@@ -20,6 +21,7 @@ mod output;
 mod redeliver;
 mod rejections;
 mod schema;
+mod serve;
 mod verb;
 
 pub use configuration::Configuration;

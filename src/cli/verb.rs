@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
 
-use super::{Failure, check, completions, deliveries, events, healthcheck, init, redeliver, rejections, schema};
+use super::{
+    Failure, check, completions, deliveries, demo, events, healthcheck, init, redeliver, rejections, schema, serve,
+};
 
 /// A webhook gateway: lets genuine webhooks in, once, durably, and out to every service that wants them.
 #[derive(Debug, Parser)]
@@ -17,6 +19,10 @@ pub struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Run the gateway.
+    Serve(serve::Args),
+    /// See it work: a gateway, three services and a sender on loopback.
+    Demo(demo::Args),
     /// List what was received, or show one event with its deliveries.
     Events(events::Args),
     /// List what became of events, or show one delivery with its attempts.
@@ -57,6 +63,8 @@ pub fn main() -> ExitCode {
 
 fn run(verb: Verb) -> Result<(), Failure> {
     match verb {
+        Verb::Serve(args) => serve::run(&args),
+        Verb::Demo(args) => demo::run(&args),
         Verb::Events(args) => events::run(&args),
         Verb::Deliveries(args) => deliveries::run(&args),
         Verb::Rejections(args) => rejections::run(&args),

@@ -1,0 +1,134 @@
+//! Where the stages meet: the whole stack of a source in one place, and what starts, reloads and ends it.
+//!
+//! Reading order: [`stack`] below (what a request meets, outermost first), `access` and `account` (what is written
+//! down about it), `gateway` (what all sources share, and how a configuration is applied), [`start`] and
+//! [`Running`] (from a checked configuration to open ports, and back). `attempts` and `resign` are the
+//! seams between dispatch, deliver and guard.
+
+mod access;
+mod account;
+mod attempts;
+mod gateway;
+mod resign;
+mod start;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tower::ServiceBuilder;
+use tower_service::Service;
+
+pub use start::{Running, StartError, interrupted, runtime, start};
+
+use self::account::{AccountLayer, Books};
+use self::gateway::Gateway;
+use crate::config;
+use crate::guard::dedup::Dedup;
+use crate::guard::rate_limit::By;
+use crate::guard::signature::Verifier;
+use crate::guard::{AllowIps, BodyLayer, Declared, Envelope, GuardLayer, ReplayWindow, Signature, SignatureHead};
+use crate::intake::{self, Keep};
+use crate::store::Store;
+
+/// The body's own deadline ends a little before the whole request's, so that the answer still passes the books.
+const BODY_TIMEOUT_MARGIN: Duration = Duration::from_millis(250);
+
+/// A source's whole stack: what the router passes a request to.
+trait Stack:
+    Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<T> Stack for T where
+    T: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// The stack of one source, outermost first, in the order in which a request meets it.
+///
+/// Path and method were decided before: only the ingress knows all sources.
+fn stack<S: Store>(
+    source: &config::Source,
+    verifier: Arc<Verifier>,
+    gateway: &Gateway<S>,
+    checked: &config::Checked,
+) -> impl Stack + use<S> {
+    let (by_address, by_request) = gateway.rate_limits(source);
+    let ingress = &checked.ingress;
+    let body_bytes_max = usize::try_from(source.declared.body_bytes_max).unwrap_or(usize::MAX);
+    let body_timeout = ingress.request_timeout.saturating_sub(BODY_TIMEOUT_MARGIN).max(ingress.request_timeout / 2);
+    ServiceBuilder::new()
+        // Outside of everything that can refuse: counts each answer, keeps each refusal.
+        .layer(AccountLayer(Arc::new(Books {
+            source: Some(Arc::clone(&source.name)),
+            store: Arc::clone(&gateway.store),
+            metrics: gateway.metrics.source(&source.name),
+            clock: gateway.clock.clone(),
+            secret_header: credential_header(&verifier),
+        })))
+        // The cheapest question first: strangers cost one look-up.
+        .layer(GuardLayer::new(source.allow_ips.as_ref().map(AllowIps::new)))
+        // Before anything is read or computed for this address.
+        .layer(GuardLayer::new(by_address))
+        // What the head admits about the body needs no body: 413, 415.
+        .layer(GuardLayer::new(Declared::new(source.declared.clone())))
+        // Without a signature header the body is not worth reading.
+        .layer(GuardLayer::new(SignatureHead(Arc::clone(&verifier))))
+        // From here on there is a body: bounded in bytes, in total time, and in memory over all requests.
+        .layer(BodyLayer::new(body_bytes_max, body_timeout, gateway.body_budget.clone()))
+        // The first guard that believes anything: nothing inside it ever sees a forged request.
+        .layer(GuardLayer::new(Signature(Arc::clone(&verifier))))
+        // The time is part of what was signed, so it is asked after the signature.
+        .layer(GuardLayer::new(
+            source.replay_window.clone().map(|config| ReplayWindow::new(config, gateway.clock.clone())),
+        ))
+        // Parses, so it stands behind the proof that the sender is who it is.
+        .layer(GuardLayer::new(Envelope::new(source.envelope.clone())))
+        // By source or header: counts verified requests only, so that strangers cannot use it up.
+        .layer(GuardLayer::new(by_request))
+        // Last question: what would make a later request a copy of this one. The store decides, atomically.
+        .layer(GuardLayer::new(source.dedup.as_ref().map(|config| Dedup::new(config, &source.name, gateway.dedup_key))))
+        .service(Keep::new(
+            intake::Config {
+                source: Arc::clone(&source.name),
+                respond: source.respond.clone(),
+                dedup_window: source.dedup.as_ref().map(|dedup| dedup.window),
+                needed_headers: needed_headers(&verifier),
+                routes: Arc::new(checked.routes.clone()),
+            },
+            Arc::clone(&gateway.store),
+            gateway.clock.clone(),
+        ))
+}
+
+/// The header in which the source's senders show a credential.
+fn credential_header(verifier: &Verifier) -> Option<http::HeaderName> {
+    let proof = verifier.proof_headers();
+    proof.proof.filter(|_| proof.is_credential).cloned()
+}
+
+/// Headers that a client's `Connection` field cannot take away from the event.
+fn needed_headers(verifier: &Verifier) -> Vec<http::HeaderName> {
+    let proof = verifier.proof_headers();
+    let scheme = verifier.scheme();
+    let fields = [&scheme.event_id.header, &scheme.event_type.header];
+    proof.proof.into_iter().chain(proof.timestamp).chain(fields.into_iter().flatten()).cloned().collect()
+}
+
+/// Whether a limit stands before the signature.
+fn is_by_address(by: &By) -> bool {
+    matches!(by, By::Ip)
+}

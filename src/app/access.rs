@@ -1,0 +1,184 @@
+//! Outside of every source: the access log, and the books of requests that no source wanted.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use http_body::Body;
+use ipnet::IpNet;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::account::{Booked, Books};
+use crate::domain::{Clock, Facts, Refused, Timestamp};
+use crate::ingress::{self, Arrival};
+use crate::intake::Kept;
+use crate::store::Store;
+use crate::telemetry::{AccessLine, AccessLog, RequestId, TraceId};
+
+/// What every request's line is written with.
+pub(super) struct AccessLayer<St>(pub(super) Arc<Desk<St>>);
+
+/// The desk at the door.
+pub(super) struct Desk<St> {
+    pub(super) log: AccessLog,
+    /// Where requests go down that no source wanted.
+    pub(super) unmatched: Books<St>,
+    pub(super) limits: Arc<ArcSwap<ingress::Config>>,
+    pub(super) clock: Clock,
+}
+
+/// A service whose requests are logged.
+pub(super) struct Access<S, St> {
+    inner: S,
+    desk: Arc<Desk<St>>,
+}
+
+pin_project! {
+    /// Writes the line when the answer is there.
+    pub(super) struct Logged<F, St> {
+        #[pin]
+        inner: F,
+        desk: Arc<Desk<St>>,
+        seen: Option<Box<Seen>>,
+        started: Instant,
+    }
+}
+
+/// What the line needs of the request, taken only while the log is on.
+struct Seen {
+    time: Timestamp,
+    request_id: RequestId,
+    trace_id: Option<TraceId>,
+    peer: Option<SocketAddr>,
+    client: Option<std::net::IpAddr>,
+    method: Method,
+    uri: Uri,
+    version: Version,
+    user_agent: Option<HeaderValue>,
+    bytes_in: u64,
+}
+
+// === impl AccessLayer, Access ===
+
+impl<S, St> Layer<S> for AccessLayer<St> {
+    type Service = Access<S, St>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Access { inner, desk: Arc::clone(&self.0) }
+    }
+}
+
+impl<S: Clone, St> Clone for Access<S, St> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), desk: Arc::clone(&self.desk) }
+    }
+}
+
+impl<S, St, B, RB> Service<Request<B>> for Access<S, St>
+where
+    S: Service<Request<B>, Response = Response<RB>>,
+    St: Store,
+    B: Body,
+    RB: Body,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Logged<S::Future, St>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let seen = self.desk.log.is_on().then(|| Box::new(self.desk.see(&request)));
+        let started = Instant::now();
+        Logged { inner: self.inner.call(request), desk: Arc::clone(&self.desk), seen, started }
+    }
+}
+
+impl<F, St, RB, E> Future for Logged<F, St>
+where
+    F: Future<Output = Result<Response<RB>, E>>,
+    St: Store,
+    RB: Body,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let mut answer = ready!(this.inner.poll(context));
+        if let Ok(response) = &mut answer {
+            if response.extensions().get::<Refused>().is_some() {
+                this.desk.unmatched.metrics.received.inc();
+                this.desk.unmatched.enter(response, *this.started);
+            }
+            if let Some(seen) = this.seen.take() {
+                this.desk.write(&seen, response, *this.started);
+            }
+        }
+        Poll::Ready(answer)
+    }
+}
+
+// === impl Desk ===
+
+impl<St> Desk<St> {
+    fn see<B: Body>(&self, request: &Request<B>) -> Seen {
+        let peer = request.extensions().get::<Arrival>().map(|arrival| arrival.peer);
+        let trusted = peer.is_some_and(|peer| is_trusted(&self.limits.load().trusted_proxies, peer));
+        let headers = request.headers();
+        Seen {
+            time: self.clock.now(),
+            request_id: RequestId::of(headers, trusted),
+            trace_id: TraceId::of(headers),
+            peer,
+            client: request.extensions().get::<Facts>().and_then(|facts| facts.client),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            user_agent: headers.get(header::USER_AGENT).cloned(),
+            bytes_in: request.body().size_hint().lower(),
+        }
+    }
+
+    fn write<RB: Body>(&self, seen: &Seen, response: &Response<RB>, started: Instant) {
+        let extensions = response.extensions();
+        let kept = extensions.get::<Kept>();
+        let booked = extensions.get::<Booked>();
+        let event_id = kept.map(|kept| kept.event.to_string());
+        let rejection = booked.and_then(|booked| booked.rejection);
+        let rejection_id = rejection.map(|(id, _)| id.to_string());
+        self.log.write(&AccessLine {
+            time: seen.time,
+            request_id: seen.request_id.as_str(),
+            remote_ip: seen.client,
+            peer: seen.peer,
+            method: seen.method.as_str(),
+            path: seen.uri.path(),
+            proto: if seen.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+            status: response.status().as_u16(),
+            bytes_in: seen.bytes_in,
+            bytes_out: response.body().size_hint().lower(),
+            duration: started.elapsed(),
+            user_agent: seen.user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
+            source: booked.and_then(|booked| booked.source.as_deref()),
+            event_id: event_id.as_deref(),
+            rejection_id: rejection_id.as_deref(),
+            reason: rejection.map(|(_, reason)| reason.code()),
+            duplicate: kept.is_some_and(|kept| kept.duplicate),
+            trace_id: seen.trace_id.as_ref().map(TraceId::as_str),
+        });
+    }
+}
+
+fn is_trusted(proxies: &[IpNet], peer: SocketAddr) -> bool {
+    let address = peer.ip().to_canonical();
+    proxies.iter().any(|network| network.contains(&address))
+}

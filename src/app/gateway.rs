@@ -1,0 +1,188 @@
+//! What all sources share, and how a checked configuration is applied: the same way at the start and on reload.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::attempts::Deliveries;
+use super::resign::{Signer, Signers};
+use super::{Stack, StartError, is_by_address, stack};
+use crate::api::{self, Configured, DestinationEntry, Masks, SourceEntry};
+use crate::config::{self, Checked};
+use crate::dispatch::Dispatcher;
+use crate::domain::Clock;
+use crate::guard::signature::Verifier;
+use crate::guard::{BodyBudget, RateLimit, rate_limit};
+use crate::ingress::{self, Table};
+use crate::store::{Retention, Store};
+use crate::telemetry::{Metrics, Readiness};
+
+/// What lives as long as the process, whatever the configuration says.
+pub(super) struct Gateway<S> {
+    pub(super) store: Arc<S>,
+    pub(super) metrics: Metrics,
+    pub(super) clock: Clock,
+    pub(super) readiness: Readiness,
+    pub(super) body_budget: BodyBudget,
+    /// Keys the hashes by which copies are known; the store's own, so that they outlive a restart.
+    pub(super) dedup_key: [u8; 16],
+    pub(super) limits: Arc<ArcSwap<ingress::Config>>,
+    pub(super) configured: Arc<ArcSwap<Configured>>,
+    pub(super) retention: Arc<ArcSwap<Retention>>,
+    pub(super) signers: Signers,
+    pub(super) dispatcher: Dispatcher<S, Deliveries>,
+    rate_limits: Mutex<RateLimits>,
+}
+
+/// Limits that are running: a reload that does not change one must not refill it.
+type RateLimits = HashMap<(Arc<str>, usize), (rate_limit::Config, Arc<RateLimit>)>;
+
+/// The limits of a source that stand before the signature, and those behind it.
+type BeforeAndBehind = (Vec<Arc<RateLimit>>, Vec<Arc<RateLimit>>);
+
+/// What is made of a configuration at the start, before there is a gateway to apply it to.
+pub(super) struct Parts<S> {
+    pub(super) store: Arc<S>,
+    pub(super) metrics: Metrics,
+    pub(super) clock: Clock,
+    pub(super) signers: Signers,
+    pub(super) dispatcher: Dispatcher<S, Deliveries>,
+    pub(super) dedup_key: [u8; 16],
+}
+
+// === impl Gateway ===
+
+impl<S: Store> Gateway<S> {
+    /// A gateway with nothing applied but the limits of `checked`.
+    pub(super) fn new(parts: Parts<S>, checked: &Checked) -> Self {
+        Self {
+            store: parts.store,
+            metrics: parts.metrics,
+            clock: parts.clock,
+            readiness: Readiness::new(),
+            body_budget: BodyBudget::new(checked.ingress.body_memory_max),
+            dedup_key: parts.dedup_key,
+            limits: Arc::new(ArcSwap::from_pointee(checked.ingress.clone())),
+            configured: Arc::new(ArcSwap::from_pointee(configured(checked, &[]))),
+            retention: Arc::new(ArcSwap::from_pointee(retention(checked))),
+            signers: parts.signers,
+            dispatcher: parts.dispatcher,
+            rate_limits: Mutex::default(),
+        }
+    }
+
+    /// Applies everything of a configuration but the table of sources, which is returned: whoever holds the
+    /// router stores it there.
+    ///
+    /// # Errors
+    /// What `config::check` should have found; nothing was changed then.
+    pub(super) fn apply(&self, checked: &Checked) -> Result<Table<impl Stack + use<S>>, StartError> {
+        let mut verifiers = Vec::with_capacity(checked.sources.len());
+        for source in &checked.sources {
+            let refused = |error| StartError::Source { name: Arc::clone(&source.name), error };
+            verifiers.push(Arc::new(Verifier::new(&source.signature).map_err(refused)?));
+        }
+        let places = checked.sources.iter().zip(&verifiers).map(|(source, verifier)| {
+            let service = stack(source, Arc::clone(verifier), self, checked);
+            (source.path.clone(), source.methods.clone(), service)
+        });
+        let table = Table::new(places)?;
+        self.forget_limits(checked);
+        self.limits.store(Arc::new(checked.ingress.clone()));
+        self.body_budget.set_max(checked.ingress.body_memory_max);
+        self.retention.store(Arc::new(retention(checked)));
+        self.configured.store(Arc::new(configured(checked, &verifiers)));
+        self.signers.set(signers(checked, &verifiers));
+        let destinations = checked.destinations.iter();
+        self.dispatcher
+            .apply(destinations.map(|to| (to.settings.clone(), to.endpoint.clone().map(Arc::new))).collect());
+        Ok(table)
+    }
+
+    /// The running limits of a source: those that stand before the signature, and those behind it.
+    pub(super) fn rate_limits(&self, source: &config::Source) -> BeforeAndBehind {
+        let mut running = self.rate_limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut before, mut behind) = (Vec::new(), Vec::new());
+        for (index, config) in source.rate_limits.iter().enumerate() {
+            let key = (Arc::clone(&source.name), index);
+            let limit = match running.get(&key) {
+                Some((old, limit)) if old == config => Arc::clone(limit),
+                _ => {
+                    let limit = Arc::new(RateLimit::new(config, self.clock.clone()));
+                    running.insert(key, (config.clone(), Arc::clone(&limit)));
+                    limit
+                }
+            };
+            if is_by_address(&config.by) { before.push(limit) } else { behind.push(limit) }
+        }
+        (before, behind)
+    }
+
+    fn forget_limits(&self, checked: &Checked) {
+        let mut running = self.rate_limits.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|(name, index), _| {
+            checked.sources.iter().any(|source| source.name == *name && *index < source.rate_limits.len())
+        });
+    }
+}
+
+fn retention(checked: &Checked) -> Retention {
+    let store = &checked.store;
+    Retention { events: store.retention_events, rejections: store.retention_rejections, bytes_max: store.bytes_max }
+}
+
+fn signers(checked: &Checked, verifiers: &[Arc<Verifier>]) -> HashMap<Arc<str>, Signer> {
+    let sources = checked.sources.iter().zip(verifiers);
+    sources
+        .map(|(source, verifier)| {
+            let tolerance = source.replay_window.as_ref().map(|window| window.tolerance);
+            let signer = Signer { verifier: Arc::clone(verifier), tolerance, path: source.path.clone() };
+            (Arc::clone(&source.name), signer)
+        })
+        .collect()
+}
+
+fn configured(checked: &Checked, verifiers: &[Arc<Verifier>]) -> Configured {
+    let routes = checked.routes.clone();
+    Configured {
+        tokens: checked
+            .admin
+            .tokens
+            .iter()
+            .map(|token| api::Token::new(&token.name, &token.token, role(token.role)))
+            .collect(),
+        sources: checked
+            .sources
+            .iter()
+            .map(|source| SourceEntry {
+                name: Arc::clone(&source.name),
+                path: source.path.clone(),
+                scheme: source.signature.scheme.name.as_ref().into(),
+                mode: "queue",
+            })
+            .collect(),
+        destinations: checked.destinations.iter().map(destination).collect(),
+        masks: Masks::new(verifiers.iter().filter_map(|verifier| super::credential_header(verifier))),
+        plan: Box::new(move |event, now| {
+            routes.plan(&event.received.source, event.received.event_type.as_deref(), now)
+        }),
+    }
+}
+
+fn destination(to: &config::Destination) -> DestinationEntry {
+    DestinationEntry {
+        name: Arc::clone(&to.settings.name),
+        url: to.endpoint.as_ref().map_or("(discard)", |endpoint| endpoint.url.as_str()).into(),
+        concurrency: to.settings.concurrency.get(),
+        queue_max: to.settings.queue_max,
+    }
+}
+
+fn role(role: config::Role) -> api::Role {
+    match role {
+        config::Role::Admin => api::Role::Admin,
+        config::Role::Viewer => api::Role::Viewer,
+        config::Role::Publisher => api::Role::Publisher,
+    }
+}

@@ -1,0 +1,282 @@
+//! From a checked configuration to open ports, and back.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tower::ServiceBuilder;
+
+use super::access::{AccessLayer, Desk};
+use super::account::Books;
+use super::attempts::Deliveries;
+use super::gateway::{Gateway, Parts};
+use super::resign::Signers;
+use crate::config::{Checked, Durability};
+use crate::deliver::Client;
+use crate::dispatch::Dispatcher;
+use crate::domain::{Clock, Refused};
+use crate::guard::signature::ConfigError;
+use crate::ingress::{self, Ledger, ListenError, Listener, PathError, Router, Server};
+use crate::store::Store;
+use crate::store::embedded::{self, Embedded, OpenError};
+use crate::telemetry::{AccessLog, Metrics, task};
+use crate::{api, records};
+
+/// A gateway with open ports.
+pub struct Running {
+    /// Where webhooks come in.
+    pub ingress: SocketAddr,
+    /// Where operators ask.
+    pub admin: SocketAddr,
+    gateway: Arc<Gateway<Embedded>>,
+    apply: Apply,
+    stop_ingress: watch::Sender<bool>,
+    stop_admin: watch::Sender<bool>,
+    ingress_task: JoinHandle<()>,
+    admin_task: JoinHandle<()>,
+    retention_task: JoinHandle<()>,
+}
+
+/// Applies a configuration to the running gateway.
+type Apply = Box<dyn Fn(&Checked) -> Result<(), StartError> + Send + Sync>;
+
+/// Why the gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A port.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A path.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A source whose signature cannot be checked.
+    #[error("source {name}: {error}")]
+    Source {
+        /// Its name.
+        name: Arc<str>,
+        /// Why.
+        error: ConfigError,
+    },
+    /// The machine.
+    #[error("{what}: {cause}")]
+    Machine {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+/// How long the admin port may take to finish its answers at the end.
+const ADMIN_DRAIN: Duration = Duration::from_secs(2);
+
+/// The runtime that everything runs on: a thread for each core.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("hookward").build()
+}
+
+/// Opens the store and the ports. The access log goes to `log`.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running then.
+pub async fn start(checked: &Checked, log: AccessLog, metrics: Metrics) -> Result<Running, StartError> {
+    let clock = Clock::machine();
+    // The ports first: a second instance fails on them before it touches the store, and senders that come while
+    // the store opens wait in the backlog instead of being refused.
+    let ingress_listener = Listener::bind(checked.ingress.listen)?;
+    let admin_listener = Listener::bind(checked.admin.listen)?;
+    let store = Arc::new(open_store(checked, &clock, &metrics).await?);
+    let signers = Signers::default();
+    let client = Client::new(clock.clone(), Arc::new(signers.clone()));
+    let dispatcher = Dispatcher::new(Arc::clone(&store), Arc::new(Deliveries(client)), clock.clone(), metrics.clone());
+    let dedup_key = store.hash_key();
+    let parts = Parts { store, metrics, clock, signers, dispatcher, dedup_key };
+    let gateway = Arc::new(Gateway::new(parts, checked));
+    let table = Arc::new(ArcSwap::from_pointee(gateway.apply(checked)?));
+    let apply: Apply = {
+        let (gateway, table) = (Arc::clone(&gateway), Arc::clone(&table));
+        Box::new(move |checked| {
+            table.store(Arc::new(gateway.apply(checked)?));
+            Ok(())
+        })
+    };
+    let (stop_ingress, ingress_stopped) = watch::channel(false);
+    let (stop_admin, admin_stopped) = watch::channel(false);
+    let (ingress, admin) = (ingress_listener.local_addr(), admin_listener.local_addr());
+    let desk = Arc::new(Desk {
+        log,
+        unmatched: books(&gateway),
+        limits: Arc::clone(&gateway.limits),
+        clock: gateway.clock.clone(),
+    });
+    // Outside of everything: every request gets its line, also those that no source wanted.
+    let service = ServiceBuilder::new().layer(AccessLayer(desk)).service(Router::new(table));
+    let server = Server::new(ingress_listener, Arc::clone(&gateway.limits))
+        .ledger(ledger(&gateway))
+        .metrics(gateway.metrics.ingress().clone());
+    let ingress_task = task::spawn("ingress", server.serve(service, stopped(ingress_stopped)));
+    let admin_task = task::spawn("admin", serve_admin(Arc::clone(&gateway), admin_listener, admin, admin_stopped));
+    let retention = Arc::clone(&gateway.retention);
+    let retention_task = task::spawn(
+        "retention",
+        records::retention::run(
+            Arc::clone(&gateway.store),
+            move || **retention.load(),
+            gateway.metrics.retention().clone(),
+        ),
+    );
+    gateway.readiness.set_relaxed(checked.store.durability == Durability::Relaxed);
+    gateway.readiness.set_started();
+    let running =
+        Running { ingress, admin, gateway, apply, stop_ingress, stop_admin, ingress_task, admin_task, retention_task };
+    running.reloaded();
+    Ok(running)
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return drop(tokio::signal::ctrl_c().await);
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Goes over to another configuration while requests are in flight; on an error nothing has changed.
+    ///
+    /// Ports and store stay as they were opened: [`config::reload`](crate::config) refuses a change of those.
+    ///
+    /// # Errors
+    /// What the check of the configuration should have found.
+    pub fn reload(&self, checked: &Checked) -> Result<(), StartError> {
+        let result = (self.apply)(checked);
+        match &result {
+            Ok(()) => self.reloaded(),
+            Err(error) => self.reload_refused(&error.to_string()),
+        }
+        result
+    }
+
+    /// Notes that the configuration that runs is the one in the file.
+    pub fn reloaded(&self) {
+        let now = self.gateway.clock.now();
+        self.gateway.readiness.config_loaded(now);
+        self.gateway.metrics.gateway().config_loaded(now);
+    }
+
+    /// Notes that a changed configuration could not be used.
+    pub fn reload_refused(&self, why: &str) {
+        self.gateway.readiness.config_refused(self.gateway.clock.now(), why);
+        self.gateway.metrics.gateway().config_refused();
+    }
+
+    /// Drains: no new connections, requests in flight get their answers, attempts in flight their outcomes; then
+    /// everything is written and closed.
+    pub async fn stop(self) {
+        let gateway = &self.gateway;
+        gateway.readiness.set_draining();
+        let deadline = Instant::now() + gateway.limits.load().drain_timeout;
+        self.stop_ingress.send_replace(true);
+        // Attempts may go on while the last requests come in, but end by the same deadline.
+        finished("ingress", self.ingress_task).await;
+        let cut = gateway.dispatcher.drain(deadline).await;
+        if cut > 0 {
+            tracing::warn!(attempts = cut, "attempts were cut at the drain deadline and will be made again");
+        }
+        self.retention_task.abort();
+        if let Err(error) = gateway.store.close().await {
+            tracing::error!(%error, "the store did not close cleanly; the next start verifies it");
+        }
+        self.stop_admin.send_replace(true);
+        if tokio::time::timeout(ADMIN_DRAIN, self.admin_task).await.is_err() {
+            tracing::debug!("admin port cut");
+        }
+    }
+}
+
+async fn finished(name: &'static str, task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(task = name, %error, "did not end well");
+    }
+}
+
+async fn open_store(checked: &Checked, clock: &Clock, metrics: &Metrics) -> Result<Embedded, StartError> {
+    let windows = checked.sources.iter().filter_map(|source| Some(source.dedup.as_ref()?.window));
+    let mut config = embedded::Config::new(&checked.store.path);
+    config.bytes_max = checked.store.bytes_max;
+    config.disk_free_min = checked.store.disk_free_min;
+    config.rejections_bytes_max = checked.store.rejections_bytes_max;
+    config.dedup_window_max = windows.max().unwrap_or_default().max(config.dedup_window_max);
+    config.durability = match checked.store.durability {
+        Durability::Strict => embedded::Durability::Strict,
+        Durability::Relaxed => embedded::Durability::Relaxed,
+    };
+    config.clock = clock.clone();
+    config.metrics = metrics.store().clone();
+    let opened = tokio::task::spawn_blocking(move || Embedded::open(config)).await;
+    let cause = |error| StartError::Machine { what: "the store could not be opened", cause: io::Error::other(error) };
+    Ok(opened.map_err(cause)??)
+}
+
+/// The books of what belongs to no source.
+fn books<S: Store>(gateway: &Gateway<S>) -> Books<S> {
+    Books {
+        source: None,
+        store: Arc::clone(&gateway.store),
+        metrics: gateway.metrics.unmatched(),
+        clock: gateway.clock.clone(),
+        secret_header: None,
+    }
+}
+
+/// What the ingress refuses before there is a request that a layer could see.
+fn ledger<S: Store>(gateway: &Gateway<S>) -> Ledger {
+    let books = books(gateway);
+    Ledger::new(move |refused: &Refused| {
+        books.metrics.received.inc();
+        HeaderValue::try_from(books.refuse(refused.clone()).to_string()).ok()
+    })
+}
+
+async fn serve_admin<S: Store>(
+    gateway: Arc<Gateway<S>>,
+    listener: Listener,
+    address: SocketAddr,
+    stop: watch::Receiver<bool>,
+) {
+    let configured = Arc::clone(&gateway.configured);
+    let router = api::router(api::State {
+        store: Arc::clone(&gateway.store),
+        metrics: gateway.metrics.clone(),
+        readiness: gateway.readiness.clone(),
+        clock: gateway.clock.clone(),
+        configured: Arc::new(move || configured.load_full()),
+        listens_on_loopback: address.ip().is_loopback(),
+    });
+    // Its own limits: what floods the ingress does not shut the operator out.
+    let limits = ingress::Config { listen: address, drain_timeout: ADMIN_DRAIN, ..ingress::Config::default() };
+    Server::new(listener, Arc::new(ArcSwap::from_pointee(limits))).serve(router, stopped(stop)).await;
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // A sender that is gone has stopped too.
+    drop(stop.wait_for(|stop| *stop).await);
+}
