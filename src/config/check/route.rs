@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::document::decode::similar;
+use crate::config::document::fault::similar;
 use crate::config::document::problem::Problems;
 use crate::config::document::spanned::{At, OneOrMany};
 use crate::config::quantity::Period;

@@ -6,12 +6,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::fmt;
 
-use serde::de::value::{StrDeserializer, U32Deserializer};
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::value::StrDeserializer;
+use serde::de::{Deserialize, Deserializer, IntoDeserializer, Visitor};
 
+use super::access::{Entries, List, NodeThenValue, Single};
 use super::excerpt::values_in;
+use super::fault::{Fault, similar};
 use super::problem::Problem;
 use super::spanned::{AT, ONE_OR_MANY, WORD_OR_STRUCT};
 use super::tree::{Entry, Kind, NodeId, Scalar, Tree};
@@ -51,134 +52,19 @@ pub(crate) fn decode<'t, T: Deserialize<'t>>(tree: &'t Tree) -> Result<T, Vec<Pr
     }
 }
 
-struct Reading<'t> {
+pub(super) struct Reading<'t> {
     tree: &'t Tree,
     /// Values that were wrong.
-    left_out: RefCell<HashSet<NodeId>>,
+    pub(super) left_out: RefCell<HashSet<NodeId>>,
     /// Keys that no struct has, by their value.
     unknown: RefCell<Vec<(NodeId, Problem)>>,
 }
 
-/// Why a value could not be taken.
-#[derive(Debug)]
-pub(super) struct Fault {
-    at: Option<NodeId>,
-    what: What,
-}
-
-#[derive(Debug)]
-enum What {
-    Missing(&'static str),
-    /// The value has another shape: nobody knows whether it is a secret.
-    Shape(String),
-    Other {
-        message: String,
-        hint: Option<String>,
-    },
-}
-
-// === impl Fault ===
-
-impl Fault {
-    fn or_at(mut self, id: NodeId) -> Self {
-        self.at.get_or_insert(id);
-        self
-    }
-
-    fn not_built(id: NodeId, feature: &str) -> Self {
-        let hint = Some("this version refuses it rather than ignore it: remove it".to_owned());
-        Self { at: Some(id), what: What::Other { message: format!("{feature} is not built yet"), hint } }
-    }
-
-    /// A key that is there but was left out is not missing.
-    fn follows_from_another(&self, tree: &Tree) -> bool {
-        match (&self.what, self.at) {
-            (What::Missing(field), Some(at)) => tree.entries(at).iter().any(|entry| &*entry.key == *field),
-            _ => false,
-        }
-    }
-
-    fn into_problem(self, tree: &Tree, at: NodeId) -> Problem {
-        match self.what {
-            What::Missing(field) => {
-                Problem::at(tree.key_place(at), format!("`{field}` is missing here")).path(tree.path_of_key(at, field))
-            }
-            What::Shape(message) => {
-                let mut problem = Problem::at(tree.place(at), message).path(tree.path(at));
-                problem.hidden = values_in(tree, at);
-                problem
-            }
-            What::Other { message, hint } => {
-                let problem = Problem::at(tree.place(at), message).path(tree.path(at));
-                match hint {
-                    Some(hint) => problem.hint(hint),
-                    None => problem,
-                }
-            }
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.what {
-            What::Missing(field) => write!(f, "`{field}` is missing"),
-            What::Shape(message) | What::Other { message, .. } => f.write_str(message),
-        }
-    }
-}
-
-impl std::error::Error for Fault {}
-
-impl de::Error for Fault {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        // Messages of our own values carry their advice behind a line break.
-        let text = message.to_string();
-        let (message, hint) = match text.split_once('\n') {
-            Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
-            None => (text, None),
-        };
-        Self { at: None, what: What::Other { message, hint } }
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self { at: None, what: What::Missing(field) }
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        let choices = expected.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", ");
-        let hint = similar(variant, expected.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-        Self { at: None, what: What::Other { message: format!("not one of {choices}"), hint } }
-    }
-
-    fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        // What was found is not repeated: it may be a secret.
-        Self { at: None, what: What::Shape(format!("expected {expected}")) }
-    }
-
-    fn invalid_value(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self { at: None, what: What::Other { message: format!("expected {expected}"), hint: None } }
-    }
-}
-
-/// The choice that the word is most likely a misspelling of.
-pub(crate) fn similar<'a>(word: &str, choices: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const WORD_CHARS_MAX: usize = 64;
-    if word.chars().count() > WORD_CHARS_MAX {
-        return None;
-    }
-    let word = word.to_ascii_lowercase().replace('-', "_");
-    choices
-        .map(|choice| (strsim::jaro_winkler(&word, &choice.to_ascii_lowercase().replace('-', "_")), choice))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right))
-        .map(|(_, choice)| choice)
-}
-
+/// A node as serde asks for it.
 #[derive(Clone, Copy)]
-struct Value<'r, 't> {
-    reading: &'r Reading<'t>,
-    id: NodeId,
+pub(super) struct Value<'r, 't> {
+    pub(super) reading: &'r Reading<'t>,
+    pub(super) id: NodeId,
 }
 
 // === impl Value ===
@@ -194,7 +80,7 @@ impl<'r, 't> Value<'r, 't> {
             Kind::Scalar(scalar) if scalar.is_null() => {
                 let message = "there is no value here".to_owned();
                 let hint = Some(format!("write {expected} or remove the key; check the indentation of what follows"));
-                return Fault { at: Some(self.id), what: What::Other { message, hint } };
+                return Fault::of_value(self.id, message, hint);
             }
             Kind::Scalar(_) => "a single value",
             Kind::List(_) => "a list",
@@ -205,7 +91,7 @@ impl<'r, 't> Value<'r, 't> {
                 "a mapping"
             }
         };
-        Fault { at: Some(self.id), what: What::Shape(format!("expected {expected}, found {found}")) }
+        Fault::of_shape(self.id, format!("expected {expected}, found {found}"))
     }
 
     fn text(self, expected: &str) -> Result<&'t Scalar, Fault> {
@@ -216,10 +102,8 @@ impl<'r, 't> Value<'r, 't> {
     }
 
     fn parsed<N: std::str::FromStr>(self, expected: &str) -> Result<N, Fault> {
-        self.text(expected)?.text.trim().parse().map_err(|_reason| Fault {
-            at: Some(self.id),
-            what: What::Other { message: format!("expected {expected}"), hint: None },
-        })
+        let parsed = self.text(expected)?.text.trim().parse();
+        parsed.map_err(|_reason| Fault::of_value(self.id, format!("expected {expected}"), None))
     }
 
     fn list(self, items: &'t [NodeId]) -> List<'r, 't> {
@@ -406,89 +290,5 @@ impl<'de, 'r, 't: 'de> Deserializer<'de> for Value<'r, 't> {
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         visitor.visit_unit()
-    }
-}
-
-/// The entries of a mapping: without those that were left out, and for a struct without those it does not know.
-struct Entries<'r, 't> {
-    reading: &'r Reading<'t>,
-    entries: &'t [Entry],
-    fields: Option<&'static [&'static str]>,
-    value: Option<NodeId>,
-}
-
-impl<'de, 'r, 't: 'de> MapAccess<'de> for Entries<'r, 't> {
-    type Error = Fault;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
-        while let Some((entry, rest)) = self.entries.split_first() {
-            self.entries = rest;
-            let known = self.fields.is_none_or(|fields| fields.contains(&&*entry.key));
-            if known && !self.reading.left_out.borrow().contains(&entry.value) {
-                self.value = Some(entry.value);
-                let key: StrDeserializer<'_, Fault> = (*entry.key).into_deserializer();
-                return seed.deserialize(key).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
-        let id = self.value.take().ok_or_else(|| <Fault as de::Error>::custom("a value"))?;
-        seed.deserialize(Value { reading: self.reading, id }).map_err(|fault| fault.or_at(id))
-    }
-}
-
-/// The items of a list, without those that were left out.
-struct List<'r, 't> {
-    reading: &'r Reading<'t>,
-    items: &'t [NodeId],
-}
-
-impl<'de, 'r, 't: 'de> SeqAccess<'de> for List<'r, 't> {
-    type Error = Fault;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
-        while let Some((&id, rest)) = self.items.split_first() {
-            self.items = rest;
-            if !self.reading.left_out.borrow().contains(&id) {
-                let item = seed.deserialize(Value { reading: self.reading, id });
-                return item.map(Some).map_err(|fault| fault.or_at(id));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// What is not a list, as a list of one.
-struct Single<'r, 't>(Option<Value<'r, 't>>);
-
-impl<'de, 'r, 't: 'de> SeqAccess<'de> for Single<'r, 't> {
-    type Error = Fault;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
-        self.0.take().map(|value| seed.deserialize(value)).transpose()
-    }
-}
-
-/// What [`super::spanned::At`] reads: the node's number, then the value.
-struct NodeThenValue<'r, 't> {
-    value: Value<'r, 't>,
-    step: u8,
-}
-
-impl<'de, 'r, 't: 'de> SeqAccess<'de> for NodeThenValue<'r, 't> {
-    type Error = Fault;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
-        self.step += 1;
-        match self.step {
-            1 => {
-                let number: U32Deserializer<Fault> = self.value.id.0.into_deserializer();
-                seed.deserialize(number).map(Some)
-            }
-            2 => seed.deserialize(self.value).map(Some),
-            _ => Ok(None),
-        }
     }
 }

@@ -1,0 +1,17 @@
+//! Section after section.
+
+use super::checked::Checked;
+use super::{destination, ports, route, source, store};
+use crate::config::document::problem::Problems;
+use crate::config::written::Configuration;
+
+/// Checks what was written; whether it may be used stands in `problems`.
+pub(in crate::config) fn check(written: &Configuration, problems: &mut Problems<'_>) -> Checked {
+    let ingress = ports::ingress(written.ingress.as_ref(), problems);
+    let admin = ports::admin(written.admin.as_ref(), &ingress, problems);
+    let store = store::store(written.store.as_ref(), problems);
+    let sources = source::sources(&written.sources, &ingress, problems);
+    let destinations = destination::destinations(&written.destinations, problems);
+    let routes = route::routes(written, problems);
+    Checked { ingress, admin, store, sources, routes, destinations, warnings: Vec::new() }
+}
