@@ -9,6 +9,7 @@
 
 mod abuse;
 mod config;
+mod flow;
 mod gateway;
 mod guard;
 mod ingress;
