@@ -8,6 +8,7 @@
 )]
 
 mod abuse;
+mod api;
 mod config;
 mod flow;
 mod gateway;

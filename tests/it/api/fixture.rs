@@ -1,0 +1,214 @@
+//! A store with events in it, and the admin port around it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use hookward::api::{self, Configured, DestinationEntry, Masks, Role, SourceEntry, Token};
+use hookward::domain::{
+    Attempt, Clock, DeadReason, EventId, NewEvent, Next, OutcomeClass, Plan, PlannedDelivery, Route, Routes, Secret,
+    Settlement, Timestamp,
+};
+use hookward::store::embedded::{Config, Durability, Embedded};
+use hookward::store::{Admission, Admitted, Claim, Store, TargetSettings};
+use hookward::telemetry::{Metrics, Readiness};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+use crate::support::Reply;
+
+pub(crate) const ADMIN: &str = "canary-admin-token-5b1d";
+pub(crate) const VIEWER: &str = "canary-viewer-token-77aa";
+pub(crate) const PUBLISHER: &str = "canary-publisher-token-0c3e";
+
+/// 2026-11-23T18:00:00Z, where the fixture's clock starts.
+pub(crate) const START: Timestamp = Timestamp(1_795_456_800_000);
+
+/// The admin port of a gateway that nobody sends to.
+pub(crate) struct Fixture {
+    pub(crate) store: Arc<Embedded>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
+    pub(crate) readiness: Readiness,
+    router: axum::Router,
+    _folder: TempDir,
+}
+
+impl Fixture {
+    /// Tokens for each role; destinations `crm` and `log`.
+    pub(crate) async fn new() -> Self {
+        let tokens = [("ops", ADMIN, Role::Admin), ("eyes", VIEWER, Role::Viewer), ("app", PUBLISHER, Role::Publisher)];
+        let tokens = tokens.map(|(name, token, role)| Token::new(name, &Secret::new(token), role));
+        Self::with(tokens.to_vec(), true).await
+    }
+
+    /// Nobody has a token.
+    pub(crate) async fn without_tokens(listens_on_loopback: bool) -> Self {
+        Self::with(Vec::new(), listens_on_loopback).await
+    }
+
+    async fn with(tokens: Vec<Token>, listens_on_loopback: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, metrics, readiness) = (Clock::manual(START), Metrics::new(), Readiness::new());
+        let config = Config {
+            path: folder.path().join("data"),
+            bytes_max: None,
+            disk_free_min: 0,
+            rejections_bytes_max: 64 << 20,
+            dedup_window_max: Duration::from_secs(345_600),
+            durability: Durability::Strict,
+            clock: clock.clone(),
+            metrics: metrics.store().clone(),
+        };
+        let store = Arc::new(Embedded::open(config).unwrap());
+        let target = |name: &str| TargetSettings { name: name.into(), queue_max: 1_000_000, paused: false };
+        store.set_targets(&[target("crm"), target("log")]);
+        readiness.set_started();
+        let configured = Arc::new(configured(tokens));
+        let router = api::router(api::State {
+            store: Arc::clone(&store),
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+            clock: clock.clone(),
+            configured: Arc::new(move || Arc::clone(&configured)),
+            listens_on_loopback,
+        });
+        Self { store, clock, metrics, readiness, router, _folder: folder }
+    }
+
+    /// Keeps an event for these destinations.
+    pub(crate) async fn admit(&self, event: NewEvent, targets: &[&str]) -> EventId {
+        let deliveries = targets.iter().map(|target| planned(target)).collect();
+        let admission = Admission { event, plan: Plan { deliveries }, dedup: None };
+        match self.store.admit(admission).await.unwrap() {
+            Admitted::Kept(id) => id,
+            Admitted::Duplicate(id) => panic!("{id} is a duplicate"),
+        }
+    }
+
+    /// Takes the target's due deliveries.
+    pub(crate) async fn claim(&self, target: &str) -> Vec<Claim> {
+        self.store.claim(target, 1000, Duration::from_secs(60)).await.unwrap()
+    }
+
+    /// Asks as the admin.
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.ask(Method::GET, path, &[("authorization", &format!("Bearer {ADMIN}"))]).await
+    }
+
+    /// Asks as the admin.
+    pub(crate) async fn post(&self, path: &str) -> Reply {
+        self.ask(Method::POST, path, &[("authorization", &format!("Bearer {ADMIN}"))]).await
+    }
+
+    /// Asks with these headers only.
+    pub(crate) async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Reply { status: head.status.as_u16(), headers: head.headers, body }
+    }
+
+    /// Serves the admin port on a free port of loopback.
+    pub(crate) async fn serve(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = self.router.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = TowerToHyperService::new(router.clone());
+                let connection = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        address
+    }
+}
+
+fn configured(tokens: Vec<Token>) -> Configured {
+    let routes = Routes(vec![Route { from: None, types: None, to: vec!["log".into()], delay: None, expires: None }]);
+    let destination = |name: &str| DestinationEntry {
+        name: name.into(),
+        url: format!("http://user:canary-password-e1@{name}.internal/hook?key=canary-key-9f").into(),
+        concurrency: 32,
+        queue_max: 1_000_000,
+    };
+    Configured {
+        tokens,
+        sources: vec![SourceEntry {
+            name: "appmint".into(),
+            path: "/webhooks/appmint".into(),
+            scheme: "appmint".into(),
+            mode: "queue",
+        }],
+        destinations: vec![destination("crm"), destination("log")],
+        masks: Masks::new([HeaderName::from_static("x-gitlab-token")]),
+        plan: Box::new(move |event, now| {
+            routes.plan(&event.received.source, event.received.event_type.as_deref(), now)
+        }),
+    }
+}
+
+pub(crate) fn planned(target: &str) -> PlannedDelivery {
+    PlannedDelivery {
+        target: target.into(),
+        route: 0,
+        not_before: None,
+        expires_at: None,
+        order_key: None,
+        batch_key: None,
+    }
+}
+
+/// An event of the source `appmint`, received now, with credentials in its headers.
+pub(crate) fn event(clock: &Clock, id: &str, event_type: &str) -> NewEvent {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    headers.insert("authorization", HeaderValue::from_static("Basic canary-basic-11"));
+    headers.insert("cookie", HeaderValue::from_static("session=canary-cookie-22"));
+    headers.insert("x-gitlab-token", HeaderValue::from_static("canary-scheme-33"));
+    NewEvent {
+        source: "appmint".into(),
+        source_event_id: Some(id.into()),
+        event_type: Some(event_type.into()),
+        project: "default".into(),
+        received_at: clock.now(),
+        method: Method::POST,
+        query: Some("a=1".into()),
+        headers,
+        body: Bytes::from(format!(r#"{{"id":"{id}","type":"{event_type}"}}"#)),
+        secret_index: Some(0),
+    }
+}
+
+/// One attempt that was answered with this status and body.
+pub(crate) fn settled(claim: &Claim, clock: &Clock, status: u16, body: &[u8], next: Next) -> Settlement {
+    let mut response_headers = HeaderMap::new();
+    response_headers.insert("set-cookie", HeaderValue::from_static("sid=canary-set-cookie-44"));
+    response_headers.insert("x-served-by", HeaderValue::from_static("crm-1"));
+    let attempt = Attempt {
+        number: claim.attempt,
+        started_at: clock.now(),
+        duration: Duration::from_millis(12),
+        outcome: if status < 300 { OutcomeClass::Succeeded } else { OutcomeClass::Status },
+        status: Some(status),
+        response_headers,
+        response_body: Bytes::copy_from_slice(body),
+        error: (status >= 300).then(|| format!("answered {status}").into()),
+    };
+    Settlement { attempt, next }
+}
+
+/// Given up after this attempt.
+pub(crate) const DEAD: Next = Next::Dead(DeadReason::Exhausted);
