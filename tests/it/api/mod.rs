@@ -6,6 +6,7 @@ mod command_line;
 mod fixture;
 mod health;
 mod lists;
+mod live;
 mod scrape;
 mod secrets;
 mod shown;
