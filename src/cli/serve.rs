@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Format::Json => logging::LogFormat::Json,
         Format::Text => logging::LogFormat::Text,
     };
-    logging::install(&args.log, format).map_err(|error| Failure::Usage(error.to_string()))?;
+    let _until_the_end = logging::install(&args.log, format).map_err(|error| Failure::Usage(error.to_string()))?;
     let loaded = config::find(args.config.as_deref())
         .and_then(|file| config::load(&file))
         .map_err(|error| Failure::Configuration(error.to_string()))?;

@@ -1,32 +1,21 @@
 //! The access log: one line of JSON a request on standard output, written by a thread of its own.
 //!
-//! A request never waits for the log: its line goes into a bounded buffer, and where the reader of the
-//! log is too slow for that, lines are dropped and counted.
+//! A request never waits for the log: its line goes into a bounded buffer ([`lines`](super::lines)).
 
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
 use super::escape::SafeJson;
+use super::lines::{Lines, LinesWriter};
 use crate::domain::Timestamp;
-
-/// How many bytes of lines may wait for their reader.
-pub const BUFFER_BYTES_MAX: usize = 4 << 20;
 
 /// How long the writer waits for more lines before it writes the first.
 const GATHER: Duration = Duration::from_millis(20);
-
-/// How many bytes are written without waiting for more.
-const GATHER_BYTES: usize = 64 << 10;
-
-/// How long the end waits for the reader.
-const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// What one request was and what became of it.
 #[derive(Clone, Debug, Default)]
@@ -71,27 +60,7 @@ pub struct AccessLine<'a> {
 
 /// Where lines go; clones share the buffer.
 #[derive(Clone)]
-pub struct AccessLog(Option<Arc<Shared>>);
-
-/// Ends the writer; keep it until everything that logs has ended.
-#[derive(Debug)]
-pub struct AccessLogWriter {
-    log: AccessLog,
-    thread: Option<JoinHandle<()>>,
-}
-
-struct Shared {
-    buffer: Mutex<Buffer>,
-    changed: Condvar,
-    dropped: Counter,
-}
-
-#[derive(Default)]
-struct Buffer {
-    lines: Vec<u8>,
-    closed: bool,
-    ended: bool,
-}
+pub struct AccessLog(Option<Lines>);
 
 /// The line as it is written.
 #[derive(Serialize)]
@@ -172,11 +141,9 @@ impl AccessLog {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(output: impl Write + Send + 'static, dropped: Counter) -> io::Result<(Self, AccessLogWriter)> {
-        let shared = Arc::new(Shared { buffer: Mutex::default(), changed: Condvar::new(), dropped });
-        let log = Self(Some(Arc::clone(&shared)));
-        let thread = thread::Builder::new().name("access-log".into()).spawn(move || shared.write_all(output))?;
-        Ok((log.clone(), AccessLogWriter { log, thread: Some(thread) }))
+    pub fn start(output: impl Write + Send + 'static, dropped: Counter) -> io::Result<(Self, LinesWriter)> {
+        let (lines, writer) = Lines::start("access-log", output, GATHER, dropped)?;
+        Ok((Self(Some(lines)), writer))
     }
 
     /// Whether a line would be kept: spares the work of making it.
@@ -187,20 +154,8 @@ impl AccessLog {
 
     /// Takes a line; never waits.
     pub fn write(&self, line: &AccessLine<'_>) {
-        let Some(shared) = &self.0 else { return };
-        let line = line.to_json();
-        let mut buffer = shared.buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        if buffer.closed || buffer.lines.len() + line.len() > BUFFER_BYTES_MAX {
-            drop(buffer);
-            shared.dropped.inc();
-            return;
-        }
-        let before = buffer.lines.len();
-        buffer.lines.extend_from_slice(&line);
-        let wakes = before == 0 || (before < GATHER_BYTES && buffer.lines.len() >= GATHER_BYTES);
-        drop(buffer);
-        if wakes {
-            shared.changed.notify_all();
+        if let Some(lines) = &self.0 {
+            lines.push(&line.to_json());
         }
     }
 }
@@ -211,60 +166,30 @@ impl fmt::Debug for AccessLog {
     }
 }
 
-// === impl Shared ===
-
-impl Shared {
-    fn write_all(&self, mut output: impl Write) {
-        let mut lines = Vec::new();
-        let mut closed = false;
-        while !closed {
-            closed = self.take(&mut lines);
-            // A reader that went away (a closed pipe) takes nothing any more; the gateway goes on without it.
-            if output.write_all(&lines).and_then(|()| output.flush()).is_err() {
-                self.dropped.inc_by(lines.iter().filter(|byte| **byte == b'\n').count() as u64);
-            }
-            lines.clear();
-        }
-        self.buffer.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
-        self.changed.notify_all();
-    }
-
-    /// Waits for lines, gathers more for a moment, and swaps the buffers; true at the end.
-    fn take(&self, lines: &mut Vec<u8>) -> bool {
-        let buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty = |buffer: &mut Buffer| buffer.lines.is_empty() && !buffer.closed;
-        let buffer = self.changed.wait_while(buffer, empty).unwrap_or_else(PoisonError::into_inner);
-        let small = |buffer: &mut Buffer| buffer.lines.len() < GATHER_BYTES && !buffer.closed;
-        let (mut buffer, _) =
-            self.changed.wait_timeout_while(buffer, GATHER, small).unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut buffer.lines, lines);
-        buffer.closed
-    }
-}
-
-// === impl AccessLogWriter ===
-
-impl Drop for AccessLogWriter {
-    /// Writes what is left; a reader that takes nothing is left alone after two seconds.
-    fn drop(&mut self) {
-        let Some(shared) = &self.log.0 else { return };
-        let mut buffer = shared.buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        buffer.closed = true;
-        shared.changed.notify_all();
-        let (buffer, _) = shared
-            .changed
-            .wait_timeout_while(buffer, CLOSE_MAX, |buffer| !buffer.ended)
-            .unwrap_or_else(PoisonError::into_inner);
-        let ended = buffer.ended;
-        drop(buffer);
-        if let Some(thread) = self.thread.take().filter(|_| ended)
-            && thread.join().is_err()
-        {
-            tracing::error!("the access log's writer panicked");
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "access_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_stays_inside_its_line_and_reads_back_the_same() {
+        let line = AccessLine {
+            status: 200,
+            path: "/a\n{\"status\":999}\u{1b}[2J",
+            user_agent: Some("\u{9b}31m\r\n"),
+            duration: Duration::from_micros(1234),
+            ..AccessLine::default()
+        };
+        let text = String::from_utf8(line.to_json()).unwrap();
+        assert!(text.ends_with('\n') && !text.trim_end().chars().any(crate::telemetry::escape::is_unsafe));
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&read["path"], &read["duration_ms"]), (&line.path.into(), &1.234.into()));
+        assert!(read.get("source").is_none());
+    }
+
+    #[test]
+    fn a_log_that_is_off_takes_nothing() {
+        let log = AccessLog::off();
+        assert!(!log.is_on());
+        log.write(&AccessLine::default());
+    }
+}

@@ -101,6 +101,8 @@ pub struct GatewayMetrics {
     pub auth_failures: Counter,
     /// Tasks that panicked; filled in from [`task`](super::task).
     pub tasks_panicked: Counter,
+    /// Entries of the log that were dropped; filled in from [`logging`](super::logging).
+    pub log_dropped: Counter,
     pub(super) reloads: Family<ResultLabel, Counter>,
     pub(super) last_reload_ok: Gauge,
     pub(super) loaded_at: Gauge<f64, AtomicU64>,

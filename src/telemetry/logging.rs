@@ -1,10 +1,15 @@
 //! The log on standard error: what it says is chosen by a filter, how it looks by a format.
 //!
-//! Two things hold whatever the filter says: one entry is one line without control characters, and other
-//! crates log no finer than `debug` (their `trace` shows headers, and with them credentials).
+//! Whatever the filter says: an entry is one line of JSON, or one of text whose further lines are indented,
+//! without control characters; other crates log no finer than `debug` (their `trace` shows headers, and with
+//! them credentials); and nobody waits for the log's reader ([`lines`](super::lines)).
 
+use std::backtrace::Backtrace;
 use std::io::{self, Write};
+use std::sync::LazyLock;
+use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use tracing::Level;
 use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
@@ -12,6 +17,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use super::escape;
+use super::lines::{Lines, LinesWriter};
 
 /// What the filter is where nobody says.
 pub const DEFAULT_FILTER: &str = "info";
@@ -26,6 +32,9 @@ pub enum LogFormat {
     Text,
 }
 
+/// Entries that the log's reader was too slow for, since the start of the process.
+static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
+
 /// Why the log cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -35,54 +44,78 @@ pub enum LogError {
     /// Only one log a process.
     #[error("the log is set up already: {0}")]
     Twice(#[from] TryInitError),
+    /// The thread that writes it cannot be started.
+    #[error("the log cannot be written: {0}")]
+    Writer(#[from] io::Error),
 }
 
-/// Sends the process's log to standard error. `filter` has the form of `RUST_LOG`.
+/// Sends the process's log to standard error, until what it returns is dropped. `filter` has the form of
+/// `RUST_LOG`.
 ///
 /// # Errors
 /// [`LogError`]; nothing is logged then.
-pub fn install(filter: &str, format: LogFormat) -> Result<(), LogError> {
+pub fn install(filter: &str, format: LogFormat) -> Result<LinesWriter, LogError> {
     let filter = EnvFilter::builder().parse(filter)?;
     let calm = filter_fn(|metadata| {
         *metadata.level() <= Level::DEBUG || metadata.target().split("::").next() == Some("hookward")
     });
     // Without the hint nothing could be skipped by its level alone, whatever the filter says.
     let filter = filter.and(calm.with_max_level_hint(LevelFilter::TRACE));
-    let layer = tracing_subscriber::fmt::layer().with_writer(OneLine(io::stderr)).with_ansi(false);
+    let (lines, writer) = Lines::start("log", io::stderr(), Duration::ZERO, DROPPED.clone())?;
+    let layer = tracing_subscriber::fmt::layer().with_writer(Calm { lines, format }).with_ansi(false);
     let layer = match format {
         LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
         LogFormat::Text => layer.with_filter(filter).boxed(),
     };
     tracing_subscriber::registry().with(layer).try_init()?;
-    Ok(())
+    // A panic is an entry like any other; with a backtrace where RUST_BACKTRACE asks for one.
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!(panic = %panic, backtrace = %Backtrace::capture(), "panicked");
+    }));
+    Ok(writer)
 }
 
-/// Writes each entry, which comes in one piece, as one line without control characters.
-struct OneLine<Make>(Make);
+/// How many entries the log's reader was too slow for.
+pub(super) fn dropped() -> u64 {
+    DROPPED.get()
+}
 
-struct OneLineWriter<Output>(Output);
+/// Takes each entry, which comes in one piece, without its control characters.
+#[derive(Clone)]
+struct Calm {
+    lines: Lines,
+    format: LogFormat,
+}
 
-impl<'a, Make: MakeWriter<'a>> MakeWriter<'a> for OneLine<Make> {
-    type Writer = OneLineWriter<Make::Writer>;
+impl<'a> MakeWriter<'a> for Calm {
+    type Writer = Self;
 
-    fn make_writer(&'a self) -> Self::Writer {
-        OneLineWriter(self.0.make_writer())
+    fn make_writer(&'a self) -> Self {
+        self.clone()
     }
 }
 
-impl<Output: Write> Write for OneLineWriter<Output> {
+impl Write for Calm {
     fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(entry);
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        let mut line = escape::escaped(line);
-        line.push('\n');
-        self.0.write_all(line.as_bytes())?;
+        self.lines.push(calmed(&String::from_utf8_lossy(entry), self.format).as_bytes());
         Ok(entry.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        Ok(())
     }
+}
+
+fn calmed(entry: &str, format: LogFormat) -> String {
+    let mut lines = entry.strip_suffix('\n').unwrap_or(entry).split('\n');
+    let mut calmed = escape::escaped(lines.next().unwrap_or_default());
+    for line in lines {
+        // JSON has none of these outside of its strings, and escapes the ones inside.
+        calmed.push_str(if format == LogFormat::Json { "\\u000a" } else { "\n    " });
+        calmed.push_str(&escape::escaped(line));
+    }
+    calmed.push('\n');
+    calmed
 }
 
 #[cfg(test)]
@@ -90,14 +123,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_one_line_without_controls() {
-        let mut written = Vec::new();
+    fn an_entry_cannot_be_forged_inside_another() {
         let entry = "INFO refused detail=a\nERROR forged \u{1b}[31m\u{9b}\n";
-        assert_eq!(OneLineWriter(&mut written).write(entry.as_bytes()).unwrap(), entry.len());
-        assert_eq!(
-            String::from_utf8(written).unwrap(),
-            "INFO refused detail=a\\u000aERROR forged \\u001b[31m\\u009b\n"
-        );
+        let text = "INFO refused detail=a\n    ERROR forged \\u001b[31m\\u009b\n";
+        assert_eq!(calmed(entry, LogFormat::Text), text);
+        let json = "INFO refused detail=a\\u000aERROR forged \\u001b[31m\\u009b\n";
+        assert_eq!(calmed(entry, LogFormat::Json), json);
     }
 
     #[test]

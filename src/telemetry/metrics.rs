@@ -23,7 +23,7 @@ use super::handles::{
 };
 use super::histogram::{BATCH_BYTES, BATCH_EVENTS, Histogram, REQUEST_MICROS, SCHEDULE_MICROS};
 use super::process::ProcessCollector;
-use super::task;
+use super::{logging, task};
 
 /// What `/metrics` answers with.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -214,6 +214,7 @@ fn register_gateway(to: &mut Registry, m: &GatewayMetrics, r: &RetentionMetrics)
     to.register_with_unit("config_loaded_timestamp", "When the running configuration was loaded, since 1970", Unit::Seconds, m.loaded_at.clone());
     to.register("admin_auth_failures", "Requests to the admin port with a token that nobody has", m.auth_failures.clone());
     to.register("tasks_panicked", "Tasks that panicked; the log says where", m.tasks_panicked.clone());
+    to.register("log_dropped", "Entries of the log that its reader was too slow for", m.log_dropped.clone());
     to.register("retention_events_removed", "Events that retention removed", r.events.clone());
     to.register("retention_rejections_removed", "Rejections that retention removed", r.rejections.clone());
     to.register_with_unit("retention_freed", "What retention gave back to the disk", Unit::Bytes, r.bytes.clone());
@@ -323,6 +324,7 @@ impl Metrics {
             families.queue_oldest_due_age.get_or_create(&labels).set(lane.oldest_due_age.as_secs_f64());
         }
         self.0.gateway.tasks_panicked.inner().store(task::panicked(), Ordering::Relaxed);
+        self.0.gateway.log_dropped.inner().store(logging::dropped(), Ordering::Relaxed);
         let mut text = String::with_capacity(16 << 10);
         encode(&mut text, &self.0.registry)?;
         Ok(text)

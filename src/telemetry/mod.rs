@@ -5,15 +5,16 @@
 //!
 //! - No secret, no id and no raw path ever becomes a metric's label: labels come from the configuration.
 //! - A slow reader of a log never makes a request wait: what does not fit is dropped and counted.
-//! - Whatever a sender writes, one entry of a log is one line without control characters.
+//! - Whatever a sender writes, no entry of a log can be forged and no terminal driven.
 //!
 //! Reading order: [`metrics`] (the catalogue) and [`handles`] (who counts what), [`logging`] and
-//! [`access`], [`trace`] (what ties lines together), [`readiness`], [`task`].
+//! [`access`] over [`lines`], [`trace`] (what ties lines together), [`readiness`], [`task`].
 
 pub mod access;
 pub mod escape;
 pub mod handles;
 pub mod histogram;
+pub mod lines;
 pub mod logging;
 pub mod metrics;
 pub mod process;
@@ -21,12 +22,13 @@ pub mod readiness;
 pub mod task;
 pub mod trace;
 
-pub use access::{AccessLine, AccessLog, AccessLogWriter};
+pub use access::{AccessLine, AccessLog};
 pub use handles::{
     BreakerState, DestinationMetrics, GatewayMetrics, IngressMetrics, LaneGauges, RetentionMetrics, SourceMetrics,
     StoreMetrics,
 };
 pub use histogram::Histogram;
+pub use lines::LinesWriter;
 pub use metrics::Metrics;
 pub use readiness::Readiness;
 pub use trace::{RequestId, TraceId};
