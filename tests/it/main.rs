@@ -16,6 +16,7 @@ mod guard;
 mod ingress;
 mod interop;
 mod loss;
+mod settings;
 mod small;
 mod store;
 mod support;

@@ -51,6 +51,14 @@ fn check_says_what_a_configuration_means() {
 }
 
 #[test]
+fn check_names_the_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("{SOURCE}admin: {{ tokens: [{{ name: ann, token: {SECRET}, role: viewer }}] }}\n");
+    std::fs::write(folder.path().join("hookward.yaml"), text).unwrap();
+    check(folder.path(), &["check"], 0, "tokens: ann (viewer)", "");
+}
+
+#[test]
 fn check_refuses_with_78_and_warns_with_0() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
