@@ -257,3 +257,7 @@ fn broken(error: &(dyn Error + 'static)) -> Rejection {
         _ => Rejection::new(Reason::BodyIncomplete, "the sender went away"),
     }
 }
+
+#[cfg(test)]
+#[path = "body/tests.rs"]
+mod tests;

@@ -46,7 +46,8 @@ async fn starve() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(gate.metrics.connections_accepted.get(), 0);
     let used = cpu_time() - busy;
-    assert!(used < started.elapsed() / 4, "spinning: {used:?}");
+    // Spinning takes all that a busy machine leaves it; trying now and then takes a millisecond.
+    assert!(used < started.elapsed() / 20, "spinning: {used:?}");
     // A third of the clients go, and there is room for the others' other ends within a second.
     drop(clients.split_off(10));
     let freed = Instant::now();
