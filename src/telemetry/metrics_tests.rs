@@ -61,3 +61,28 @@ fn a_label_cannot_break_out_of_its_quotes() {
     assert!(text.contains(r#"{source="a\"} 1\nforged{x=\"\\"} 1"#), "{text}");
     assert!(!text.lines().any(|line| line.starts_with("forged")));
 }
+
+#[test]
+fn the_documentation_names_every_metric_and_no_other() {
+    let metrics = Metrics::new();
+    metrics.source("a").rejected(Reason::Internal);
+    metrics.destination("b").expired();
+    metrics.gateway().config_refused();
+    let text = metrics.scrape([("b".into(), LaneGauges::default())]).unwrap();
+    let helps = text.lines().filter_map(|line| line.strip_prefix("# HELP hookward_")?.split_once(' '));
+    let mut registered: Vec<String> =
+        helps.map(|(name, help)| format!("`hookward_{name}`: {}", help.trim_end_matches('.'))).collect();
+    let page = include_str!("../../docs/admin.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `hookward_"));
+    let mut documented: Vec<String> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            format!("{}: {}", cells[0].trim_start_matches("| "), cells[2].trim_end_matches(" |"))
+        })
+        .collect();
+    // The encoder adds the suffix of an info.
+    documented.iter_mut().for_each(|row| *row = row.replace("hookward_build_info", "hookward_build"));
+    registered.sort();
+    documented.sort();
+    assert_eq!(registered, documented);
+}
