@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::deliver::{Resign, SignatureMode};
 use crate::domain::{Event, Timestamp};
+use crate::guard::Head;
 use crate::guard::signature::{Signing, Verifier};
 
 /// How each source of the running configuration signs.
@@ -43,15 +44,18 @@ impl Resign for Signers {
         let signers = self.0.load();
         let Some(signer) = signers.get(&received.source) else { return };
         let (Some(tolerance), Some(secret)) = (signer.tolerance, received.secret_index) else { return };
-        let fresh = now.since(received.received_at) + MARGIN < tolerance;
-        if mode == SignatureMode::Keep || (mode == SignatureMode::Auto && fresh) {
-            return;
-        }
         let target = match &received.query {
             Some(query) => format!("{}?{query}", signer.path),
             None => signer.path.to_string(),
         };
         let Ok(uri) = target.parse::<Uri>() else { return };
+        // The app's tolerance counts from what the sender signed, which may be older than what we received.
+        let head = Head { method: &received.method, uri: &uri, headers: &received.headers };
+        let signed_at = signer.verifier.signed_at(head).unwrap_or(received.received_at);
+        let fresh = now.since(signed_at) + MARGIN < tolerance;
+        if mode == SignatureMode::Keep || (mode == SignatureMode::Auto && fresh) {
+            return;
+        }
         let signing = Signing {
             body: &received.body,
             id: received.source_event_id.as_deref(),

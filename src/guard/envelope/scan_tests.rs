@@ -71,6 +71,16 @@ fn nesting_is_bounded_without_recursion() {
 }
 
 #[test]
+fn long_names_and_strings_are_read_once() {
+    // Ten megabytes each: anything but one pass would not end in a test's time.
+    let long = "a".repeat(10_000_000);
+    check(&format!(r#"{{"{long}":"{long}","id":"a"}}"#), "/id", text("a"));
+    let escaped = r"\u0041".repeat(1_000_000);
+    check(&format!(r#"{{"{escaped}":"{escaped}","id":"a"}}"#), "/id", text("a"));
+    check(&format!(r#"{{"id":{}}}"#, "1".repeat(1_000_000)), "/id", Ok(Some(Value::Integer(&"1".repeat(1_000_000)))));
+}
+
+#[test]
 fn what_is_not_json_is_told_with_its_place() {
     for (json, at, expected) in [
         ("", 0, "a value"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method, Uri};
 
 use super::encoding::encode_base64;
-use super::read::write_timestamp;
+use super::read::{Read, write_timestamp};
 use super::scheme::{Form, Hmac, Proof, TimestampPlace};
 use super::template::Part;
 use super::verifier::{Keys, Signed, Verifier};
@@ -136,6 +136,14 @@ impl Verifier {
             Proof::None => (None, None, false),
         };
         ProofHeaders { proof, timestamp, is_credential }
+    }
+
+    /// The time that the sender signed, by the headers alone: how old a kept event's signature is.
+    #[must_use]
+    pub fn signed_at(&self, head: Head<'_>) -> Option<Timestamp> {
+        let Proof::Hmac(hmac) = &self.scheme.proof else { return None };
+        let read = Read::head(hmac, self.id_header(), head).ok()?;
+        read.timestamp.map(|(_, signed_at)| signed_at)
     }
 
     /// The tolerance of the scheme's signed time; `None` where it signs none, and the sender's headers never

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderName, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use proptest::prelude::*;
 
 use super::*;
 use crate::domain::Timestamp;
@@ -336,6 +337,20 @@ fn scheme_and_secrets_have_to_fit() {
 }
 
 #[test]
+fn the_signed_time_is_read_from_the_headers_alone() {
+    let verifier = verifier(presets::STANDARD_WEBHOOKS, &[WHSEC]).expect("a verifier");
+    let signature = standard(WHSEC, "msg_1", 1_700_000_000, BODY);
+    let request = Request::post("/")
+        .header("webhook-id", "msg_1")
+        .header("webhook-timestamp", "1700000000")
+        .header("webhook-signature", signature)
+        .body(())
+        .expect("a request");
+    assert_eq!(verifier.signed_at(Head::of(&request)), Some(Timestamp(1_700_000_000_000)));
+    assert_eq!(verifier.signed_at(Head::of(&Request::new(()))), None);
+}
+
+#[test]
 fn a_signature_that_cannot_be_made_says_why() {
     let verifier = verifier(presets::STANDARD_WEBHOOKS, &[WHSEC]).expect("a verifier");
     let (method, uri) = (Method::POST, Uri::from_static("/"));
@@ -350,4 +365,67 @@ fn a_signature_that_cannot_be_made_says_why() {
 fn nothing_shows_a_secret() {
     let verifier = verifier(presets::APPMINT, &[SECRET]).expect("a verifier");
     assert!(!format!("{verifier:?}").contains(SECRET));
+}
+
+/// A header's value: any bytes, or pieces of what signature headers are made of.
+fn header_value() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = prop::sample::select(vec![
+        "sha256=",
+        "v1,",
+        "v1=",
+        "t=",
+        ",",
+        ";",
+        "=",
+        " ",
+        "1700000000",
+        "Basic ",
+        "Bearer ",
+        "AAAA",
+        "%00",
+        HEX,
+        "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=",
+    ]);
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..80),
+        prop::collection::vec(pieces, 0..6).prop_map(|pieces| pieces.concat().into_bytes()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn no_header_is_believed_or_makes_it_panic(values in prop::collection::vec(header_value(), 5), body in any::<Vec<u8>>()) {
+        let field = TimestampField { place: TimestampPlace::Pair("t".into()), ..TimestampField::header(HeaderName::from_static("x")) };
+        let pairs = Hmac {
+            header: HeaderName::from_static("x-appmint-signature"),
+            form: Form::Pairs { separator: ',', key: "v1".into() },
+            signed: "{timestamp}.{body}".parse().expect("a template"),
+            timestamp: Some(field),
+            ..Hmac::default()
+        };
+        let names = ["x-appmint-signature", "webhook-id", "webhook-timestamp", "webhook-signature", "authorization"];
+        let headers: HeaderMap = names
+            .into_iter()
+            .zip(&values)
+            .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::from_bytes(value).ok()?)))
+            .collect();
+        let (method, uri) = (Method::POST, Uri::from_static("/"));
+        let head = Head { method: &method, uri: &uri, headers: &headers };
+        for scheme in [
+            presets::APPMINT,
+            presets::STANDARD_WEBHOOKS,
+            Scheme::hmac(pairs, None, None),
+            Scheme::token(Token::default(), None, None),
+            Scheme::basic(None, None),
+        ] {
+            let verifier = verifier(scheme, &["YTpi:c2VjcmV0IG9mIG91cnM"]).or_else(|_| {
+                let config = Config { scheme: presets::STANDARD_WEBHOOKS, secrets: vec![Secret::new(WHSEC)], public_url: None };
+                Verifier::new(&config)
+            });
+            let refused = verifier.expect("a verifier").verify(head, &body, &mut Facts::default());
+            prop_assert_eq!(refused.expect_err("believed").reason.status().as_u16(), 401);
+        }
+    }
 }
