@@ -150,12 +150,14 @@ impl Victim {
     }
 
     async fn die(&mut self) {
-        let died_at = Instant::now();
         if let Some(disk) = &self.disk {
+            // A machine without power answers nobody: it stops first. Were it running, a sync that the cut meets half
+            // way could still report success (ext4 does not tell that it failed to convert the extents).
+            self.gateway.freeze();
+            self.gateway.frozen().await;
             disk.cut();
-            // The gateway sees a disk that fails, and whatever it acknowledges now is a lie.
-            pause(0..40).await;
         }
+        let died_at = Instant::now();
         self.gateway.kill();
         for sink in &self.sinks {
             sink.quiet().await;

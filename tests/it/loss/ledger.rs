@@ -24,6 +24,8 @@ pub(super) struct Sent {
     pub(super) acknowledged: u32,
     /// How many of these were called duplicates.
     pub(super) duplicates: u32,
+    /// When the first of them came.
+    pub(super) acknowledged_at: Option<Instant>,
 }
 
 /// One request at a destination.
@@ -96,7 +98,13 @@ impl Ledger {
             return sent.len() - 1 - fastrand::usize(..back.min(sent.len()));
         }
         let number = sent.len();
-        sent.push(Sent { sha256: sha256(&body(number)), requests: 0, acknowledged: 0, duplicates: 0 });
+        sent.push(Sent {
+            sha256: sha256(&body(number)),
+            requests: 0,
+            acknowledged: 0,
+            duplicates: 0,
+            acknowledged_at: None,
+        });
         number
     }
 
@@ -116,6 +124,7 @@ impl Ledger {
             Ok(reply) if reply.status == 200 => {
                 let event = &mut self.sent.lock().unwrap()[number];
                 event.acknowledged += 1;
+                event.acknowledged_at.get_or_insert_with(Instant::now);
                 event.duplicates += u32::from(reply.is_duplicate());
                 return true;
             }

@@ -26,7 +26,6 @@ const CYCLES: usize = 20;
 const CYCLES_UNTIL_LOST_MAX: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the gateway does not run yet"]
 async fn kill_loses_and_doubles_nothing() {
     let campaign = Campaign { fault: Fault::Kill, cycles: CYCLES, binary: None, until_lost: false };
     let outcome = campaign.run().await;
@@ -34,7 +33,6 @@ async fn kill_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the gateway does not run yet"]
 async fn power_cut_loses_and_doubles_nothing() {
     let campaign = Campaign { fault: Fault::PowerCut, cycles: CYCLES, binary: None, until_lost: false };
     let outcome = campaign.run().await;
@@ -42,13 +40,11 @@ async fn power_cut_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the gateway does not run yet"]
 async fn control_build_without_fsync_loses_events_when_the_power_is_cut() {
     must_lose(Fault::PowerCut, "no-fsync").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the gateway does not run yet"]
 async fn control_build_with_mark_and_event_in_two_steps_loses_events_when_it_is_killed() {
     must_lose(Fault::Kill, "split-admission").await;
 }

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::ledger::{Arrival, DESTINATIONS, Ledger, id, is_refused_for_good};
+use super::ledger::{Arrival, DESTINATIONS, Ledger, Sent, id, is_refused_for_good};
 
 /// Promise 1: outcomes are written within 250 ms.
 const OUTCOMES_UNWRITTEN_MAX: Duration = Duration::from_millis(250);
@@ -77,11 +77,20 @@ pub(super) fn judge(ledger: &Ledger, dead: &HashSet<(usize, usize)>) -> Verdict 
                 None if dead.contains(&(number, destination)) && destination == 1 && is_refused_for_good(number) => {
                     verdict.dead_by_policy += 1;
                 }
-                None => verdict.lost.push(format!("{name}, acknowledged {} times", event.acknowledged)),
+                None => verdict.lost.push(format!("{name}, acknowledged {}", before_death(event, ledger))),
             }
         }
     }
     verdict
+}
+
+/// When an event was acknowledged, seen from the next death of the victim: what is lost young was never synced.
+fn before_death(event: &Sent, ledger: &Ledger) -> String {
+    let Some(at) = event.acknowledged_at else { return "at a time unknown".to_owned() };
+    match ledger.deaths().into_iter().enumerate().find(|(_, death)| *death > at) {
+        Some((life, death)) => format!("{:?} before the end of life {life}", death - at),
+        None => "in the last life".to_owned(),
+    }
 }
 
 // === impl Verdict ===
@@ -154,7 +163,6 @@ impl fmt::Display for Verdict {
 mod tests {
     use std::time::Instant;
 
-    use super::super::ledger::Sent;
     use super::*;
 
     /// One event, taken by the steady destination at these times (milliseconds after the start, by life), in a run
@@ -162,7 +170,7 @@ mod tests {
     fn check(taken: &[(u64, usize)], repeated_by_crashes: usize, is_clean: bool) {
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
-        let sent = Sent { sha256: [7; 32], requests: 1, acknowledged: 1, duplicates: 0 };
+        let sent = Sent { sha256: [7; 32], requests: 1, acknowledged: 1, duplicates: 0, acknowledged_at: None };
         let arrival = |&(milliseconds, life): &(u64, usize)| Arrival {
             event: Some(0),
             sha256: [7; 32],
@@ -191,7 +199,7 @@ mod tests {
     #[test]
     fn an_event_that_a_destination_never_took_is_lost_unless_it_refused_it_for_good() {
         check(&[], 0, false);
-        let sent = |_| Sent { sha256: [7; 32], requests: 1, acknowledged: 1, duplicates: 0 };
+        let sent = |_| Sent { sha256: [7; 32], requests: 1, acknowledged: 1, duplicates: 0, acknowledged_at: None };
         let arrival =
             |number| Arrival { event: Some(number), sha256: [7; 32], at: Instant::now(), taken: true, life: 0 };
         // Event 498 is one that the shaky destination refuses for good.

@@ -212,6 +212,19 @@ impl Gateway {
         self.signal(Signal::STOP);
     }
 
+    /// Waits until none of its threads can do anything more: stopped, or in the kernel and stopped on return.
+    pub(crate) async fn frozen(&self) {
+        let tasks = format!("/proc/{}/task", self.pid());
+        eventually("a frozen process", async || {
+            let mut stats = std::fs::read_dir(&tasks)
+                .unwrap()
+                .map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")));
+            let state = |stat: String| stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+            stats.all(|stat| stat.is_ok_and(|stat| matches!(state(stat), Some('T' | 'D')))).then_some(())
+        })
+        .await;
+    }
+
     /// Lets it go on.
     pub(crate) fn thaw(&self) {
         self.signal(Signal::CONT);
