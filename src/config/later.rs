@@ -80,7 +80,7 @@ pub(super) fn key(owner: &str, key: &str) -> Option<&'static str> {
 /// The feature that this word of this enum belongs to.
 pub(super) fn value(owner: &str, word: &str) -> Option<&'static str> {
     if owner == "Scheme" && SCHEMES.contains(&word) {
-        return Some("this provider's scheme (until then `hmac` can be set to most of them)");
+        return Some("this provider's scheme (`hmac` can be set to most of them)");
     }
     VALUES.iter().find(|(known, value, _)| *known == owner && *value == word).map(|(.., feature)| *feature)
 }

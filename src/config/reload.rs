@@ -17,6 +17,7 @@ use super::check::checked::Checked;
 use super::load::attempt;
 use super::watched::Watched;
 use super::{Error, Loaded};
+use crate::guard::dedup::WINDOW_DEFAULT;
 
 /// What became of an attempt to load the configuration again.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Reloads {
     running: Loaded,
     hangup: Signal,
     watched: Watched,
+    /// The store forgets marks after the longest window that it was opened with.
+    dedup_window_max: Duration,
     /// What was last said against the file, until it is mended.
     refused: Option<String>,
     changed: Arc<Notify>,
@@ -59,7 +62,8 @@ impl Reloads {
     pub fn watch(running: Loaded) -> std::io::Result<Self> {
         let changed = Arc::new(Notify::new());
         let watched = Watched::new(&running.file, &running.referenced, Arc::clone(&changed));
-        Ok(Self { running, hangup: signal(SignalKind::hangup())?, watched, refused: None, changed })
+        let dedup_window_max = longest_window(&running.checked).max(WINDOW_DEFAULT);
+        Ok(Self { running, hangup: signal(SignalKind::hangup())?, watched, dedup_window_max, refused: None, changed })
     }
 
     /// Waits until the configuration was loaded again, by SIGHUP or because it changed.
@@ -117,7 +121,10 @@ impl Reloads {
     }
 
     fn compared(&mut self, loaded: Loaded) -> Result<Reloaded, Error> {
-        let fixed = fixed_keys(&self.running.checked, &loaded.checked);
+        let mut fixed = fixed_keys(&self.running.checked, &loaded.checked);
+        if longest_window(&loaded.checked) > self.dedup_window_max {
+            fixed.push("a dedup.window that is longer than all were at the start");
+        }
         if !fixed.is_empty() {
             return Err(Error::Fixed { file: loaded.file, keys: fixed });
         }
@@ -132,6 +139,11 @@ impl Reloads {
         }
         Ok(Reloaded::Changed(Arc::new(self.running.checked.clone())))
     }
+}
+
+fn longest_window(checked: &Checked) -> Duration {
+    let windows = checked.sources.iter().filter_map(|source| source.dedup.as_ref());
+    windows.map(|dedup| dedup.window).max().unwrap_or_default()
 }
 
 /// What would have to change and cannot while the gateway runs.

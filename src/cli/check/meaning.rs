@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::config::{Checked, Destination, Loaded, Period, Size, Source};
 use crate::domain::Route;
 use crate::guard::rate_limit::By;
@@ -37,7 +39,7 @@ fn ports(out: &mut String, checked: &Checked) {
     line(out, format_args!("listens on {}", ingress.listen));
     match ingress.trusted_proxies.as_slice() {
         [] => line(out, format_args!("the client is the socket's peer: no proxy is trusted")),
-        proxies => line(out, format_args!("trusts the proxies {}", list(proxies))),
+        proxies => line(out, format_args!("trusts the proxies {}", networks(proxies))),
     }
     line(
         out,
@@ -93,7 +95,7 @@ fn source(out: &mut String, source: &Source) {
         line(out, format_args!("  {step}. {text}"));
     };
     match &source.allow_ips {
-        Some(list) => guard(format!("from {} (else 403)", self::list(&list.networks))),
+        Some(list) => guard(format!("from {} (else 403)", networks(&list.networks))),
         None => guard("from any address".to_owned()),
     }
     let limits = |by_ip: bool| source.rate_limits.iter().filter(move |limit| (limit.by == By::Ip) == by_ip);
@@ -183,11 +185,16 @@ fn bytes(count: usize) -> Size {
     Size(count as u64)
 }
 
-fn list<T: ToString>(items: &[T]) -> String {
+/// The first of them, single addresses without their mask.
+fn networks(networks: &[IpNet]) -> String {
     const SHOWN_MAX: usize = 8;
-    let mut shown: Vec<_> = items.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
-    if items.len() > SHOWN_MAX {
-        shown.push(format!("{} more", items.len() - SHOWN_MAX));
+    let show = |network: &IpNet| match network.prefix_len() == network.max_prefix_len() {
+        true => network.addr().to_string(),
+        false => network.to_string(),
+    };
+    let mut shown: Vec<_> = networks.iter().take(SHOWN_MAX).map(show).collect();
+    if networks.len() > SHOWN_MAX {
+        shown.push(format!("{} more", networks.len() - SHOWN_MAX));
     }
     shown.join(", ")
 }

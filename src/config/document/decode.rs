@@ -131,7 +131,7 @@ fn unknown_key(
 ) -> Problem {
     let path = tree.path_of_key(mapping, &entry.key);
     let mut problem = if let Some(feature) = later::key(name, &entry.key) {
-        Problem::at(entry.key_place.clone(), format!("{feature} is not built yet"))
+        Problem::at(entry.key_place.clone(), format!("not built yet: {feature}"))
             .hint("this version refuses the key rather than ignore it: remove it")
     } else {
         let problem = Problem::at(entry.key_place.clone(), "unknown key");

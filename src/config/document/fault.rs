@@ -44,7 +44,7 @@ impl Fault {
 
     pub(super) fn not_built(id: NodeId, feature: &str) -> Self {
         let hint = Some("this version refuses it rather than ignore it: remove it".to_owned());
-        Self { at: Some(id), what: What::Other { message: format!("{feature} is not built yet"), hint } }
+        Self { at: Some(id), what: What::Other { message: format!("not built yet: {feature}"), hint } }
     }
 
     /// A key that is there but was left out is not missing.

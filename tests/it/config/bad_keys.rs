@@ -37,7 +37,7 @@ fn an_unknown_key_names_the_likeliest_one() {
 
 #[test]
 fn keys_of_features_that_are_not_built_are_refused_by_name() {
-    let not_built = "is not built yet";
+    let not_built = "not built yet: ";
     check("‸outbound: { enabled: true }\n", "outbound", not_built);
     check("ingress: { ‸tls: { cert: x } }\n", "ingress.tls", not_built);
     check("ingress: { ‸proxy_protocol: v2 }\n", "ingress.proxy_protocol", not_built);
@@ -131,7 +131,7 @@ fn several_problems_are_told_at_once() {
             ("ingress.listn", "unknown key"),
             ("ingress.header_timeout", "unit is missing"),
             ("admin", "expected a mapping"),
-            ("routes[0].when", "not built"),
+            ("routes[0].when", "not built yet"),
         ],
     );
 }

@@ -185,6 +185,10 @@ async fn ports_and_store_cannot_change_while_it_runs() {
         let error = refused(&mut reloads).await;
         assert!(error.contains(key) && error.contains("restart the gateway"), "{error}");
     }
+    let longer = "sources: { a: { path: /two, verify: { scheme: none }, dedup: { window: 97h, by: body } } }\n";
+    fs::write(&file, longer).unwrap();
+    let error = refused(&mut reloads).await;
+    assert!(error.contains("a dedup.window that is longer than all were at the start cannot change"), "{error}");
     fs::write(&file, format!("ingress: {{ drain_timeout: 1s }}\n{}", text("/two"))).unwrap();
     let checked = changed(&mut reloads).await;
     assert_eq!((checked.ingress.drain_timeout, &*checked.sources[0].path), (Duration::from_secs(1), "/two"));

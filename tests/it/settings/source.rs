@@ -34,8 +34,7 @@ async fn only_the_methods_of_a_source_are_taken() {
 #[tokio::test]
 async fn only_the_content_types_of_a_source_are_taken() {
     let sink = Sink::start().await;
-    let gateway =
-        with_source(&format!("content_types: [text/plain], dedup: off, verify: {{ scheme: none }}"), &sink).await;
+    let gateway = with_source("content_types: [text/plain], dedup: off, verify: { scheme: none }", &sink).await;
     assert_eq!(send(&gateway, |request| request, "x").await.status, 415);
     let request = |request: http::request::Builder| {
         let mut request = request;
