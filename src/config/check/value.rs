@@ -83,6 +83,11 @@ pub(super) fn secret(written: &At<SecretText>, problems: &mut Problems<'_>) -> O
         problems.wrong(written.at, "the secret is empty", hint);
         return None;
     }
+    if text.strip_suffix('\n').is_some_and(|line| !line.contains('\n')) {
+        // Only `{ file: … }` leaves the last line break out; elsewhere somebody put it there.
+        problems.wrong(written.at, "the secret ends with a line break", "make it with `printf %s` or `echo -n`");
+        return None;
+    }
     if text.contains('\n') {
         problems.wrong(written.at, "the secret has several lines", "one secret a value; several make a list");
         return None;

@@ -79,10 +79,11 @@ fn file_reference(tree: &Tree, id: NodeId) -> Option<PathBuf> {
 
 /// The file's text without the line break that editors and `echo` leave at its end.
 fn read(path: &Path) -> Result<Zeroizing<String>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+    // Asked before it is opened: a pipe that nobody writes to would be waited for.
+    if !std::fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
         return Err("not a file".to_owned());
     }
+    let file = File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(REFERENCED_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > REFERENCED_FILE_BYTES_MAX {

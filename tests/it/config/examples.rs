@@ -188,3 +188,22 @@ fn every_value_of_the_full_example_makes_a_difference() {
         assert!(!loaded(&FULL.replacen(from, to, 1)).checked.says_the_same_as(&full.checked), "{from} -> {to}");
     }
 }
+
+/// docs/configuration.md shows what is really said.
+#[test]
+fn the_documented_error_is_the_one_that_is_said() {
+    let docs = include_str!("../../../docs/configuration.md");
+    let block =
+        |opening: &str| docs.split_once(opening).unwrap().1.split_once("\n```").unwrap().0.trim_start_matches('\n');
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("hookward.yaml"), block("```yaml")).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_hookward"))
+        .args(["check", "-c", "hookward.yaml"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr).trim_end(),
+        block("\n```\nerror").replacen(": sources", "error: sources", 1)
+    );
+}

@@ -12,6 +12,7 @@ fn variables(name: &str) -> Option<String> {
         "REFERENCE" => "${PORT}",
         "NUMBER" => "7",
         "SECRET" => SECRET,
+        "ECHO" => "s3cret\n",
         "_1" => "underscored",
         _ => return None,
     };
@@ -170,8 +171,13 @@ fn a_secret_file_that_cannot_be_read_is_named() {
     let text = SECRET_FILE.replace("secret }", "/nowhere/secret }");
     let error = load(&text, &variables).unwrap_err();
     assert!(error.to_string().contains("cannot use the file /nowhere/secret: No such file"), "{error}");
-    let text = SECRET_FILE.replace("secret }", "/ }");
-    assert!(load(&text, &variables).unwrap_err().to_string().contains("not a file"));
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in ["/", "/dev/zero", pipe.to_str().unwrap()] {
+        let text = SECRET_FILE.replace("secret }", &format!("{path} }}"));
+        assert!(load(&text, &variables).unwrap_err().to_string().contains("not a file"), "{path}");
+    }
 }
 
 #[test]
@@ -187,6 +193,24 @@ fn an_allowlist_may_be_a_file_with_comments() {
     assert_eq!(loaded.checked.sources[0].allow_ips.as_ref().unwrap().networks.len(), 3);
     let error = with_file(b"10.0.0.0/8\nhost\n", text).unwrap_err();
     assert!(error.to_string().contains("line 2 of what this refers to"), "{error}");
+}
+
+#[test]
+fn a_line_break_at_the_end_of_a_secret_is_named() {
+    let text = SECRET_FILE.replace("{ file: secret }", "'${ECHO}'");
+    assert!(load(&text, &variables).unwrap_err().to_string().contains("ends with a line break"));
+}
+
+#[test]
+fn a_secret_in_a_block_is_not_shown() {
+    for style in ["|", ">", "|-", "'"] {
+        let (open, close) = if style == "'" { ("'", "'") } else { (style, "") };
+        let text = format!(
+            "sources:\n  a:\n    path: /a\n    verify:\n      scheme: appmint\n      secrets:\n        - {open}\n          {SECRET}\n\n          {SECRET}\n{close}"
+        );
+        let error = load(&text.replace("\n'", "'"), &variables).expect_err(style);
+        assert!(!format!("{error}{error:?}").contains(SECRET), "{error}");
+    }
 }
 
 #[test]
