@@ -9,7 +9,7 @@
 //! Where nothing is needed from the body (the id stands in a header, the type is optional), a body that is
 //! not JSON passes without a type.
 //!
-//! - [`pointer`]: where a field stands
+//! - [`mod@pointer`]: where a field stands
 //! - [`config`]: where id and type stand, and the bounds
 //! - [`mod@scan`]: the one pass over the body
 //! - [`inflate`]: the bounded copy of a compressed body
