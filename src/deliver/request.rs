@@ -145,10 +145,15 @@ fn is_of_the_connection(name: &HeaderName) -> bool {
         || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
 
-/// The destination's path and query with the sender's query after it.
+/// The destination's path and query with the sender's query after it, as it was sent: an empty one (`/path?`)
+/// is empty there too.
 fn target(own: &Uri, query: Option<&str>) -> Uri {
-    let Some(query) = query.filter(|query| !query.is_empty()) else { return own.clone() };
-    let separator = if own.query().is_some() { '&' } else { '?' };
+    let Some(query) = query else { return own.clone() };
+    let separator = match own.query() {
+        Some(_) if query.is_empty() => return own.clone(),
+        Some(_) => '&',
+        None => '?',
+    };
     // A query that came over HTTP can go out over HTTP; should one not, the event goes without it.
     format!("{own}{separator}{query}").parse::<PathAndQuery>().map_or_else(|_| own.clone(), Uri::from)
 }

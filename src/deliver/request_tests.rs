@@ -102,6 +102,7 @@ fn the_query_of_the_sender_follows_the_destinations_own() {
     check_target("http://crm/x?y=z", Some("a=b"), "/x?y=z&a=b");
     check_target("http://crm/x?y=z", None, "/x?y=z");
     check_target("http://crm/x?y=z", Some(""), "/x?y=z");
+    check_target("http://crm/x", Some(""), "/x?");
     check_target("http://crm/x", Some("not a query"), "/x");
 }
 
