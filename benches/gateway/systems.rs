@@ -251,7 +251,8 @@ destinations:
         }
         _ => Command::new(&places.hookward),
     };
-    command.arg("serve").arg("-c").arg(&config);
+    // As nginx here: no line for each request.
+    command.args(["serve", "--access-log", "off", "-c"]).arg(&config);
     Running {
         address: format!("127.0.0.1:{port}"),
         path: "/webhooks/appmint",
