@@ -58,10 +58,13 @@ impl<S: Store> Gateway<S> {
     pub(super) fn new(parts: Parts<S>, checked: &Checked) -> Self {
         Self {
             store: parts.store,
+            body_budget: BodyBudget::shown_by(
+                checked.ingress.body_memory_max,
+                parts.metrics.ingress().body_memory.clone(),
+            ),
             metrics: parts.metrics,
             clock: parts.clock,
             readiness: Readiness::new(),
-            body_budget: BodyBudget::new(checked.ingress.body_memory_max),
             dedup_key: parts.dedup_key,
             limits: Arc::new(ArcSwap::from_pointee(checked.ingress.clone())),
             configured: Arc::new(ArcSwap::from_pointee(configured(checked, &[]))),

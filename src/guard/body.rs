@@ -147,7 +147,7 @@ where
         let BodyLayer { bytes_max, timeout, budget } = &self.layer;
         let (head, body) = request.into_parts();
         let declared_too_large = body.size_hint().lower() > *bytes_max as u64;
-        let buffer = Buffer::new(*bytes_max, budget.share());
+        let buffer = Buffer::new(*bytes_max, body.size_hint().upper(), budget.share());
         // The service that was asked whether it is ready is the one to be called.
         let next = self.inner.clone();
         let service = std::mem::replace(&mut self.inner, next);

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use prometheus_client::metrics::gauge::Gauge;
+
 /// A bound in bytes over the bodies of all requests; clones share it.
 #[derive(Clone, Debug)]
 pub struct BodyBudget(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    used: AtomicUsize,
+    /// The metric is the count itself: it costs nothing and cannot differ.
+    used: Gauge,
     max: AtomicUsize,
 }
 
@@ -26,13 +29,19 @@ impl BodyBudget {
     /// At most `bytes_max` bytes of bodies at a time.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        Self(Arc::new(Inner { used: AtomicUsize::new(0), max: AtomicUsize::new(bytes_max) }))
+        Self::shown_by(bytes_max, Gauge::default())
+    }
+
+    /// The same, with what is held shown by `used`, in bytes; nothing else may set that gauge.
+    #[must_use]
+    pub fn shown_by(bytes_max: usize, used: Gauge) -> Self {
+        Self(Arc::new(Inner { used, max: AtomicUsize::new(bytes_max) }))
     }
 
     /// Bytes that are held now.
     #[must_use]
     pub fn used(&self) -> usize {
-        self.0.used.load(Relaxed)
+        usize::try_from(self.0.used.get()).unwrap_or_default()
     }
 
     /// Changes the bound; bodies that are held already stay.
@@ -54,9 +63,10 @@ impl Share {
     pub(super) fn grow_to(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         let max = self.budget.0.max.load(Relaxed);
-        let taken = self.budget.0.used.fetch_add(more, Relaxed).saturating_add(more);
+        let before = self.budget.0.used.inc_by(gauge(more));
+        let taken = usize::try_from(before).unwrap_or_default().saturating_add(more);
         if more > 0 && taken > max {
-            self.budget.0.used.fetch_sub(more, Relaxed);
+            self.budget.0.used.dec_by(gauge(more));
             return false;
         }
         self.bytes += more;
@@ -66,8 +76,13 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.0.used.fetch_sub(self.bytes, Relaxed);
+        self.budget.0.used.dec_by(gauge(self.bytes));
     }
+}
+
+/// A gauge holds `i64`; more than that does not fit a memory.
+fn gauge(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

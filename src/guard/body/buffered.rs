@@ -18,6 +18,8 @@ pub struct Buffered(Bytes);
 pub(super) struct Buffer {
     held: Held,
     bytes_max: usize,
+    /// What it will hold at the most, as far as that is known: no memory is taken beyond it.
+    expected_max: usize,
     share: Share,
 }
 
@@ -99,9 +101,12 @@ impl Body for Buffered {
 // === impl Buffer ===
 
 impl Buffer {
-    /// Empty, bounded by `bytes_max` and by what `share` can grow to.
-    pub(super) fn new(bytes_max: usize, share: Share) -> Self {
-        Self { held: Held::Frame(Bytes::new()), bytes_max, share }
+    /// Empty, bounded by `bytes_max` and by what `share` can grow to; `declared` is the length that the
+    /// sender gave.
+    pub(super) fn new(bytes_max: usize, declared: Option<u64>, share: Share) -> Self {
+        let declared = declared.and_then(|length| usize::try_from(length).ok());
+        let expected_max = declared.unwrap_or(bytes_max).min(bytes_max);
+        Self { held: Held::Frame(Bytes::new()), bytes_max, expected_max, share }
     }
 
     /// Takes the next frame.
@@ -116,7 +121,7 @@ impl Buffer {
                 self.held = Held::Frame(frame);
             }
             Held::Frame(first) => {
-                let capacity = next_capacity(JOINED_BYTES_MIN, len, self.bytes_max);
+                let capacity = next_capacity(JOINED_BYTES_MIN, len, self.expected_max);
                 reserve(&mut self.share, capacity)?;
                 let mut joined = Vec::with_capacity(capacity);
                 joined.extend_from_slice(first);
@@ -125,7 +130,7 @@ impl Buffer {
             }
             Held::Joined(joined) => {
                 if len > joined.capacity() {
-                    let capacity = next_capacity(joined.capacity(), len, self.bytes_max);
+                    let capacity = next_capacity(joined.capacity(), len, self.expected_max);
                     reserve(&mut self.share, capacity)?;
                     joined.reserve_exact(capacity - joined.len());
                 }
@@ -157,9 +162,9 @@ fn reserve(share: &mut Share, bytes: usize) -> Result<(), Full> {
     if share.grow_to(bytes) { Ok(()) } else { Err(Full::Memory) }
 }
 
-/// Doubled, enough for `needed`, not above what can ever be needed.
-fn next_capacity(capacity: usize, needed: usize, bytes_max: usize) -> usize {
-    capacity.saturating_mul(2).min(bytes_max).max(needed)
+/// Doubled, enough for `needed`, not above what will ever be needed.
+fn next_capacity(capacity: usize, needed: usize, expected_max: usize) -> usize {
+    capacity.saturating_mul(2).min(expected_max).max(needed)
 }
 
 #[cfg(test)]
@@ -168,7 +173,7 @@ mod tests {
     use super::*;
 
     fn buffer(bytes_max: usize, budget: &BodyBudget) -> Buffer {
-        Buffer::new(bytes_max, budget.share())
+        Buffer::new(bytes_max, None, budget.share())
     }
 
     #[test]
@@ -196,6 +201,16 @@ mod tests {
         }
         assert_eq!(joined.push(Bytes::from_static(b"x")), Err(Full::TooLarge));
         assert_eq!(joined.finish().0.into_bytes(), expected);
+    }
+
+    #[test]
+    fn a_declared_length_bounds_what_is_taken() {
+        let budget = BodyBudget::new(1 << 20);
+        let mut joined = Buffer::new(1 << 20, Some(70_000), budget.share());
+        for _ in 0..7 {
+            joined.push(Bytes::from(vec![0; 10_000])).unwrap();
+        }
+        assert_eq!(budget.used(), 70_000);
     }
 
     #[test]
