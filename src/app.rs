@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use tower::ServiceBuilder;
 use tower_service::Service;
 
-pub use start::{Running, StartError, interrupted, runtime, start};
+pub use start::{Interrupts, Running, StartError, runtime, start};
 
 use self::account::{AccountLayer, Books};
 use self::gateway::Gateway;

@@ -126,6 +126,7 @@ impl<St: Store> Books<St> {
                 self.metrics.unrouted.inc();
             }
             self.metrics.accept_duration.observe(started.elapsed());
+            tracing::debug!(source = self.source.as_deref(), event = %kept.event, duplicate = kept.duplicate, "kept");
         } else if let Some(refused) = response.extensions_mut().remove::<Refused>() {
             let reason = refused.rejection.reason;
             let id = self.refuse(refused);
@@ -139,8 +140,11 @@ impl<St: Store> Books<St> {
 
     /// Counts a refusal and keeps it in the ledger.
     pub(super) fn refuse(&self, refused: Refused) -> RejectionId {
-        self.metrics.rejected(refused.rejection.reason);
-        self.store.reject(self.ledger_entry(refused))
+        let reason = refused.rejection.reason;
+        self.metrics.rejected(reason);
+        let id = self.store.reject(self.ledger_entry(refused));
+        tracing::debug!(source = self.source.as_deref(), rejection = %id, reason = reason.code(), "refused");
+        id
     }
 
     fn ledger_entry(&self, refused: Refused) -> RejectedRequest {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -145,15 +146,30 @@ pub async fn start(checked: &Checked, log: AccessLog, metrics: Metrics) -> Resul
     Ok(running)
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-pub async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return drop(tokio::signal::ctrl_c().await);
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+/// Ctrl-C and SIGTERM, heard from the moment on when this was made.
+#[derive(Debug)]
+pub struct Interrupts {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+// === impl Interrupts ===
+
+impl Interrupts {
+    /// Takes the signals over: they do not end the process any more.
+    ///
+    /// # Errors
+    /// The system does not let the process listen for signals.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::app::{self, Running};
+use crate::app::{self, Interrupts, Running};
 use crate::cli::Failure;
 use crate::config::{self, Loaded, Reloaded, Reloads};
 use crate::telemetry::{AccessLog, Metrics, logging, task};
@@ -71,6 +71,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn serve(loaded: Loaded, log: AccessLog, metrics: Metrics) -> Result<(), Failure> {
+    // Before anything says that it is ready: a signal that comes earlier would end the process.
+    let mut interrupts = Interrupts::listen()?;
+    let mut reloads = Reloads::watch(loaded.clone())?;
     let running =
         app::start(&loaded.checked, log, metrics).await.map_err(|error| Failure::Failed(error.to_string()))?;
     tracing::info!(
@@ -80,17 +83,16 @@ async fn serve(loaded: Loaded, log: AccessLog, metrics: Metrics) -> Result<(), F
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
-    let mut reloads = Reloads::watch(loaded)?;
     loop {
         tokio::select! {
             reloaded = reloads.next() => reload(&running, &reloaded),
-            () = app::interrupted() => break,
+            () = interrupts.next() => break,
         }
     }
     tracing::info!("draining");
     // Whoever asks twice does not want to wait: what is in flight is made again after the next start.
-    let _impatient = task::spawn("second signal", async {
-        app::interrupted().await;
+    let _impatient = task::spawn("second signal", async move {
+        interrupts.next().await;
         tracing::warn!("stopped without draining");
         std::process::exit(1);
     });

@@ -57,7 +57,7 @@ async fn demo(args: &Args) -> Result<(), Failure> {
             args,
             &format!("\nThe gateway stays up until Ctrl-C. Ask it: hookward events --admin http://{}\n", running.admin),
         )?;
-        app::interrupted().await;
+        app::Interrupts::listen()?.next().await;
     }
     running.stop().await;
     failed

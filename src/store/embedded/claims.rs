@@ -15,6 +15,9 @@ use super::{decode, encode, rows};
 use crate::domain::{DeadReason, DeliveryState, Event, IdMint, Next, Seq, Settlement, Timestamp};
 use crate::store::{Claim, StoreError};
 
+/// Events of this many segments before the journal's end are taken to be in the page cache.
+const IN_PAGE_CACHE_SEGMENTS: u32 = 2;
+
 // === impl Embedded ===
 
 impl Embedded {
@@ -27,11 +30,20 @@ impl Embedded {
         }
         let mut claims = Vec::with_capacity(taken.claimed.len());
         let mut unread = Vec::new();
+        let end = self.journal.durable().segment;
         for (entry, lease) in taken.claimed {
-            match &entry.event {
-                Some(cached) => claims.push(self.to_claim(&lane, &entry, lease, Arc::clone(&cached.event))),
-                None => unread.push((entry, lease)),
+            if let Some(cached) = &entry.event {
+                claims.push(self.to_claim(&lane, &entry, lease, Arc::clone(&cached.event)));
+                continue;
             }
+            // Written a moment ago, so it is in the page cache: reading it here costs less than another thread.
+            if end.saturating_sub(entry.place.segment) <= IN_PAGE_CACHE_SEGMENTS
+                && let Ok(event) = read_event(&self.segments, entry.place, entry.key.seq, &self.mint)
+            {
+                claims.push(self.to_claim(&lane, &entry, lease, event));
+                continue;
+            }
+            unread.push((entry, lease));
         }
         if !unread.is_empty() {
             claims.extend(self.read_claimed(&lane, unread, now).await?);

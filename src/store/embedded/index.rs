@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use super::names::Names;
@@ -119,6 +120,7 @@ impl Index {
              PRAGMA temp_store = MEMORY;",
         )?;
         connection.set_prepared_statement_cache_capacity(64);
+        keep_plans(&connection)?;
         let store = i64::from(crc32fast::hash(&keys.mint)) << 31 ^ i64::from(crc32fast::hash(&keys.hash));
         if fresh {
             connection.execute_batch(&format!("BEGIN; {SCHEMA} COMMIT;"))?;
@@ -161,7 +163,14 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA mmap_size = 0; PRAGMA query_only = ON;")?;
     connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    keep_plans(&connection)?;
     Ok(connection)
+}
+
+/// Lets a prepared statement keep its plan: the bundled SQLite is built with STAT4 and would otherwise parse and
+/// plan a statement anew each time that other values are bound to it, which was a third of the indexer's time.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_on| ())
 }
 
 /// Moves a damaged index out of the way.

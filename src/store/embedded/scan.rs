@@ -23,6 +23,8 @@ pub(super) struct Scanner {
     segment: Option<(Arc<Segment>, u32)>,
     chunk: Bytes,
     chunk_at: u32,
+    /// Nothing behind it is read.
+    limit: Option<Position>,
 }
 
 /// What lies next.
@@ -45,7 +47,7 @@ pub(super) enum Found {
 
 impl Scanner {
     pub(super) fn new(segments: Arc<Segments>, from: Position) -> Self {
-        Self { segments, at: from, segment: None, chunk: Bytes::new(), chunk_at: 0 }
+        Self { segments, at: from, segment: None, chunk: Bytes::new(), chunk_at: 0, limit: None }
     }
 
     /// Where the next record is looked for; after [`Found::End`] the end of the journal.
@@ -55,6 +57,7 @@ impl Scanner {
 
     /// The next record before `limit` (all of the journal where there is none).
     pub(super) fn next(&mut self, limit: Option<Position>) -> io::Result<Found> {
+        self.limit = limit;
         if limit.is_some_and(|limit| self.at >= limit) {
             // What was read ahead behind the limit may be written by now.
             self.chunk = Bytes::new();
@@ -173,6 +176,9 @@ impl Scanner {
     fn fill(&mut self, segment: &Segment, offset: u32, bytes: usize) -> io::Result<()> {
         const LEFT_MIN: usize = 16 * 1024;
         if self.window(offset).len() < LEFT_MIN {
+            // What lies behind the limit may be half written, and reading it would only fill memory with zeros.
+            let limit = self.limit.filter(|limit| limit.segment == segment.number && limit.offset > offset);
+            let bytes = limit.map_or(bytes, |limit| bytes.min((limit.offset - offset) as usize));
             self.chunk = segment.read_at(offset, bytes)?;
             self.chunk_at = offset;
         }
