@@ -106,7 +106,7 @@ async fn retention_removes_closed_events_keeps_open_ones_and_forgets_no_mark() {
 async fn bodies_beyond_body_memory_max_are_refused_until_there_is_room() {
     let sink = Sink::start().await;
     let config = format!(
-        "ingress: {{ listen: \"@INGRESS@\", body_bytes_max: 1MiB, body_memory_max: 1MiB, request_timeout: 30s }}\n{}",
+        "ingress: {{ listen: \"@INGRESS@\", body_bytes_max: 1MiB, body_memory_max: 1536KiB, request_timeout: 30s }}\n{}",
         appmint_to(&[("crm", &sink)])
     );
     let gateway = Gateway::start(&config).await;
@@ -124,7 +124,7 @@ async fn bodies_beyond_body_memory_max_are_refused_until_there_is_room() {
     })
     .await;
     let mut sender = Sender::new(&gateway);
-    let body = event_of_bytes("evt_1", "payment.succeeded", 500_000);
+    let body = event_of_bytes("evt_1", "payment.succeeded", 700_000);
     refused(&sender.send(&body).await, "body_memory_full");
     assert_eq!(sender.send(&event("evt_small", "payment.succeeded")).await.status, 200, "what fits is taken");
     drop(stream);

@@ -20,7 +20,8 @@ async fn deliveries_of_a_removed_destination_are_held_until_its_name_returns_eve
     // New events no longer go there, and a restart keeps what is held.
     Sender::new(&gateway).send(&event("evt_2", "payment.succeeded")).await;
     crm.wait_for(2).await;
-    gateway.kill();
+    gateway.terminate();
+    assert!(gateway.ended().await.success());
     gateway.run().await;
     assert_eq!(gateway.list("/v1/deliveries?status=held").await.len(), 1);
 

@@ -56,7 +56,11 @@ async fn a_bad_configuration_changes_nothing_and_is_reported_with_its_place() {
     let gateway = Gateway::start(&good).await;
     let mut number = 0;
     for (name, bad, words) in [
-        ("unknown key", good.replace("path: /in", "path: /elsewhere\n    pathh: /in"), &["pathh", "path", "line"][..]),
+        (
+            "unknown key",
+            good.replace("path: /in", "path: /elsewhere\n    pathh: /in"),
+            &["pathh", "did you mean `path`", "hookward.yaml:7:5"][..],
+        ),
         ("no YAML", format!("{good}\n  }}{{: ["), &[]),
         ("unknown destination", good.replace("to: [crm]", "to: [crn]"), &["crn"]),
         (
