@@ -123,6 +123,9 @@ impl Embedded {
 
     /// What the table says of a mark within its window.
     async fn stored_mark(&self, mark: DedupMark, now: Timestamp) -> Result<Option<Seq>, AdmitError> {
+        if !self.progress.whole().await {
+            return Err(AdmitError::Unavailable("the index is being built anew".into()));
+        }
         let oldest = now.minus(mark.window);
         let found = self.readers.read(move |connection| {
             let (high, low) = key_halves(&mark.key);

@@ -77,7 +77,7 @@ impl Chunk {
             // Seven choices of nine bits fit 64; the rotation serves the eighth.
             choice = choice.rotate_right(9);
         }
-        ((u128::from(block) * self.blocks.len() as u128 >> 64) as usize, bits)
+        (((u128::from(block) * self.blocks.len() as u128) >> 64) as usize, bits)
     }
 }
 

@@ -101,7 +101,7 @@ impl Embedded {
     }
 
     /// A delivery that left its queue ends without an attempt; written with the next batch.
-    fn stop_unattempted(&self, key: Key, state: DeliveryState, reason: Option<DeadReason>, at: Timestamp) {
+    pub(super) fn stop_unattempted(&self, key: Key, state: DeliveryState, reason: Option<DeadReason>, at: Timestamp) {
         if state == DeliveryState::Dead {
             self.deaths.add(key);
         }

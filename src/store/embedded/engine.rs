@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -21,9 +22,10 @@ use super::readers::Readers;
 use super::record::Position;
 use super::rejections::Ledger;
 use super::retention::Sweeper;
+use super::segment::HEADER_BYTES;
 use super::segments::Segments;
 use super::writer::{Writer, WriterParts};
-use super::{Config, Durability, OpenError, loader};
+use super::{Config, OpenError, loader};
 use crate::domain::{Clock, IdMint, Seq};
 use crate::store::StoreError;
 
@@ -34,7 +36,8 @@ const LOADED_AT_ONCE_MAX: i64 = 50_000;
 #[derive(Debug)]
 pub struct Embedded {
     pub(super) clock: Clock,
-    pub(super) durability: Durability,
+    /// Marks are kept this long.
+    pub(super) dedup_window_max: Duration,
     pub(super) mint: IdMint,
     hash_key: [u8; 16],
     pub(super) last_seq: Arc<AtomicU64>,
@@ -76,7 +79,7 @@ impl Embedded {
     /// [`OpenError`], whose sentences are for people.
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let lock = FolderLock::take(&config.path)?;
-        let opened = Segments::open(config.path.join("journal"))?;
+        let opened = Segments::open(config.path.join("journal"), config.bytes_max)?;
         let segments = Arc::new(opened.segments);
         let gate = Arc::new(Gate::default());
         gate.damaged_records.fetch_add(opened.damaged_files, Ordering::Relaxed);
@@ -90,6 +93,7 @@ impl Embedded {
             dedup: Arc::clone(&dedup),
             deaths: Arc::clone(&deaths),
             metrics: config.metrics.clone(),
+            wal_pages: index::wal_pages(config.bytes_max),
         };
         let Indexed { indexer, end, all_loaded } = bring_up(&config, &parts, &lanes)?;
         let (ledger, last_rejection) =
@@ -100,7 +104,7 @@ impl Embedded {
         let (loaded_sender, loaded) = watch::channel(all_loaded);
         let engine = Self {
             clock: config.clock.clone(),
-            durability: config.durability,
+            dedup_window_max: config.dedup_window_max,
             mint: IdMint::new(keys.mint),
             hash_key: keys.hash,
             last_seq: Arc::new(AtomicU64::new(last_seq.0)),
@@ -156,7 +160,6 @@ impl Embedded {
             folder: config.path.clone(),
             bell: Arc::clone(&self.bell),
             segments: Arc::clone(&self.segments),
-            journal: Arc::clone(&self.journal),
             gate: Arc::clone(&self.gate),
             ledger: Arc::clone(&self.ledger),
             metrics: config.metrics.clone(),
@@ -222,7 +225,9 @@ impl Embedded {
     pub(super) async fn wait_loaded(&self) -> Result<(), StoreError> {
         let mut loaded = self.loaded.clone();
         let outcome = loaded.wait_for(|loaded| *loaded).await;
-        outcome.map(drop).map_err(|_| StoreError::Engine("the open deliveries could not be read".into()))
+        outcome
+            .map(drop)
+            .map_err(|error| StoreError::Engine(format!("the open deliveries could not be read: {error}").into()))
     }
 
     /// Writes and syncs everything, then stops.
@@ -289,11 +294,11 @@ fn bring_up(config: &Config, parts: &IndexerParts, lanes: &Lanes) -> Result<Inde
 
 fn try_bring_up(config: &Config, parts: &IndexerParts, lanes: &Lanes) -> Result<Indexed, IndexFault> {
     let start = indexer::start_of(&parts.segments);
-    let index = Index::open(&parts.path, parts.segments.keys(), start)?;
+    let index = Index::open(&parts.path, parts.segments.keys(), start, parts.wal_pages)?;
     let position = index.meta.position;
     // An index that knows more than the journal holds would answer for what is gone.
     let known = parts.segments.get(position.segment).and_then(|segment| segment.bytes());
-    if !known.is_ok_and(|bytes| position.offset <= bytes) {
+    if !known.is_ok_and(|bytes| position.offset <= bytes.max(HEADER_BYTES)) {
         return Err(IndexFault::Damaged("it reaches further than the journal".into()));
     }
     index.verify_open()?;

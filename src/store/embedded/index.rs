@@ -21,6 +21,12 @@ use crate::domain::Seq;
 /// A change that older builds cannot read raises it; the index is then built anew.
 const INDEX_VERSION: i64 = 1;
 
+/// SQLite's `page_size`, as set below.
+const PAGE_BYTES: u64 = 8192;
+/// The WAL is checkpointed after so many pages, in small stores after fewer.
+const WAL_PAGES_MAX: u64 = 4096;
+const WAL_PAGES_MIN: u64 = 64;
+
 const SCHEMA: &str = "
     CREATE TABLE meta(id INTEGER PRIMARY KEY, version INTEGER, store INTEGER, segment INTEGER, offset INTEGER,
         open INTEGER, open_sum INTEGER, dead INTEGER, last_seq INTEGER, damaged INTEGER, chk INTEGER);
@@ -106,7 +112,7 @@ pub(super) fn number(value: u64) -> i64 {
 
 impl Index {
     /// Opens the file, or makes it new (then everything has to be indexed from `start`).
-    pub(super) fn open(path: &Path, keys: &StoreKeys, start: Position) -> Result<Self, IndexFault> {
+    pub(super) fn open(path: &Path, keys: &StoreKeys, start: Position, wal_pages: u32) -> Result<Self, IndexFault> {
         let fresh = !path.exists();
         // SQLite gives its other files the mode of this one.
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
@@ -115,10 +121,13 @@ impl Index {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.execute_batch(
             "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;
-             PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -32768;
-             PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 67108864; PRAGMA cell_size_check = ON;
-             PRAGMA temp_store = MEMORY;",
+             PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32768; PRAGMA mmap_size = 0;
+             PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
         )?;
+        let wal_bytes = u64::from(wal_pages) * PAGE_BYTES;
+        connection.execute_batch(&format!(
+            "PRAGMA wal_autocheckpoint = {wal_pages}; PRAGMA journal_size_limit = {wal_bytes};"
+        ))?;
         connection.set_prepared_statement_cache_capacity(64);
         keep_plans(&connection)?;
         let store = i64::from(crc32fast::hash(&keys.mint)) << 31 ^ i64::from(crc32fast::hash(&keys.hash));
@@ -155,6 +164,12 @@ impl Index {
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         Ok(())
     }
+}
+
+/// After how many pages the WAL of a store of at most `bytes_max` is checkpointed.
+pub(super) fn wal_pages(bytes_max: Option<u64>) -> u32 {
+    let pages = bytes_max.map_or(WAL_PAGES_MAX, |max| (max / 32 / PAGE_BYTES).clamp(WAL_PAGES_MIN, WAL_PAGES_MAX));
+    u32::try_from(pages).unwrap_or(u32::MAX)
 }
 
 /// Opens the file for reading.

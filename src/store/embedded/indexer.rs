@@ -37,6 +37,10 @@ pub(super) struct Progress {
     signal: Mutex<Signal>,
     wake: Condvar,
     changed: Notify,
+    /// How often the index was built anew since the start.
+    lives: AtomicU64,
+    /// While it is built anew, it is whole again from here on.
+    whole_from: AtomicU64,
 }
 
 #[derive(Default)]
@@ -76,6 +80,7 @@ pub(super) struct Indexer {
     pub(super) dedup: Arc<Dedup>,
     pub(super) deaths: Arc<Deaths>,
     pub(super) metrics: StoreMetrics,
+    wal_pages: u32,
     scanner: Scanner,
     /// What was stepped over and may have been durable.
     damage: Vec<Position>,
@@ -91,6 +96,7 @@ pub(super) struct IndexerParts {
     pub(super) dedup: Arc<Dedup>,
     pub(super) deaths: Arc<Deaths>,
     pub(super) metrics: StoreMetrics,
+    pub(super) wal_pages: u32,
 }
 
 // === impl Progress ===
@@ -103,6 +109,8 @@ impl Progress {
             signal: Mutex::default(),
             wake: Condvar::new(),
             changed: Notify::new(),
+            lives: AtomicU64::new(0),
+            whole_from: AtomicU64::new(0),
         }
     }
 
@@ -172,8 +180,24 @@ impl Progress {
 
     /// The journal is indexed up to here.
     pub(super) fn indexed(&self) -> Position {
-        let packed = self.indexed.load(Ordering::Acquire);
-        Position { segment: (packed >> 32) as u32, offset: packed as u32 }
+        unpack(self.indexed.load(Ordering::Acquire))
+    }
+
+    /// How often the index was built anew.
+    pub(super) fn lives(&self) -> u64 {
+        self.lives.load(Ordering::Acquire)
+    }
+
+    /// Waits while the index is built anew; false where it cannot be.
+    pub(super) async fn whole(&self) -> bool {
+        self.catch_up(unpack(self.whole_from.load(Ordering::Acquire))).await
+    }
+
+    /// The index starts anew and is whole when it reaches `to`.
+    fn begin_life(&self, position: Position, to: Position) {
+        self.whole_from.store(pack(to), Ordering::Release);
+        self.indexed.store(pack(position), Ordering::Release);
+        self.lives.fetch_add(1, Ordering::AcqRel);
     }
 
     /// About how many bytes of the journal before `end` are not indexed.
@@ -184,7 +208,7 @@ impl Progress {
     }
 
     fn reached(&self, position: Position) {
-        self.indexed.store(u64::from(position.segment) << 32 | u64::from(position.offset), Ordering::Release);
+        self.indexed.store(pack(position), Ordering::Release);
         self.changed.notify_waiters();
     }
 
@@ -198,9 +222,21 @@ impl Progress {
 impl Indexer {
     pub(super) fn new(index: Index, parts: IndexerParts) -> Self {
         let scanner = Scanner::new(Arc::clone(&parts.segments), index.meta.position);
-        let IndexerParts { path, segments, gate, dedup, deaths, metrics } = parts;
+        let IndexerParts { path, segments, gate, dedup, deaths, metrics, wal_pages } = parts;
         let proved_durable = Position::default();
-        Self { index, path, segments, gate, dedup, deaths, metrics, scanner, damage: Vec::new(), proved_durable }
+        Self {
+            index,
+            path,
+            segments,
+            gate,
+            dedup,
+            deaths,
+            metrics,
+            wal_pages,
+            scanner,
+            damage: Vec::new(),
+            proved_durable,
+        }
     }
 
     /// Indexes everything that is there and answers where the journal ends.
@@ -236,7 +272,7 @@ impl Indexer {
                     }
                     None => self.damage.push(place.start()),
                 },
-                Found::Damage { from, .. } => self.damage.push(from),
+                Found::Damage { from } => self.damage.push(from),
                 Found::End => {
                     ended = true;
                     break;
@@ -264,7 +300,7 @@ impl Indexer {
             let damaged = jobs.damaged.map(IndexFault::Damaged);
             let outcome = damaged.map_or_else(|| self.advance(journal.durable(), progress), Err);
             trouble = outcome.err().map(|fault| {
-                self.handle(&fault);
+                self.handle(&fault, journal, progress);
                 Instant::now()
             });
             progress.lock().troubled = trouble.is_some();
@@ -300,14 +336,17 @@ impl Indexer {
         );
     }
 
-    fn handle(&mut self, fault: &IndexFault) {
+    fn handle(&mut self, fault: &IndexFault, journal: &Journal, progress: &Progress) {
         if let IndexFault::Damaged(reason) = fault {
             tracing::error!(reason, "the index is built anew from the journal");
             let rebuilt = index::set_aside(&self.path)
                 .map_err(IndexFault::from)
-                .and_then(|()| Index::open(&self.path, self.segments.keys(), start_of(&self.segments)));
+                .and_then(|()| Index::open(&self.path, self.segments.keys(), start_of(&self.segments), self.wal_pages));
             match rebuilt {
-                Ok(index) => self.index = index,
+                Ok(index) => {
+                    self.index = index;
+                    progress.begin_life(self.index.meta.position, journal.durable());
+                }
                 Err(error) => tracing::error!(%error, "the index cannot be built"),
             }
         } else if !fault.is_no_space() {
@@ -365,6 +404,14 @@ struct Jobs {
     work: Vec<Job>,
     damaged: Option<String>,
     closing: bool,
+}
+
+fn pack(position: Position) -> u64 {
+    u64::from(position.segment) << 32 | u64::from(position.offset)
+}
+
+fn unpack(packed: u64) -> Position {
+    Position { segment: (packed >> 32) as u32, offset: packed as u32 }
 }
 
 /// Where indexing starts when there is no index.

@@ -7,7 +7,6 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::gate::Gate;
-use super::journal::Journal;
 use super::rejections::Ledger;
 use super::segments::Segments;
 use super::writer::is_no_space;
@@ -39,7 +38,6 @@ pub(super) struct Keeper {
     pub(super) folder: PathBuf,
     pub(super) bell: Arc<KeeperBell>,
     pub(super) segments: Arc<Segments>,
-    pub(super) journal: Arc<Journal>,
     pub(super) gate: Arc<Gate>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) metrics: StoreMetrics,
@@ -93,7 +91,7 @@ impl Keeper {
 
     /// One round.
     pub(super) fn look(&mut self) {
-        let spare = self.segments.prepare_spare(self.journal.durable().segment);
+        let spare = self.segments.prepare_spare();
         let (journal_bytes, other_bytes) = (folder_bytes(self.segments.folder()), folder_bytes(&self.folder));
         let bytes = journal_bytes + other_bytes;
         self.bell.bytes.store(bytes, Ordering::Relaxed);
@@ -122,6 +120,11 @@ impl Keeper {
         (free < bound)
             .then(|| format!("the disk has {free} bytes free, store.disk_free_min is {bound}: free space on the disk"))
     }
+}
+
+/// Bytes of the whole store whose journal lies in this folder.
+pub(super) fn store_bytes(journal: &Path) -> u64 {
+    folder_bytes(journal) + journal.parent().map_or(0, folder_bytes)
 }
 
 /// Bytes of the files right in a folder.

@@ -40,6 +40,7 @@ mod key;
 mod lane;
 mod queue;
 
+mod carry;
 mod edits;
 mod fold;
 mod index;

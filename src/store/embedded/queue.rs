@@ -3,13 +3,13 @@
 //! A pure value that is told the time; [`lane`](super::lane) puts the lock around it.
 
 use std::cmp::Ordering;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::cache::Cached;
 use super::key::{Key, MixState};
 use super::record::Place;
-use crate::domain::Timestamp;
+use crate::domain::{Seq, Timestamp};
 
 /// Stands for "never expires" in an [`Entry`].
 pub(super) const NEVER: Timestamp = Timestamp(u64::MAX);
@@ -196,19 +196,27 @@ impl Queue {
         found
     }
 
-    /// Events were carried to another segment.
-    pub(super) fn move_places(&mut self, moved: &HashMap<u64, Place, MixState>) {
-        let relocate = |entry: &mut Entry| {
-            if let Some(place) = moved.get(&entry.key.seq.0) {
-                entry.place = *place;
-            }
-        };
-        self.ready.iter_mut().for_each(relocate);
-        self.fresh.iter_mut().for_each(relocate);
-        self.flights.values_mut().for_each(|flight| relocate(&mut flight.entry));
-        let mut later = std::mem::take(&mut self.later).into_vec();
-        later.iter_mut().for_each(|later| relocate(&mut later.0));
-        self.later = later.into();
+    /// Takes every waiting delivery of these events out; those in flight stay and are named.
+    pub(super) fn take_events(&mut self, events: &HashSet<Seq, MixState>) -> (Vec<Entry>, Vec<Key>) {
+        let mut taken = Vec::new();
+        for line in [&mut self.ready, &mut self.fresh] {
+            line.retain_mut(|entry| {
+                let goes = events.contains(&entry.key.seq);
+                if goes {
+                    taken.push(entry.clone());
+                }
+                !goes
+            });
+        }
+        if self.later.iter().any(|later| events.contains(&later.0.key.seq)) {
+            let (goes, stays) = std::mem::take(&mut self.later)
+                .into_iter()
+                .partition::<Vec<Later>, _>(|later| events.contains(&later.0.key.seq));
+            self.later = stays.into();
+            taken.extend(goes.into_iter().map(|later| later.0));
+        }
+        let flying = self.flights.keys().filter(|key| events.contains(&key.seq)).copied().collect();
+        (taken, flying)
     }
 
     /// Moves what has become due, and what its claimer forgot, into the line.
@@ -262,11 +270,6 @@ impl Queue {
 
     pub(super) fn is_in_flight(&self, key: Key) -> bool {
         self.flights.contains_key(&key)
-    }
-
-    /// The keys of what is claimed.
-    pub(super) fn flying(&self) -> Vec<Key> {
-        self.flights.keys().copied().collect()
     }
 
     /// Since when the first in line has been due.

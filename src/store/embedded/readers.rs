@@ -16,7 +16,8 @@ const READERS_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    /// Each with the life of the index that it was opened in.
+    idle: Mutex<Vec<(u64, Connection)>>,
     progress: Arc<Progress>,
 }
 
@@ -48,9 +49,10 @@ impl Readers {
         &self,
         query: impl FnOnce(&Connection) -> Result<R, IndexFault>,
     ) -> Result<R, IndexFault> {
-        let idle = self.lock().pop();
+        let life = self.progress.lives();
+        let idle = self.lock().pop().filter(|(its_life, _)| *its_life == life);
         let connection = match idle {
-            Some(connection) => connection,
+            Some((_, connection)) => connection,
             None => index::open_reader(&self.path)?,
         };
         let result = query(&connection);
@@ -58,18 +60,18 @@ impl Readers {
         if result.is_ok() {
             let mut idle = self.lock();
             if idle.len() < READERS_MAX {
-                idle.push(connection);
+                idle.push((life, connection));
             }
         }
         result
     }
 
-    /// Closes what is idle: the file was replaced or the engine closes.
+    /// Closes what is idle: the engine closes.
     pub(super) fn clear(&self) {
         self.lock().clear();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(u64, Connection)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

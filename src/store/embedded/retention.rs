@@ -1,8 +1,289 @@
-//! Retention: the oldest segment goes when everything in it is over and old enough.
+//! Retention: the oldest segment goes when everything in it is over and old enough, or the store is too large.
 //!
-//! What is open is never forgotten: a few open events in a segment that is due are carried, with their
-//! deliveries as they stand, to the end of the journal; a segment that is mostly open stays.
+//! Oldest first, always: a segment holds outcomes of events of the segments before it, so none may go while
+//! an older one stays. What is open is never forgotten: the open events of a segment that is due are
+//! [carried](super::carry) to the end of the journal first.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::Embedded;
+use super::decode;
+use super::dedup::bucket_of;
+use super::encode;
+use super::index::{Index, IndexFault, number, seq_of};
+use super::keeper::store_bytes;
+use super::record::{Mark, Position, Record};
+use super::rows::lookup_hash;
+use super::scan::{Found, Scanner};
+use super::segment::HEADER_BYTES;
+use crate::domain::{Seq, Timestamp};
+use crate::store::{Retention, StoreError, Swept};
+
+/// Rows that one step removes.
+const STEP_EVENTS: i64 = 1000;
+const STEP_MARKS: i64 = 5000;
+/// The newest segment is closed early when its first event is older than this part of the retention.
+const ROLL_PART: u32 = 8;
 
 /// Where the sweep stands.
 #[derive(Debug, Default)]
-pub(super) struct Sweeper {}
+pub(super) struct Sweeper {
+    /// The segment whose rows are being removed.
+    going: Option<u32>,
+    /// The oldest segment was looked at and does not go before this time.
+    not_before: Option<(u32, Timestamp)>,
+}
+
+/// What the index knows of a segment.
+#[derive(Clone, Copy, Debug)]
+struct Contents {
+    events: i64,
+    first: Seq,
+    /// Events with an open delivery.
+    open: i64,
+    /// When the last delivery ended, or the last event came.
+    ended_at: Timestamp,
+    /// Whether most of the store is open: carrying it around would give nothing back.
+    mostly_open: bool,
+}
+
+// === impl Embedded ===
+
+impl Embedded {
+    pub(super) async fn sweep_step(&self, retention: Retention) -> Result<Swept, StoreError> {
+        let mut sweeper = self.sweeper.lock().await;
+        let now = self.clock.now();
+        let mut swept = Swept::default();
+        let ledger = Arc::clone(&self.ledger);
+        let rejections =
+            tokio::task::spawn_blocking(move || ledger.sweep(now.minus(retention.rejections))).await.map_err(engine)?;
+        let (rejections, more) = rejections.map_err(engine)?;
+        (swept.rejections, swept.more) = (rejections, more);
+        swept.more |= self.sweep_marks(now).await?;
+        let Some(oldest) = self.segments.numbers().first().copied() else { return Ok(swept) };
+        if sweeper.going != Some(oldest) && !self.is_due(&mut sweeper, oldest, retention, now).await? {
+            return Ok(swept);
+        }
+        let _edit = self.edits.lock().await;
+        if sweeper.going != Some(oldest) && !self.carry_open(oldest).await? {
+            return Ok(swept);
+        }
+        sweeper.going = Some(oldest);
+        let events = self.write(move |index| remove_rows(index, oldest)).await?;
+        (swept.events, swept.more) = (events, true);
+        if events == 0 {
+            self.keep_marks(oldest, now).await?;
+            self.write(move |index| forget_segment(index, oldest)).await?;
+            let segments = Arc::clone(&self.segments);
+            let removed = tokio::task::spawn_blocking(move || segments.remove(oldest)).await.map_err(engine)?;
+            swept.bytes = removed.map_err(engine)?;
+            sweeper.going = None;
+            self.bell.ring();
+        }
+        Ok(swept)
+    }
+
+    /// Whether a segment may go now.
+    async fn is_due(
+        &self,
+        sweeper: &mut Sweeper,
+        oldest: u32,
+        retention: Retention,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let folder = self.segments.folder().to_path_buf();
+        let bytes = tokio::task::spawn_blocking(move || store_bytes(&folder)).await.map_err(engine)?;
+        self.bell.bytes.store(bytes, Ordering::Relaxed);
+        // Begun before the bound is reached, so that admission need not be refused meanwhile.
+        let too_large = retention.bytes_max.is_some_and(|max| bytes > max - max / 16);
+        let waits = sweeper.not_before.is_some_and(|(segment, at)| segment == oldest && at > now);
+        if waits && !too_large {
+            return Ok(false);
+        }
+        self.flush_index().await;
+        let contents = self.readers.read(move |connection| contents(connection, oldest)).await?;
+        let active = self.journal.durable().segment;
+        if oldest >= active {
+            let old = contents.is_some_and(|contents| is_old(contents.first.time(), retention.events / ROLL_PART, now));
+            if old || (too_large && contents.is_some()) {
+                self.journal.request_roll();
+                self.flush_index().await;
+                self.bell.ring();
+            }
+            return Ok(false);
+        }
+        let Some(contents) = contents else { return Ok(true) };
+        let many_open = contents.open * 4 > contents.events;
+        if many_open && contents.mostly_open {
+            return Ok(false);
+        }
+        if too_large && (contents.open < contents.events || !contents.mostly_open) {
+            return Ok(true);
+        }
+        let due_at = contents.ended_at.plus(retention.events);
+        if due_at > now {
+            sweeper.not_before = Some((oldest, due_at));
+        }
+        Ok(due_at <= now)
+    }
+
+    /// Removes marks that are older than any window.
+    async fn sweep_marks(&self, now: Timestamp) -> Result<bool, StoreError> {
+        let oldest = bucket_of(now.minus(self.dedup_window_max));
+        self.dedup.forget_below(oldest);
+        let removed = self.write(move |index| {
+            let sql = "DELETE FROM dedup WHERE (bucket, high, low) IN
+                (SELECT bucket, high, low FROM dedup WHERE bucket < ?1 LIMIT ?2)";
+            Ok(index.connection.prepare_cached(sql)?.execute([number(oldest), STEP_MARKS])?)
+        });
+        Ok(i64::try_from(removed.await?).unwrap_or(i64::MAX) >= STEP_MARKS)
+    }
+
+    /// Marks outlive their events for the rest of their window: they are written anew.
+    async fn keep_marks(&self, segment: u32, now: Timestamp) -> Result<(), StoreError> {
+        let segments = Arc::clone(&self.segments);
+        let oldest = now.minus(self.dedup_window_max);
+        let scanning = tokio::task::spawn_blocking(move || -> std::io::Result<Vec<Mark>> {
+            let start = Position { segment, offset: HEADER_BYTES };
+            let mut scanner = Scanner::new(segments, start);
+            let limit = Position { segment: segment.saturating_add(1), offset: 0 };
+            let mut marks = Vec::new();
+            loop {
+                match scanner.next(Some(limit))? {
+                    Found::Record { payload, .. } => match decode::record(&payload) {
+                        Some(Record::Admit(head)) => {
+                            marks.extend(head.dedup.map(|mark| Mark { key: mark.key, seq: head.seq }));
+                        }
+                        Some(Record::Marks(old)) => marks.extend(old),
+                        _ => {}
+                    },
+                    Found::Damage { .. } => {}
+                    Found::End => break,
+                }
+            }
+            marks.retain(|mark| mark.seq.time() > oldest);
+            Ok(marks)
+        });
+        let marks = scanning.await.map_err(engine)?.map_err(engine)?;
+        for some in marks.chunks(4096) {
+            self.journal.keep(encode::marks(some)).await.map_err(engine)?;
+        }
+        Ok(())
+    }
+
+    /// Works on the index between two transactions of the indexer.
+    async fn write<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Index) -> Result<R, IndexFault> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let done = self.progress.run(work).await;
+        done.ok_or_else(|| StoreError::Engine("it is closing".into()))?.map_err(engine)
+    }
+}
+
+fn is_old(since: Timestamp, age: Duration, now: Timestamp) -> bool {
+    now.since(since) >= age
+}
+
+fn engine(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Engine(error.to_string().into())
+}
+
+/// `None` for a segment without events of its own.
+fn contents(connection: &Connection, segment: u32) -> Result<Option<Contents>, IndexFault> {
+    let row = connection
+        .prepare_cached("SELECT events, first_seq, last_seq FROM segments WHERE segment = ?1")?
+        .query_row([segment], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
+        .optional()?;
+    let carried: i64 = connection
+        .prepare_cached("SELECT count(*) FROM carried WHERE segment = ?1")?
+        .query_row([segment], |row| row.get(0))?;
+    if row.is_none() && carried == 0 {
+        return Ok(None);
+    }
+    let (own, first, last) = row.unwrap_or((0, i64::MAX, i64::MIN));
+    let ids = "SELECT seq FROM events WHERE seq BETWEEN ?1 AND ?2 AND segment = ?3
+        UNION ALL SELECT c.seq FROM carried c JOIN events e ON e.seq = c.seq WHERE c.segment = ?3 AND e.segment = ?3";
+    let open: i64 = connection
+        .prepare_cached(&format!(
+            "SELECT count(DISTINCT d.seq) FROM ({ids}) i CROSS JOIN deliveries d ON d.seq = i.seq WHERE d.state = 0"
+        ))?
+        .query_row(params![first, last, segment], |row| row.get(0))?;
+    let ended: Option<i64> = connection
+        .prepare_cached(&format!("SELECT max(d.finished_at) FROM ({ids}) i CROSS JOIN deliveries d ON d.seq = i.seq"))?
+        .query_row(params![first, last, segment], |row| row.get(0))?;
+    let (all, all_open): (i64, i64) = connection
+        .prepare_cached("SELECT (SELECT ifnull(sum(events), 0) FROM segments), (SELECT open FROM meta WHERE id = 1)")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let newest = if own > 0 { seq_of(last).time() } else { Timestamp(0) };
+    Ok(Some(Contents {
+        events: own + carried,
+        first: seq_of(first),
+        open,
+        ended_at: newest.max(Timestamp(ended.unwrap_or_default().cast_unsigned())),
+        mostly_open: all_open * 2 > all,
+    }))
+}
+
+/// Removes a step's worth of the rows of a segment's events.
+fn remove_rows(index: &mut Index, segment: u32) -> Result<u64, IndexFault> {
+    let meta_before = index.meta;
+    index.connection.execute_batch("BEGIN IMMEDIATE")?;
+    let removed = remove_step(index, segment).and_then(|removed| {
+        index.meta.write(&index.connection)?;
+        index.connection.execute_batch("COMMIT")?;
+        Ok(removed)
+    });
+    if removed.is_err() {
+        index.meta = meta_before;
+        drop(index.connection.execute_batch("ROLLBACK"));
+    }
+    removed
+}
+
+fn remove_step(index: &mut Index, segment: u32) -> Result<u64, IndexFault> {
+    let connection = &index.connection;
+    let mut statement = connection.prepare_cached(
+        "SELECT e.seq, e.source_event_id FROM events e, segments s
+         WHERE s.segment = ?1 AND e.seq BETWEEN s.first_seq AND s.last_seq AND e.segment = ?1
+         UNION ALL SELECT e.seq, e.source_event_id FROM carried c JOIN events e ON e.seq = c.seq
+         WHERE c.segment = ?1 AND e.segment = ?1 LIMIT ?2",
+    )?;
+    let found = statement
+        .query_map(params![segment, STEP_EVENTS], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut removed = 0;
+    for (seq, source_event_id) in found {
+        let dead: i64 = connection
+            .prepare_cached("SELECT count(*) FROM deliveries WHERE seq = ?1 AND state = 2")?
+            .query_row([seq], |row| row.get(0))?;
+        index.meta.dead -= dead;
+        for sql in [
+            "DELETE FROM deliveries WHERE seq = ?1",
+            "DELETE FROM attempts WHERE seq = ?1",
+            "DELETE FROM events WHERE seq = ?1",
+        ] {
+            connection.prepare_cached(sql)?.execute([seq])?;
+        }
+        removed += 1;
+        if let Some(id) = source_event_id {
+            connection
+                .prepare_cached("DELETE FROM lookups WHERE bucket = ?1 AND hash = ?2 AND seq = ?3")?
+                .execute(params![number(bucket_of(seq_of(seq).time())), lookup_hash(&id), seq])?;
+        }
+    }
+    Ok(removed)
+}
+
+/// The last of a segment in the index; afterwards everything that was removed is durable.
+fn forget_segment(index: &mut Index, segment: u32) -> Result<(), IndexFault> {
+    let connection = &index.connection;
+    connection.execute("DELETE FROM segments WHERE segment = ?1", [segment])?;
+    connection.execute("DELETE FROM carried WHERE segment = ?1", [segment])?;
+    connection.execute_batch("PRAGMA incremental_vacuum(2048)")?;
+    index.checkpoint()
+}

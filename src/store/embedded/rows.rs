@@ -8,9 +8,9 @@ use super::dedup::bucket_of;
 use super::fold::Fold;
 use super::index::{Index, IndexFault, number, seq_key};
 use super::key::{Key, mix};
-use super::record::{Place, Position, Progress};
+use super::record::{DeliveryRecord, Place, Position, Progress};
 use super::{decode, encode};
-use crate::domain::{Seq, Timestamp};
+use crate::domain::{PlannedDelivery, Seq, Timestamp};
 
 /// A delivery's row.
 #[derive(Clone, Debug)]
@@ -280,6 +280,19 @@ impl DeliveryRecordRow {
     fn counts(&self, checksum: i64) -> Stored {
         let dead = self.progress.state == crate::domain::DeliveryState::Dead;
         Stored { open: self.progress.is_open(), dead, checksum }
+    }
+
+    /// As a record of a delivery whose plan is not at hand: order and batch keys belong to the plan.
+    pub(super) fn to_record(&self) -> DeliveryRecord {
+        let planned = PlannedDelivery {
+            target: Arc::clone(&self.target),
+            route: 0,
+            not_before: None,
+            expires_at: self.expires_at,
+            order_key: None,
+            batch_key: None,
+        };
+        DeliveryRecord { planned, progress: self.progress }
     }
 
     /// Covers what decides about further attempts.

@@ -37,7 +37,6 @@ pub(super) enum Found {
     /// Nothing between these two verifies, but what follows does.
     Damage {
         from: Position,
-        to: Position,
     },
     /// Nothing valid follows.
     End,
@@ -71,7 +70,7 @@ impl Scanner {
         match self.resume(limit)? {
             Some(to) => {
                 self.at = to;
-                Ok(Found::Damage { from, to })
+                Ok(Found::Damage { from })
             }
             None => {
                 self.segment = None;

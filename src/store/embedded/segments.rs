@@ -16,6 +16,8 @@ use super::segment::{self, HeaderFault, ReadFault, Segment, StoreKeys};
 /// The largest segment; a record that does not fit gets one of its own.
 const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const SEGMENT_BYTES_MIN: u64 = 1024 * 1024;
+/// The smallest segment of a store whose `bytes_max` is small.
+const SEGMENT_BYTES_LEAST: u64 = 256 * 1024;
 
 /// Handles that stay open beside the newest one.
 const OPEN_SEGMENTS_MAX: usize = 32;
@@ -25,10 +27,20 @@ const OPEN_SEGMENTS_MAX: usize = 32;
 pub(super) struct Segments {
     folder: PathBuf,
     keys: StoreKeys,
+    /// No segment is larger, unless one record is.
+    bytes_max: u64,
     numbers: Mutex<BTreeSet<u32>>,
     open: Mutex<BTreeMap<u32, Arc<Segment>>>,
-    /// The next segment, ready to be written.
-    spare: Mutex<Option<Arc<Segment>>>,
+    next: Mutex<Next>,
+}
+
+/// What follows the segment that is being written; behind one lock, so that both always fit together.
+#[derive(Debug, Default)]
+struct Next {
+    /// The segment that is being written.
+    active: u32,
+    /// The one after it, ready to be written.
+    spare: Option<Arc<Segment>>,
 }
 
 /// The folder as it was found.
@@ -43,7 +55,7 @@ pub(super) struct Opened {
 
 impl Segments {
     /// Reads the folder, or makes it with the first segment.
-    pub(super) fn open(folder: PathBuf) -> Result<Opened, OpenError> {
+    pub(super) fn open(folder: PathBuf, store_bytes_max: Option<u64>) -> Result<Opened, OpenError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -75,8 +87,15 @@ impl Segments {
             None => StoreKeys::random().map_err(OpenError::folder("make the keys of", &folder))?,
         };
         let numbers = found.keys().copied().collect();
-        let segments =
-            Self { folder, keys, numbers: Mutex::new(numbers), open: Mutex::new(found), spare: Mutex::new(None) };
+        let segments = Self {
+            folder,
+            keys,
+            // An eighth: one is written, one lies ready, the others can go one by one.
+            bytes_max: store_bytes_max.map_or(SEGMENT_BYTES_MAX, |max| (max / 8).max(SEGMENT_BYTES_LEAST)),
+            numbers: Mutex::new(numbers),
+            open: Mutex::new(found),
+            next: Mutex::default(),
+        };
         if segments.numbers().is_empty() {
             let first = segments.create(1, 0).map_err(OpenError::folder("make a journal file in", &segments.folder))?;
             lock(&segments.open).insert(first.number, first);
@@ -127,29 +146,35 @@ impl Segments {
         self.get(place.segment)?.read(place)
     }
 
+    /// Writing goes on in this segment.
+    pub(super) fn set_active(&self, number: u32) {
+        *lock(&self.next) = Next { active: number, spare: None };
+    }
+
     /// Makes the next segment if there is none ready.
-    pub(super) fn prepare_spare(&self, after: u32) -> io::Result<()> {
-        let mut spare = lock(&self.spare);
-        if spare.is_none() {
-            *spare = Some(self.next_spare(after, 0)?);
+    pub(super) fn prepare_spare(&self) -> io::Result<()> {
+        let mut next = lock(&self.next);
+        if next.spare.is_none() {
+            next.spare = Some(self.next_spare(next.active, 0)?);
         }
         Ok(())
     }
 
-    /// The segment that follows `after`, with room for a record of `record_bytes`.
-    pub(super) fn roll(&self, after: u32, record_bytes: usize) -> io::Result<Arc<Segment>> {
-        let mut spare = lock(&self.spare);
-        let next = match spare.take() {
+    /// The segment that follows the active one, with room for a record of `record_bytes`: the active one now.
+    pub(super) fn roll(&self, record_bytes: usize) -> io::Result<Arc<Segment>> {
+        let mut next = lock(&self.next);
+        let rolled = match next.spare.take() {
             Some(ready) if fits(&ready, record_bytes) => ready,
             Some(ready) => {
                 // The number is needed for a larger file.
                 self.remove(ready.number)?;
-                self.next_spare(after, record_bytes)?
+                self.next_spare(next.active, record_bytes)?
             }
-            None => self.next_spare(after, record_bytes)?,
+            None => self.next_spare(next.active, record_bytes)?,
         };
-        lock(&self.open).insert(next.number, Arc::clone(&next));
-        Ok(next)
+        next.active = rolled.number;
+        lock(&self.open).insert(rolled.number, Arc::clone(&rolled));
+        Ok(rolled)
     }
 
     /// Deletes a segment; gives back the bytes that it had.
@@ -177,7 +202,7 @@ impl Segments {
 
     fn create(&self, number: u32, record_bytes: usize) -> io::Result<Arc<Segment>> {
         let free = self.disk_free()?;
-        let usual = (free / 8).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+        let usual = (free / 8).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).min(self.bytes_max);
         let needed = record_bytes as u64 + u64::from(segment::HEADER_BYTES) + 64;
         let capacity = u32::try_from(usual.max(needed).next_multiple_of(4096)).unwrap_or(u32::MAX);
         let created = Segment::create(&self.folder, number, capacity, &self.keys)?;

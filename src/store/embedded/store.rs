@@ -104,8 +104,8 @@ impl Store for Embedded {
         }
     }
 
-    async fn sweep(&self, _retention: Retention) -> Result<Swept, StoreError> {
-        Ok(Swept::default())
+    async fn sweep(&self, retention: Retention) -> Result<Swept, StoreError> {
+        self.sweep_step(retention).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

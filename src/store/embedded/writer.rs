@@ -69,6 +69,7 @@ impl Writer {
     pub(super) fn new(parts: WriterParts, end: Position) -> io::Result<Self> {
         let active = parts.segments.get(end.segment)?;
         active.restore_capacity()?;
+        parts.segments.set_active(end.segment);
         let WriterParts { journal, segments, gate, dedup, progress, keeper, clock, metrics, durability } = parts;
         Ok(Self {
             journal,
@@ -212,7 +213,7 @@ impl Writer {
 
     /// Goes on in the next segment; true where there is no space for one.
     fn roll(&mut self, record_bytes: usize, shrink: bool) -> io::Result<bool> {
-        let next = match self.segments.roll(self.active.number, record_bytes) {
+        let next = match self.segments.roll(record_bytes) {
             Ok(next) => next,
             Err(error) if is_no_space(&error) => {
                 self.gate.set_full(Some(format!("no space for a journal file: {error}; free space on the disk")));

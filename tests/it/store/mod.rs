@@ -1,5 +1,8 @@
 //! The store: one conformance suite that every engine passes, and what the embedded engine must survive.
 
+mod damage;
 mod embedded;
+mod faults;
+mod retention;
 mod suite;
 mod world;

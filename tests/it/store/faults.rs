@@ -1,0 +1,202 @@
+//! F05, F07, F12: a disk that fails, a disk that is full, a folder that cannot be used.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use hookward::domain::{Clock, Next};
+use hookward::store::embedded::{Config, Durability, Embedded, OpenError};
+use hookward::store::{AdmitError, Admitted, Store};
+
+use super::embedded::Folder;
+use super::world::*;
+
+/// Set for the process that a test of this file runs under strace.
+const CHILD: &str = "HOOKWARD_STORE_CHILD";
+
+/// Admits one event after the other and prints what became of each. Only a child of [`f05`] runs it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child_admits_until_told() {
+    let Ok(path) = std::env::var(CHILD) else { return };
+    let mut config = Config::new(&path);
+    config.disk_free_min = 0;
+    let store = Embedded::open(config).unwrap();
+    let clock = Clock::machine();
+    for number in 0..12 {
+        match store.admit(admission(&clock, &format!("e{number}"), &["crm"])).await {
+            Ok(_) => println!("child e{number} kept"),
+            Err(error) => println!("child e{number} refused: {error}"),
+        }
+    }
+    println!("child health {:?}", store.health().reasons);
+    std::process::exit(0);
+}
+
+#[test]
+fn f05_after_a_failed_sync_nothing_is_acknowledged_and_a_restart_verifies() {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    // The third and only failure: whoever asks again would be told that all is well.
+    let output = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=9"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "store::faults::child_admits_until_told", "--nocapture"])
+        .env(CHILD, folder.path())
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("strace is installed");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<&str> = text.lines().filter_map(|line| line.split("child ").nth(1)).collect();
+    let kept = lines.iter().filter(|line| line.ends_with("kept")).count();
+    let first_refused = lines.iter().position(|line| line.contains("refused")).expect("one sync failed");
+    assert_eq!(first_refused, kept, "after the failure nothing is acknowledged: {lines:?}");
+    assert!(kept > 0 && kept < 12, "{lines:?}");
+    assert!(lines[first_refused].contains("takes nothing"), "{lines:?}");
+    assert!(lines.last().unwrap().contains("writing the journal"), "health says why: {lines:?}");
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut config = Config::new(folder.path());
+        config.disk_free_min = 0;
+        let store = Embedded::open(config).unwrap();
+        store.set_targets(&targets(&["crm"]));
+        let found = claim(&store, "crm", 100).await;
+        assert!(found.len() >= kept, "what was acknowledged is there");
+        for (number, claim) in found.iter().enumerate() {
+            assert_eq!(claim.event.received.body, body_of(&format!("e{number}")));
+        }
+        keep(&store, &Clock::machine(), "after", &["crm"]).await;
+    });
+}
+
+/// A file system of its own; unmounted when it goes.
+struct Mounted(tempfile::TempDir);
+
+impl Mounted {
+    fn new(options: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder.path()).status();
+        assert!(status.unwrap().success(), "this test must run as root, it mounts a small file system");
+        Self(folder)
+    }
+
+    fn remount(&self, options: &str) {
+        let status = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(self.0.path()).status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(self.0.path()).status());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f07_a_full_disk_refuses_goes_on_delivering_and_recovers_by_itself() {
+    let disk = Mounted::new("size=4m");
+    let clock = Clock::manual(START);
+    let mut config = Config::new(disk.0.path().join("store"));
+    config.disk_free_min = 0;
+    config.clock = clock.clone();
+    let store = Embedded::open(config.clone()).unwrap();
+    store.set_targets(&targets(&["crm"]));
+    let mut kept = Vec::new();
+    let mut refused = None;
+    for number in 0..400 {
+        let id = format!("e{number}");
+        let mut admission = admission(&clock, &id, &["crm"]);
+        admission.event.body = body_of(&id.repeat(400));
+        match store.admit(admission).await {
+            Ok(Admitted::Kept(_)) => kept.push(id),
+            Ok(other) => panic!("{id}: {other:?}"),
+            Err(error) => {
+                refused = Some((id, error));
+                break;
+            }
+        }
+    }
+    let (first_refused, error) = refused.expect("4 MiB are full at last");
+    assert!(matches!(error, AdmitError::Full(_)), "{error}");
+    assert!(!store.health().reasons.is_empty());
+    // What is there is delivered and its outcome written meanwhile.
+    let claims = claim(&store, "crm", 10).await;
+    assert_eq!(claims.len(), 10);
+    for claim in &claims {
+        store.settle(claim, settlement(&clock, claim, 200, Next::Succeeded));
+    }
+    disk.remount("size=64m");
+    let patience = std::time::Instant::now();
+    while !store.health().reasons.is_empty() {
+        assert!(patience.elapsed() < Duration::from_secs(10), "it does not recover: {:?}", store.health());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(matches!(store.admit(admission(&clock, &first_refused, &["crm"])).await, Ok(Admitted::Kept(_))));
+    store.close().await.unwrap();
+    drop(store);
+    let store = Embedded::open(config).unwrap();
+    store.set_targets(&targets(&["crm"]));
+    assert_eq!(claim(&store, "crm", 1000).await.len(), kept.len() - 10 + 1);
+    assert_eq!(store.health().damaged_records, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f12_a_folder_that_cannot_be_used_is_named() {
+    let folder = Folder::new();
+    let store = Embedded::open(folder.config()).unwrap();
+    let error = Embedded::open(folder.config()).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, OpenError::InUse { .. }), "{text}");
+    assert!(text.contains(&std::process::id().to_string()), "the holder is named: {text}");
+    assert!(text.contains(folder.path.path().to_str().unwrap()), "{text}");
+    drop(store);
+    drop(Embedded::open(folder.config()).unwrap());
+
+    let read_only = Mounted::new("size=4m");
+    read_only.remount("ro");
+    check_refused(&read_only.0.path().join("store"));
+    let file = folder.path.path().join("file");
+    std::fs::write(&file, "not a folder").unwrap();
+    check_refused(&file);
+    check_refused(&file.join("below"));
+}
+
+#[track_caller]
+fn check_refused(path: &Path) {
+    let error = Embedded::open(Config::new(path)).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, OpenError::Folder { .. }), "{text}");
+    assert!(text.contains(path.to_str().unwrap()) && text.contains("check"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_belong_to_their_owner_alone() {
+    let folder = Folder::new();
+    let mut config = folder.config();
+    config.path = folder.path.path().join("new");
+    let store = Embedded::open(config.clone()).unwrap();
+    keep(&store, &folder.clock, "e1", &["crm"]).await;
+    deliveries(&store).await;
+    let mut seen = 0;
+    let mut open = vec![config.path.clone()];
+    while let Some(path) = open.pop() {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        seen += 1;
+    }
+    assert!(seen > 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relaxed_durability_keeps_across_a_reopening_too() {
+    let folder = Folder::new();
+    let config = Config { durability: Durability::Relaxed, ..folder.config() };
+    let store = Embedded::open(config.clone()).unwrap();
+    keep(&store, &folder.clock, "e1", &["crm"]).await;
+    drop(store);
+    let store = Embedded::open(config).unwrap();
+    assert_eq!(deliveries(&store).await.len(), 1);
+}
