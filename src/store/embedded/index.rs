@@ -276,7 +276,10 @@ impl From<rusqlite::Error> for IndexFault {
             rusqlite::Error::SqliteFailure(code, message) => {
                 let schema =
                     message.as_deref().is_some_and(|text| text.contains("no such") || text.contains("malformed"));
-                matches!(code.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) || schema
+                matches!(
+                    code.code,
+                    ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation
+                ) || schema
             }
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)

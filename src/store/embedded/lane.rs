@@ -22,8 +22,8 @@ pub(super) struct Lane {
     queue_max: AtomicU64,
     /// Deliveries whose admission is under way.
     reserved: AtomicU64,
-    /// Deliveries that wait, as the queue last said.
-    waiting: AtomicU64,
+    /// Deliveries that wait or are in flight, as the queue last said.
+    taken: AtomicU64,
 }
 
 /// Every lane; a lane once made stays.
@@ -45,7 +45,7 @@ impl Lane {
             active: AtomicBool::new(false),
             queue_max: AtomicU64::new(u64::MAX),
             reserved: AtomicU64::new(0),
-            waiting: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
         }
     }
 
@@ -53,7 +53,8 @@ impl Lane {
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut Queue) -> R) -> R {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let result = work(&mut queue);
-        self.waiting.store(queue.waiting(), Ordering::Release);
+        // What is in flight may come back: it keeps its place.
+        self.taken.store(queue.waiting() + queue.in_flight(), Ordering::Release);
         result
     }
 
@@ -64,7 +65,7 @@ impl Lane {
     /// A place in the queue for a delivery whose admission begins; false where the queue is full.
     pub(super) fn reserve(&self) -> bool {
         let reserved = self.reserved.fetch_add(1, Ordering::AcqRel);
-        let full = reserved + self.waiting.load(Ordering::Acquire) >= self.queue_max.load(Ordering::Acquire);
+        let full = reserved + self.taken.load(Ordering::Acquire) >= self.queue_max.load(Ordering::Acquire);
         if full {
             self.unreserve();
         }

@@ -81,7 +81,7 @@ impl Queue {
 
     /// A delivery of an event that was just admitted, or that starts again.
     pub(super) fn push(&mut self, entry: Entry, now: Timestamp) {
-        if entry.due_at > now {
+        if entry.looked_at() > now {
             self.later.push(Later(entry));
         } else if self.loading {
             self.fresh.push_back(entry);
@@ -92,7 +92,7 @@ impl Queue {
 
     /// A delivery from before the start.
     pub(super) fn load(&mut self, entry: Entry, now: Timestamp) {
-        if entry.due_at > now { self.later.push(Later(entry)) } else { self.ready.push_back(entry) }
+        if entry.looked_at() > now { self.later.push(Later(entry)) } else { self.ready.push_back(entry) }
     }
 
     /// Everything from before the start is there.
@@ -221,7 +221,7 @@ impl Queue {
 
     /// Moves what has become due, and what its claimer forgot, into the line.
     pub(super) fn ripen(&mut self, now: Timestamp) {
-        while self.later.peek().is_some_and(|later| later.0.due_at <= now) {
+        while self.later.peek().is_some_and(|later| later.0.looked_at() <= now) {
             if let Some(Later(entry)) = self.later.pop() {
                 self.ready.push_back(entry);
             }
@@ -254,7 +254,7 @@ impl Queue {
         if !self.ready.is_empty() || !self.fresh.is_empty() {
             return Some(now);
         }
-        let later = self.later.peek().map(|later| later.0.due_at);
+        let later = self.later.peek().map(|later| later.0.looked_at());
         let lapse = (self.first_end != NEVER).then_some(self.first_end);
         [later, lapse].into_iter().flatten().min()
     }
@@ -279,11 +279,18 @@ impl Queue {
     }
 }
 
-// === impl Later ===
+// === impl Entry, Later ===
+
+impl Entry {
+    /// When something has to be done about it: attempted, or given up because it is too late by then.
+    fn looked_at(&self) -> Timestamp {
+        self.due_at.min(self.expires_at)
+    }
+}
 
 impl Ord for Later {
     fn cmp(&self, other: &Self) -> Ordering {
-        (other.0.due_at, other.0.key).cmp(&(self.0.due_at, self.0.key))
+        (other.0.looked_at(), other.0.key).cmp(&(self.0.looked_at(), self.0.key))
     }
 }
 

@@ -177,6 +177,10 @@ impl Scanner {
         if self.window(offset).len() < LEFT_MIN {
             // What lies behind the limit may be half written, and reading it would only fill memory with zeros.
             let limit = self.limit.filter(|limit| limit.segment == segment.number && limit.offset > offset);
+            let read_to = self.chunk_at as usize + self.chunk.len();
+            if !self.window(offset).is_empty() && limit.is_some_and(|limit| read_to >= limit.offset as usize) {
+                return Ok(());
+            }
             let bytes = limit.map_or(bytes, |limit| bytes.min((limit.offset - offset) as usize));
             self.chunk = segment.read_at(offset, bytes)?;
             self.chunk_at = offset;

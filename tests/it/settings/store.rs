@@ -27,7 +27,6 @@ async fn relaxed_durability_is_labelled() {
 }
 
 #[tokio::test]
-#[ignore = "the embedded store does not sweep yet"]
 async fn rejections_go_when_their_time_is_over() {
     let gateway = Gateway::start(&config("retention: { rejections: 1s }")).await;
     assert_eq!(send(&gateway, |request| request, "x").await.status, 401);

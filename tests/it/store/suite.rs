@@ -303,6 +303,7 @@ pub(super) async fn a_full_queue_makes_dead_letters(factory: &impl Factory) {
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| &*row.target == "crm" && row.dead_reason == Some(DeadReason::QueueFull)));
     assert_eq!(claim(&store, "log", 10).await.len(), 4, "nobody else is hurt");
+    // What is in flight keeps its place: it may come back.
     assert_eq!(claim(&store, "crm", 10).await.len(), 2);
     store.redeliver(rows[0].id).await.unwrap();
     assert_eq!(claim_one(&store, "crm").await.id, rows[0].id);
@@ -322,8 +323,19 @@ pub(super) async fn delayed_and_expiring_deliveries_keep_their_times(factory: &i
     clock.advance(Duration::from_secs(10));
     assert_eq!(claim_one(&store, "crm").await.due_at, now.plus(Duration::from_secs(10)));
     assert!(claim(&store, "crm2", 1).await.is_empty(), "it came too late");
+    // A retry that lies behind the end does not keep the event open until then.
+    let mut failing = admission(clock, "e2", &["crm2"]);
+    failing.plan.deliveries[0].expires_at = Some(clock.now().plus(Duration::from_secs(10)));
+    store.admit(failing).await.unwrap();
+    let first = claim_one(&store, "crm2").await;
+    let later = clock.now().plus(Duration::from_secs(3600));
+    store.settle(&first, settlement(clock, &first, 500, Next::RetryAt(later)));
+    clock.advance(Duration::from_secs(10));
+    store.due("crm2").await;
+    assert!(claim(&store, "crm2", 1).await.is_empty());
+    assert_eq!(store.delivery(first.id).await.unwrap().0.state, DeliveryState::Expired);
     let expired = DeliveryFilter { state: Some(DeliveryState::Expired), ..Default::default() };
-    assert_eq!(store.deliveries(expired, FIRST_PAGE).await.unwrap().rows.len(), 1);
+    assert_eq!(store.deliveries(expired, FIRST_PAGE).await.unwrap().rows.len(), 2);
 }
 
 pub(super) async fn hastened_deliveries_are_due_now(factory: &impl Factory) {
