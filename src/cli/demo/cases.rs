@@ -54,111 +54,45 @@ pub(super) const APPMINT_PATH: &str = "/webhooks/appmint";
 /// The path of a source that takes two requests an hour.
 pub(super) const SLOW_PATH: &str = "/webhooks/slow";
 
+/// The event whose body is cut off before it is signed.
+const BROKEN_EVENT: &str = "evt_demo_broken";
+/// The event that comes from an address that no source allows.
+const STRANGERS_EVENT: &str = "evt_demo_stranger";
+
 const SENDER: &str = "192.0.2.10";
 const STRANGER: &str = "203.0.113.99";
 const BOTH: &[&str] = &["analytics", "notifications"];
 const ALL: &[&str] = &["analytics", "notifications", "crm"];
 
+/// One row of [`CASES`]: what, path, id, type, signing, how it should end.
+type Row = (&'static str, &'static str, &'static str, &'static str, Signing, Expected);
+
+/// Every request, in the order in which they are sent.
+#[rustfmt::skip]
+const CASES: &[Row] = &[
+    ("genuine", APPMINT_PATH, "evt_demo_user", "user.created", Signing::Genuine, Expected::Delivered(BOTH)),
+    ("genuine; the crm fails twice, then recovers", APPMINT_PATH, STUMBLING_EVENT, "payment.succeeded", Signing::Genuine, Expected::Delivered(ALL)),
+    ("genuine, signed with a time", STANDARD_PATH, "evt_demo_partner", "order.paid", Signing::Genuine, Expected::Delivered(BOTH)),
+    ("the first one again", APPMINT_PATH, "evt_demo_user", "user.created", Signing::Genuine, Expected::Duplicate),
+    ("the payment again", APPMINT_PATH, STUMBLING_EVENT, "payment.succeeded", Signing::Genuine, Expected::Duplicate),
+    ("forged: another secret", APPMINT_PATH, "evt_demo_forged", "payment.succeeded", Signing::WrongSecret, Expected::Refused(401, "signature_mismatch")),
+    ("tampered with: one byte changed", APPMINT_PATH, "evt_demo_tampered", "payment.succeeded", Signing::Tampered, Expected::Refused(401, "signature_mismatch")),
+    ("not signed", APPMINT_PATH, "evt_demo_unsigned", "user.created", Signing::Absent, Expected::Refused(401, "signature_missing")),
+    ("stale: signed ten minutes ago", STANDARD_PATH, "evt_demo_stale", "order.paid", Signing::GenuineAged { minutes: 10 }, Expected::Refused(401, "timestamp_too_old")),
+    ("from an address that is not allowed", APPMINT_PATH, STRANGERS_EVENT, "user.created", Signing::Genuine, Expected::Refused(403, "address_not_allowed")),
+    ("signed, but not JSON", APPMINT_PATH, BROKEN_EVENT, "user.created", Signing::Genuine, Expected::Refused(400, "body_not_json")),
+    ("to a path that nobody owns", "/webhooks/nobody", "evt_demo_lost", "user.created", Signing::Genuine, Expected::Refused(404, "unknown_path")),
+    ("from a source that may send two an hour", SLOW_PATH, "evt_demo_slow_1", "file.uploaded", Signing::Genuine, Expected::Delivered(BOTH)),
+    ("from the same source", SLOW_PATH, "evt_demo_slow_2", "file.uploaded", Signing::Genuine, Expected::Delivered(BOTH)),
+    ("from the same source, too fast", SLOW_PATH, "evt_demo_slow_3", "file.uploaded", Signing::Genuine, Expected::Refused(429, "rate_limited")),
+];
+
 /// Every request, in the order in which they are sent.
 pub(super) fn cases() -> Vec<Case> {
-    use Expected::{Delivered, Duplicate, Refused};
-    use Signing::{Absent, Genuine, GenuineAged, Tampered, WrongSecret};
-    let user = "evt_demo_user";
-    let slow = |id, expected| {
-        case("from a source that may send two an hour", SLOW_PATH, id, "file.uploaded", Genuine, expected)
-    };
-    let mut cases = vec![
-        case("genuine", APPMINT_PATH, user, "user.created", Genuine, Delivered(BOTH)),
-        case(
-            "genuine; the crm fails twice, then recovers",
-            APPMINT_PATH,
-            STUMBLING_EVENT,
-            "payment.succeeded",
-            Genuine,
-            Delivered(ALL),
-        ),
-        case("genuine, signed with a time", STANDARD_PATH, "evt_demo_partner", "order.paid", Genuine, Delivered(BOTH)),
-        case("the first one again", APPMINT_PATH, user, "user.created", Genuine, Duplicate),
-        case("the payment again", APPMINT_PATH, STUMBLING_EVENT, "payment.succeeded", Genuine, Duplicate),
-        case(
-            "forged: another secret",
-            APPMINT_PATH,
-            "evt_demo_forged",
-            "payment.succeeded",
-            WrongSecret,
-            Refused(401, "signature_mismatch"),
-        ),
-        case(
-            "tampered with: one byte changed",
-            APPMINT_PATH,
-            "evt_demo_tampered",
-            "payment.succeeded",
-            Tampered,
-            Refused(401, "signature_mismatch"),
-        ),
-        case(
-            "not signed",
-            APPMINT_PATH,
-            "evt_demo_unsigned",
-            "user.created",
-            Absent,
-            Refused(401, "signature_missing"),
-        ),
-        case(
-            "stale: signed ten minutes ago",
-            STANDARD_PATH,
-            "evt_demo_stale",
-            "order.paid",
-            GenuineAged { minutes: 10 },
-            Refused(401, "timestamp_too_old"),
-        ),
-        Case {
-            client: STRANGER,
-            ..case(
-                "from an address that is not allowed",
-                APPMINT_PATH,
-                "evt_demo_stranger",
-                "user.created",
-                Genuine,
-                Refused(403, "address_not_allowed"),
-            )
-        },
-        Case {
-            body: Bytes::from_static(b"{\"id\": \"evt_demo_broken\", "),
-            ..case(
-                "signed, but not JSON",
-                APPMINT_PATH,
-                "evt_demo_broken",
-                "user.created",
-                Genuine,
-                Refused(400, "body_not_json"),
-            )
-        },
-        case(
-            "to a path that nobody owns",
-            "/webhooks/nobody",
-            "evt_demo_lost",
-            "user.created",
-            Genuine,
-            Refused(404, "unknown_path"),
-        ),
-    ];
-    cases.extend([
-        slow("evt_demo_slow_1", Delivered(BOTH)),
-        slow("evt_demo_slow_2", Delivered(BOTH)),
-        slow("evt_demo_slow_3", Refused(429, "rate_limited")),
-    ]);
-    cases
+    CASES.iter().map(case).collect()
 }
 
-fn case(
-    what: &'static str,
-    path: &'static str,
-    id: &'static str,
-    event_type: &str,
-    signing: Signing,
-    expected: Expected,
-) -> Case {
+fn case(&(what, path, id, event_type, signing, expected): &Row) -> Case {
     let body = serde_json::json!({
         "id": id,
         "type": event_type,
@@ -167,5 +101,10 @@ fn case(
         "data": { "id": "obj_1", "amount": 2999, "currency": "usd" },
         "livemode": false,
     });
-    Case { what, path, id, body: body.to_string().into(), signing, client: SENDER, expected }
+    let mut body = body.to_string();
+    if id == BROKEN_EVENT {
+        body.truncate(body.len() / 2);
+    }
+    let client = if id == STRANGERS_EVENT { STRANGER } else { SENDER };
+    Case { what, path, id, body: body.into(), signing, client, expected }
 }
