@@ -238,6 +238,8 @@ impl Embedded {
         self.bell.close();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let progress = Arc::clone(&self.progress);
+        // The last connection to go folds the WAL into the index: that must be the one that may write.
+        self.readers.clear();
         let joined = tokio::task::spawn_blocking(move || join(threads, &progress, false)).await;
         self.readers.clear();
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -252,6 +254,7 @@ impl Embedded {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         self.journal.close(abandon);
         self.bell.close();
+        self.readers.clear();
         join(threads, &self.progress, abandon);
         self.readers.clear();
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());

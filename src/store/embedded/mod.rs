@@ -53,5 +53,8 @@ mod retention;
 mod rows;
 mod search;
 
+#[cfg(test)]
+mod record_tests;
+
 pub use config::{Config, Durability, OpenError};
 pub use engine::Embedded;

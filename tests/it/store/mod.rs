@@ -4,5 +4,6 @@ mod damage;
 mod embedded;
 mod faults;
 mod retention;
+mod specimen;
 mod suite;
 mod world;

@@ -1,0 +1,96 @@
+//! A store of every format that was ever released opens, and holds what it held.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hookward::domain::{DeadReason, DeliveryState, Next};
+use hookward::store::embedded::{Config, Embedded};
+use hookward::store::{Admitted, Store};
+
+use super::embedded::Folder;
+use super::world::*;
+
+const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/specimens/store-v1");
+
+/// Made once, by `cargo test make_specimen -- --ignored`, and never changed afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "writes the specimen; a released format is never written again"]
+async fn make_specimen() {
+    let folder = Folder::new();
+    let store = Embedded::open(Config { bytes_max: Some(2 * 1024 * 1024), ..folder.config() }).unwrap();
+    store.set_targets(&targets(&["crm", "log"]));
+    for number in 0..5 {
+        keep(&store, &folder.clock, &format!("e{number}"), &["crm", "log"]).await;
+    }
+    let claims = claim(&store, "log", 3).await;
+    store.settle(&claims[0], settlement(&folder.clock, &claims[0], 200, Next::Succeeded));
+    store.settle(&claims[1], settlement(&folder.clock, &claims[1], 410, Next::Dead(DeadReason::Refused)));
+    let later = folder.clock.now().plus(Duration::from_secs(60));
+    store.settle(&claims[2], settlement(&folder.clock, &claims[2], 500, Next::RetryAt(later)));
+    store.replay(claims[0].event.id, vec![planned("log")]).await.unwrap();
+    let crm = deliveries(&store).await.into_iter().find(|row| &*row.target == "crm").unwrap();
+    store.cancel(crm.id).await.unwrap();
+    store.close().await.unwrap();
+    std::fs::create_dir_all(Path::new(V1).join("journal")).unwrap();
+    std::fs::copy(folder.path.path().join("index.db"), Path::new(V1).join("index.db")).unwrap();
+    // Without the preallocated zeros behind the last record.
+    let name = "journal/0000000001.journal";
+    let bytes = std::fs::read(folder.path.path().join(name)).unwrap();
+    let end = (bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1).next_multiple_of(8);
+    std::fs::write(Path::new(V1).join(name), &bytes[..end]).unwrap();
+}
+
+async fn check(with_index: bool) {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path.path().join("journal")).unwrap();
+    let files = ["journal/0000000001.journal", "index.db"];
+    for file in &files[..if with_index { 2 } else { 1 }] {
+        std::fs::copy(Path::new(V1).join(file), folder.path.path().join(file)).unwrap();
+    }
+    let store = Embedded::open(Config { bytes_max: Some(2 * 1024 * 1024), ..folder.config() }).unwrap();
+    store.set_targets(&targets(&["crm", "log"]));
+    assert_eq!(store.health().damaged_records, 0);
+    assert!(!folder.path.path().join("index.db.damaged").exists(), "the index was taken as it is");
+    let rows = deliveries(&store).await;
+    let count = |state| rows.iter().filter(|row| row.state == state).count();
+    assert_eq!((rows.len(), count(DeliveryState::Succeeded), count(DeliveryState::Dead)), (11, 1, 1));
+    assert_eq!((count(DeliveryState::Cancelled), count(DeliveryState::Pending)), (1, 8));
+    let copy = store.admit(admission(&folder.clock, "e3", &["crm"])).await.unwrap();
+    assert!(matches!(copy, Admitted::Duplicate(_)));
+    for claim in claim(&store, "crm", 10).await {
+        let id = claim.event.received.source_event_id.clone().unwrap();
+        let expected = event(&folder.clock, &id);
+        assert_eq!((&claim.event.received.body, &claim.event.received.headers), (&expected.body, &expected.headers));
+    }
+    folder.clock.advance(Duration::from_secs(60));
+    let log = claim(&store, "log", 10).await;
+    let mut attempts: Vec<_> = log.iter().map(|claim| claim.attempt).collect();
+    attempts.sort_unstable();
+    assert_eq!(attempts, [1, 1, 1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_1_opens() {
+    check(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_1_opens_without_its_index() {
+    check(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f13_a_newer_format_is_refused_with_a_sentence() {
+    let folder = Folder::new();
+    drop(Embedded::open(folder.config()).unwrap());
+    let path = folder.path.path().join("journal/0000000001.journal");
+    let mut bytes = std::fs::read(&path).unwrap();
+    for copy in [0, 2048] {
+        bytes[copy + 8] = 9;
+        let checksum = crc32fast::hash(&bytes[copy..copy + 68]).to_le_bytes();
+        bytes[copy + 68..copy + 72].copy_from_slice(&checksum);
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let error = Embedded::open(folder.config()).unwrap_err().to_string();
+    assert!(error.contains("format 9") && error.contains("newer hookward"), "{error}");
+}
