@@ -161,23 +161,6 @@ pub(super) async fn a_copy_waits_for_the_first_ones_commit(factory: &impl Factor
     assert_eq!(deliveries(&store).await.len(), 20);
 }
 
-/// Polls all of them in turns until each has answered.
-async fn futures<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut all: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
-    std::future::poll_fn(move |context| {
-        for (one, answer) in all.iter_mut().filter(|(_, answer)| answer.is_none()) {
-            if let std::task::Poll::Ready(ready) = one.as_mut().poll(context) {
-                *answer = Some(ready);
-            }
-        }
-        if all.iter().any(|(_, answer)| answer.is_none()) {
-            return std::task::Poll::Pending;
-        }
-        std::task::Poll::Ready(all.iter_mut().map(|(_, answer)| answer.take().unwrap()).collect())
-    })
-    .await
-}
-
 pub(super) async fn a_mark_counts_within_its_window_only(factory: &impl Factory) {
     let (store, clock) = (factory.open(), factory.clock());
     let first = keep(&store, clock, "e1", &["crm"]).await;

@@ -115,3 +115,20 @@ pub(super) async fn claim_one(store: &impl Store, target: &str) -> Claim {
 pub(super) async fn deliveries(store: &impl Store) -> Vec<DeliveryRow> {
     store.deliveries(Default::default(), FIRST_PAGE).await.unwrap().rows
 }
+
+/// Polls all of them in turns until each has answered.
+pub(super) async fn futures<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut all: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
+    std::future::poll_fn(move |context| {
+        for (one, answer) in all.iter_mut().filter(|(_, answer)| answer.is_none()) {
+            if let std::task::Poll::Ready(ready) = one.as_mut().poll(context) {
+                *answer = Some(ready);
+            }
+        }
+        if all.iter().any(|(_, answer)| answer.is_none()) {
+            return std::task::Poll::Pending;
+        }
+        std::task::Poll::Ready(all.iter_mut().map(|(_, answer)| answer.take().unwrap()).collect())
+    })
+    .await
+}
