@@ -284,10 +284,9 @@ fn join(threads: Vec<JoinHandle<()>>, progress: &Progress, abandon: bool) {
 fn bring_up(config: &Config, parts: &IndexerParts, lanes: &Lanes) -> Result<Indexed, OpenError> {
     match try_bring_up(config, parts, lanes) {
         Ok(indexed) => return Ok(indexed),
-        Err(IndexFault::Damaged(reason)) => {
-            tracing::error!(reason, "the index is damaged and is built anew from the journal");
-        }
-        Err(fault) => return Err(index_error(config.path.clone(), &fault)),
+        Err(fault) if fault.is_environment() => return Err(index_error(config.path.clone(), &fault)),
+        // SQLite has many words for a file that it cannot make sense of.
+        Err(fault) => tracing::error!(%fault, "the index is damaged and is built anew from the journal"),
     }
     index::set_aside(&parts.path).map_err(OpenError::folder("set aside", &parts.path))?;
     lanes.clear();

@@ -293,6 +293,25 @@ impl From<rusqlite::Error> for IndexFault {
 }
 
 impl IndexFault {
+    /// Whether the disk or the system is at fault, so that building the index anew would not help.
+    pub(super) fn is_environment(&self) -> bool {
+        match self {
+            Self::Sql(rusqlite::Error::SqliteFailure(code, _)) => matches!(
+                code.code,
+                ErrorCode::DiskFull
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::PermissionDenied
+                    | ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::OutOfMemory
+            ),
+            Self::Journal(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether only space is missing: the index goes on by itself when there is some again.
     pub(super) fn is_no_space(&self) -> bool {
         match self {
