@@ -51,6 +51,13 @@ async fn a_destination_at_its_queue_max_sends_its_own_new_deliveries_to_the_dead
     for number in 0..12 {
         let reply = sender.send(&event(&format!("evt_{number}"), "payment.succeeded")).await;
         assert_eq!(reply.status, 200, "admission is not refused");
+        // What is being attempted is not in the queue: each waits for its retry before the next one comes.
+        let waiting = 5.min(number + 1);
+        eventually("the retry that waits", async || {
+            let rows = gateway.list("/v1/deliveries?status=pending&destination=sick&limit=100").await;
+            (rows.len() == waiting && rows.iter().all(|row| row["attempt_count"] == 1)).then_some(())
+        })
+        .await;
     }
     assert_eq!(well.wait_for(12).await.len(), 12);
     let dead = eventually("dead letters", async || {
