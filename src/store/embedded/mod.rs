@@ -6,8 +6,8 @@
 //!   lists are answered. Lost or damaged, it is built anew.
 //! - The **lanes** are memory: the open deliveries of each target, loaded from the index at a start.
 //!
-//! An event's path: [`admit`] (dedup, encode) → [`journal`] (the batch) → [`writer`] (write, sync, answer)
-//! → [`lane`] (due) → [`claims`] (attempted, settled), and behind it [`indexer`] → [`index`] → [`search`].
+//! An event's path: `admit` (dedup, encode) → `journal` (the batch) → `writer` (write, sync, answer)
+//! → `lane` (due) → `claims` (attempted, settled), and behind it `indexer` → `index` → `search`.
 //!
 //! Invariants: nothing is acknowledged before the sync of its batch; an error of write or sync is final;
 //! the index holds nothing that the journal has not synced; what is open is in a lane, in the index's open
