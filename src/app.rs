@@ -1,6 +1,6 @@
 //! Where the stages meet: the whole stack of a source in one place, and what starts, reloads and ends it.
 //!
-//! Reading order: [`stack`] below (what a request meets, outermost first), `access` and `account` (what is written
+//! Reading order: `stack` below (what a request meets, outermost first), `access` and `account` (what is written
 //! down about it), `gateway` (what all sources share, and how a configuration is applied), [`start`] and
 //! [`Running`] (from a checked configuration to open ports, and back). `attempts` and `resign` are the
 //! seams between dispatch, deliver and guard.

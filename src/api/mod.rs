@@ -9,8 +9,8 @@
 //!
 //! Deliberately absent: CORS (no other site's script has business here) and method overrides.
 //!
-//! Reading order: [`router`] (the whole surface in one place), [`state`] (what app hands in), [`access`],
-//! [`problem`], [`params`], then a file for each kind of thing, and what they look like on the [`wire`].
+//! Reading order: [`mod@router`] (the whole surface in one place), [`state`] (what app hands in), [`access`],
+//! [`problem`], `params`, then a file for each kind of thing, and what they look like on the [`wire`].
 
 pub mod access;
 mod configured;

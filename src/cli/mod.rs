@@ -3,7 +3,7 @@
 //! A verb is a module with `Args` (clap) and `run(args) -> Result<(), Failure>`. To add one: its file, a `mod`
 //! line here, a variant of `Verb` and its arm in `run`, both in `verb.rs`.
 //!
-//! What a verb prints for the reader goes to standard output through [`output`], everything else to standard
+//! What a verb prints for the reader goes to standard output through `output`, everything else to standard
 //! error. Exit codes: 0 done, 1 failed, 2 wrong usage, 78 bad configuration ([`Failure`]).
 
 mod check;
