@@ -26,6 +26,10 @@ use crate::telemetry::StoreMetrics;
 
 /// The index may lag this many bytes behind before admissions are slowed down.
 const INDEX_LAG_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// A batch of so many that waited says that more are on the way: the next one is left to grow for a moment.
+const GATHER_ITEMS_MIN: usize = 4;
+/// For this long: a part of a sync, and less than it costs to write and wake for each of them.
+const GATHER: Duration = Duration::from_micros(150);
 /// How long one batch waits for the index at most.
 const INDEX_WAIT_MAX: Duration = Duration::from_millis(50);
 
@@ -91,8 +95,13 @@ impl Writer {
     /// Works until the journal is closed.
     pub(super) fn run(mut self) {
         let mut spare = Batch::default();
+        let mut busy = false;
         loop {
+            if busy {
+                std::thread::sleep(GATHER);
+            }
             let mut batch = self.journal.take(std::mem::take(&mut spare), self.unsynced_since);
+            busy = batch.items.len() >= GATHER_ITEMS_MIN;
             let (closing, abandoned) = (batch.closing, batch.abandoned);
             if abandoned {
                 self.refuse_all(&mut batch, &AdmitError::Unavailable("it was closed".into()));
