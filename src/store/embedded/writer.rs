@@ -33,18 +33,10 @@ const GATHER: Duration = Duration::from_micros(150);
 /// How long one batch waits for the index at most.
 const INDEX_WAIT_MAX: Duration = Duration::from_millis(50);
 
-/// What the thread owns and shares.
+/// What the thread owns, and what it shares.
 #[derive(Debug)]
 pub(super) struct Writer {
-    pub(super) journal: Arc<Journal>,
-    pub(super) segments: Arc<Segments>,
-    pub(super) gate: Arc<Gate>,
-    pub(super) dedup: Arc<Dedup>,
-    pub(super) progress: Arc<Progress>,
-    pub(super) keeper: Arc<KeeperBell>,
-    pub(super) clock: Clock,
-    pub(super) metrics: StoreMetrics,
-    pub(super) durability: Durability,
+    parts: WriterParts,
     active: Arc<Segment>,
     offset: u32,
     /// Written but not synced.
@@ -52,7 +44,7 @@ pub(super) struct Writer {
     unsynced_since: Option<Instant>,
 }
 
-/// What the writer is made of.
+/// What the writer shares with the rest of the engine.
 #[derive(Debug)]
 pub(super) struct WriterParts {
     pub(super) journal: Arc<Journal>,
@@ -74,22 +66,7 @@ impl Writer {
         let active = parts.segments.get(end.segment)?;
         active.restore_capacity()?;
         parts.segments.set_active(end.segment);
-        let WriterParts { journal, segments, gate, dedup, progress, keeper, clock, metrics, durability } = parts;
-        Ok(Self {
-            journal,
-            segments,
-            gate,
-            dedup,
-            progress,
-            keeper,
-            clock,
-            metrics,
-            durability,
-            active,
-            offset: end.offset,
-            unsynced: Vec::new(),
-            unsynced_since: None,
-        })
+        Ok(Self { parts, active, offset: end.offset, unsynced: Vec::new(), unsynced_since: None })
     }
 
     /// Works until the journal is closed.
@@ -100,7 +77,7 @@ impl Writer {
             if busy {
                 std::thread::sleep(GATHER);
             }
-            let mut batch = self.journal.take(std::mem::take(&mut spare), self.unsynced_since);
+            let mut batch = self.parts.journal.take(std::mem::take(&mut spare), self.unsynced_since);
             busy = batch.items.len() >= GATHER_ITEMS_MIN;
             let (closing, abandoned) = (batch.closing, batch.abandoned);
             if abandoned {
@@ -115,8 +92,8 @@ impl Writer {
             }
         }
         // What came in between the last batch and the end of taking any.
-        let mut last = self.journal.end();
-        if last.abandoned || self.gate.usable().is_err() {
+        let mut last = self.parts.journal.end();
+        if last.abandoned || self.parts.gate.usable().is_err() {
             return self.refuse_all(&mut last, &AdmitError::Unavailable("it is closed".into()));
         }
         self.commit(&mut last);
@@ -134,13 +111,13 @@ impl Writer {
             let written = self.active.write_at(&seal, self.offset).and_then(|()| self.active.sync());
             if written.is_ok() {
                 self.offset += u32::try_from(seal.len()).unwrap_or_default();
-                self.journal.set_durable(self.position());
+                self.parts.journal.set_durable(self.position());
             }
         }
     }
 
     fn commit(&mut self, batch: &mut Batch) {
-        if let Err(error) = self.gate.usable() {
+        if let Err(error) = self.parts.gate.usable() {
             return self.refuse_all(batch, &error);
         }
         self.wait_for_index();
@@ -149,17 +126,18 @@ impl Writer {
         let full = match outcome {
             Ok(full) => full,
             Err(error) => {
-                self.gate.fail(format!(
+                self.parts.gate.fail(format!(
                     "writing the journal in {} failed: {error}; check the disk, then restart: what was acknowledged is verified then",
-                    self.segments.folder().display()
+                    self.parts.segments.folder().display()
                 ));
-                let refusal = self.gate.usable().err().unwrap_or(AdmitError::Unavailable("writing failed".into()));
+                let refusal =
+                    self.parts.gate.usable().err().unwrap_or(AdmitError::Unavailable("writing failed".into()));
                 return self.refuse_all(batch, &refusal);
             }
         };
         if !batch.items.is_empty() {
-            self.metrics.commit_duration.observe(started.elapsed());
-            self.metrics.commit_bytes.observe_number(batch.bytes.len() as u64);
+            self.parts.metrics.commit_duration.observe(started.elapsed());
+            self.parts.metrics.commit_bytes.observe_number(batch.bytes.len() as u64);
         }
         self.complete(batch, full);
     }
@@ -175,7 +153,7 @@ impl Writer {
         if batch.bytes.is_empty() {
             return Ok(None);
         }
-        let header = encode::batch(self.journal.durable()).0;
+        let header = encode::batch(self.parts.journal.durable()).0;
         if let Some(place) = batch.bytes.get_mut(..header.len()) {
             place.copy_from_slice(&header);
         }
@@ -222,11 +200,11 @@ impl Writer {
 
     /// Goes on in the next segment; true where there is no space for one.
     fn roll(&mut self, record_bytes: usize, shrink: bool) -> io::Result<bool> {
-        let next = match self.segments.roll(record_bytes) {
+        let next = match self.parts.segments.roll(record_bytes) {
             Ok(next) => next,
             Err(error) if is_no_space(&error) => {
-                self.gate.set_full(Some(format!("no space for a journal file: {error}; free space on the disk")));
-                self.keeper.ring();
+                self.parts.gate.set_full(Some(format!("no space for a journal file: {error}; free space on the disk")));
+                self.parts.keeper.ring();
                 return Ok(true);
             }
             Err(error) => return Err(error),
@@ -239,12 +217,12 @@ impl Writer {
         }
         self.active = next;
         self.offset = HEADER_BYTES;
-        self.keeper.ring();
+        self.parts.keeper.ring();
         Ok(false)
     }
 
     fn sync_if_wanted(&mut self, batch: &Batch) -> io::Result<()> {
-        let strict = batch.sync && (self.durability == Durability::Strict || batch.flush);
+        let strict = batch.sync && (self.parts.durability == Durability::Strict || batch.flush);
         let late = self.unsynced_since.is_some_and(|since| since.elapsed() >= Duration::from_millis(200));
         if strict || late || batch.closing { self.sync() } else { Ok(()) }
     }
@@ -255,11 +233,11 @@ impl Writer {
             for segment in self.unsynced.drain(..) {
                 segment.sync()?;
             }
-            self.metrics.fsync_duration.observe(started.elapsed());
+            self.parts.metrics.fsync_duration.observe(started.elapsed());
         }
         self.unsynced_since = None;
-        self.journal.set_durable(self.position());
-        self.progress.journal_grew();
+        self.parts.journal.set_durable(self.position());
+        self.parts.progress.journal_grew();
         Ok(())
     }
 
@@ -288,12 +266,12 @@ impl Writer {
             }
         }
         if events > 0 {
-            self.metrics.commit_events.observe_number(events);
+            self.parts.metrics.commit_events.observe_number(events);
         }
         self.enqueue(&mut admitted);
         for admitting in admitted {
             if let Some(key) = &admitting.dedup_key {
-                self.dedup.commit(key, admitting.seq);
+                self.parts.dedup.commit(key, admitting.seq);
             }
             // A sender that went away meanwhile will come again and be told that it is a duplicate.
             drop(admitting.waiter.send(Ok(())));
@@ -311,7 +289,7 @@ impl Writer {
                 }
             }
         }
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         for (lane, entries) in lanes {
             lane.push_reserved(entries, now);
         }
@@ -321,7 +299,7 @@ impl Writer {
         if let Done::Admitted(admitting) = &done
             && let Some(key) = &admitting.dedup_key
         {
-            self.dedup.release(key, &Verdict::Failed(error.clone()));
+            self.parts.dedup.release(key, &Verdict::Failed(error.clone()));
         }
         done.refuse(error);
     }
@@ -335,7 +313,8 @@ impl Writer {
     /// An index that falls behind makes admissions wait, or memory would fill with what it does not hold yet.
     fn wait_for_index(&self) {
         let started = Instant::now();
-        while self.progress.lag_bytes(self.position()) > INDEX_LAG_BYTES_MAX && started.elapsed() < INDEX_WAIT_MAX {
+        while self.parts.progress.lag_bytes(self.position()) > INDEX_LAG_BYTES_MAX && started.elapsed() < INDEX_WAIT_MAX
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
