@@ -1,29 +1,33 @@
-//! Outside of every source: the access log, and the books of requests that no source wanted.
+//! Outside of every source: the access log, and the books of requests that no source wanted, those that the
+//! ingress itself turned away included.
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body;
 use ipnet::IpNet;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::account::{Booked, Books};
+use super::account::{Booked, Books, cut};
 use crate::domain::{Clock, Facts, Refused, Timestamp};
-use crate::ingress::{self, Arrival};
+use crate::ingress::{self, Arrival, TurnedAway};
 use crate::intake::Kept;
 use crate::store::Store;
 use crate::telemetry::{AccessLine, AccessLog, RequestId, TraceId};
 
 /// What every request's line is written with.
 pub(super) struct AccessLayer<St>(pub(super) Arc<Desk<St>>);
+
+/// What a line shows of a path, in bytes: all of every path that the ingress lets through.
+const PATH_BYTES_MAX: usize = 8 << 10;
 
 /// The desk at the door.
 pub(super) struct Desk<St> {
@@ -60,9 +64,18 @@ struct Seen {
     client: Option<std::net::IpAddr>,
     method: Method,
     uri: Uri,
-    version: Version,
+    version: Option<Version>,
     user_agent: Option<HeaderValue>,
     bytes_in: u64,
+}
+
+/// What the line needs of the answer.
+struct Outcome<'a> {
+    status: StatusCode,
+    bytes_out: u64,
+    duration: Duration,
+    kept: Option<&'a Kept>,
+    booked: Option<&'a Booked>,
 }
 
 // === impl AccessLayer, Access ===
@@ -97,7 +110,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let seen = self.desk.log.is_on().then(|| Box::new(self.desk.see(&request)));
+        let seen = self.desk.log.is_on().then(|| Box::new(self.desk.see_request(&request)));
         let started = Instant::now();
         Logged { inner: self.inner.call(request), desk: Arc::clone(&self.desk), seen, started }
     }
@@ -120,7 +133,10 @@ where
                 this.desk.unmatched.enter(response, *this.started);
             }
             if let Some(seen) = this.seen.take() {
-                this.desk.write(&seen, response, *this.started);
+                let (status, bytes_out) = (response.status(), response.body().size_hint().lower());
+                let (kept, booked) = (response.extensions().get::<Kept>(), response.extensions().get::<Booked>());
+                let duration = this.started.elapsed();
+                this.desk.write(&seen, &Outcome { status, bytes_out, duration, kept, booked });
             }
         }
         Poll::Ready(answer)
@@ -129,29 +145,61 @@ where
 
 // === impl Desk ===
 
+impl<St: Store> Desk<St> {
+    /// Keeps what the ingress refused by itself, and gives the rejection's id.
+    pub(super) fn turn_away(&self, turned: TurnedAway) -> Option<HeaderValue> {
+        let TurnedAway { refused, version, arrival, bytes_out } = turned;
+        let reason = refused.rejection.reason;
+        let seen = self.log.is_on().then(|| Seen {
+            client: refused.client,
+            method: refused.method.clone(),
+            uri: refused.uri.clone(),
+            version,
+            ..self.see(Some(arrival.peer), &refused.headers)
+        });
+        self.unmatched.metrics.received.inc();
+        let id = self.unmatched.refuse(refused);
+        if let Some(seen) = seen {
+            let booked = Booked { source: None, rejection: Some((id, reason)) };
+            let (status, duration) = (reason.status(), arrival.began.elapsed());
+            self.write(&seen, &Outcome { status, bytes_out, duration, kept: None, booked: Some(&booked) });
+        }
+        HeaderValue::try_from(id.to_string()).ok()
+    }
+}
+
 impl<St> Desk<St> {
-    fn see<B: Body>(&self, request: &Request<B>) -> Seen {
+    fn see_request<B: Body>(&self, request: &Request<B>) -> Seen {
         let peer = request.extensions().get::<Arrival>().map(|arrival| arrival.peer);
+        Seen {
+            client: request.extensions().get::<Facts>().and_then(|facts| facts.client),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: Some(request.version()),
+            bytes_in: request.body().size_hint().lower(),
+            ..self.see(peer, request.headers())
+        }
+    }
+
+    /// What stands in the headers, and when.
+    fn see(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Seen {
         let trusted = peer.is_some_and(|peer| is_trusted(&self.limits.load().trusted_proxies, peer));
-        let headers = request.headers();
         Seen {
             time: self.clock.now(),
             request_id: RequestId::of(headers, trusted),
             trace_id: TraceId::of(headers),
             peer,
-            client: request.extensions().get::<Facts>().and_then(|facts| facts.client),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            version: request.version(),
+            client: None,
+            method: Method::default(),
+            uri: Uri::default(),
+            version: None,
             user_agent: headers.get(header::USER_AGENT).cloned(),
-            bytes_in: request.body().size_hint().lower(),
+            bytes_in: 0,
         }
     }
 
-    fn write<RB: Body>(&self, seen: &Seen, response: &Response<RB>, started: Instant) {
-        let extensions = response.extensions();
-        let kept = extensions.get::<Kept>();
-        let booked = extensions.get::<Booked>();
+    fn write(&self, seen: &Seen, outcome: &Outcome<'_>) {
+        let Outcome { status, bytes_out, duration, kept, booked } = *outcome;
         let event_id = kept.map(|kept| kept.event.to_string());
         let rejection = booked.and_then(|booked| booked.rejection);
         let rejection_id = rejection.map(|(id, _)| id.to_string());
@@ -161,12 +209,16 @@ impl<St> Desk<St> {
             remote_ip: seen.client,
             peer: seen.peer,
             method: seen.method.as_str(),
-            path: seen.uri.path(),
-            proto: if seen.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
-            status: response.status().as_u16(),
+            path: cut(seen.uri.path(), PATH_BYTES_MAX),
+            proto: match seen.version {
+                None => "-",
+                Some(Version::HTTP_10) => "HTTP/1.0",
+                Some(_) => "HTTP/1.1",
+            },
+            status: status.as_u16(),
             bytes_in: seen.bytes_in,
-            bytes_out: response.body().size_hint().lower(),
-            duration: started.elapsed(),
+            bytes_out,
+            duration,
             user_agent: seen.user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
             source: booked.and_then(|booked| booked.source.as_deref()),
             event_id: event_id.as_deref(),

@@ -181,6 +181,7 @@ impl<St: Store> Books<St> {
     }
 }
 
-fn cut(text: &str, bytes_max: usize) -> &str {
+/// The beginning of a text, to a whole character.
+pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,7 +20,7 @@ use super::resign::Signers;
 use crate::config::{Checked, Durability};
 use crate::deliver::Client;
 use crate::dispatch::Dispatcher;
-use crate::domain::{Clock, Refused};
+use crate::domain::Clock;
 use crate::guard::signature::ConfigError;
 use crate::ingress::{self, Ledger, ListenError, Listener, PathError, Router, Server};
 use crate::store::Store;
@@ -123,9 +122,9 @@ pub async fn start(checked: &Checked, log: AccessLog, metrics: Metrics) -> Resul
         clock: gateway.clock.clone(),
     });
     // Outside of everything: every request gets its line, also those that no source wanted.
-    let service = ServiceBuilder::new().layer(AccessLayer(desk)).service(Router::new(table));
+    let service = ServiceBuilder::new().layer(AccessLayer(Arc::clone(&desk))).service(Router::new(table));
     let server = Server::new(ingress_listener, Arc::clone(&gateway.limits))
-        .ledger(ledger(&gateway))
+        .ledger(Ledger::new(move |turned| desk.turn_away(turned)))
         .metrics(gateway.metrics.ingress().clone());
     let ingress_task = task::spawn("ingress", server.serve(service, stopped(ingress_stopped)));
     let admin_task = task::spawn("admin", serve_admin(Arc::clone(&gateway), admin_listener, admin, admin_stopped));
@@ -261,15 +260,6 @@ fn books<S: Store>(gateway: &Gateway<S>) -> Books<S> {
         clock: gateway.clock.clone(),
         secret_header: None,
     }
-}
-
-/// What the ingress refuses before there is a request that a layer could see.
-fn ledger<S: Store>(gateway: &Gateway<S>) -> Ledger {
-    let books = books(gateway);
-    Ledger::new(move |refused: &Refused| {
-        books.metrics.received.inc();
-        HeaderValue::try_from(books.refuse(refused.clone()).to_string()).ok()
-    })
 }
 
 async fn serve_admin<S: Store>(

@@ -10,17 +10,32 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, DATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, Version};
 
+use super::line::Asked;
+use super::service::Arrival;
 use crate::domain::{Clock, Reason, Refused, Rejection};
 
-/// Told of every request that the ingress refuses before a service sees it; answers with the rejection's id.
-///
-/// The method is `-` and the target `*` where the head could not be read or is not at hand any more.
+/// Told of every request that the ingress refuses by itself, before a service sees it or instead of a service that
+/// had its time; answers with the rejection's id.
 #[derive(Clone)]
 pub struct Ledger(Arc<Keep>);
 
-type Keep = dyn Fn(&Refused) -> Option<HeaderValue> + Send + Sync;
+type Keep = dyn Fn(TurnedAway) -> Option<HeaderValue> + Send + Sync;
+
+/// A request that the ingress refused by itself.
+#[derive(Clone, Debug)]
+pub struct TurnedAway {
+    /// What was refused and why. The method is `-` and the target `*` where the head could not be read, and the
+    /// target may be cut where it was too long.
+    pub refused: Refused,
+    /// Over which protocol; `None` where the head could not be read.
+    pub version: Option<Version>,
+    /// From where, and since when.
+    pub arrival: Arrival,
+    /// Bytes of the answer's body.
+    pub bytes_out: u64,
+}
 
 /// The header that carries the rejection's id to the sender.
 const REJECTION_ID: HeaderName = HeaderName::from_static("hookward-rejection-id");
@@ -29,29 +44,31 @@ const REJECTION_ID: HeaderName = HeaderName::from_static("hookward-rejection-id"
 
 impl Ledger {
     /// Calls `keep` for each refusal; it must not block.
-    pub fn new(keep: impl Fn(&Refused) -> Option<HeaderValue> + Send + Sync + 'static) -> Self {
+    pub fn new(keep: impl Fn(TurnedAway) -> Option<HeaderValue> + Send + Sync + 'static) -> Self {
         Self(Arc::new(keep))
     }
 
     /// Keeps the refusal and makes its answer.
-    pub(super) fn refuse(&self, refused: &Refused) -> Response<Bytes> {
+    pub(super) fn refuse(&self, refused: Refused, version: Option<Version>, arrival: Arrival) -> Response<Bytes> {
         let mut response: Response<Bytes> = refused.rejection.to_response();
-        if let Some(id) = (self.0)(refused) {
+        let bytes_out = response.body().len() as u64;
+        if let Some(id) = (self.0)(TurnedAway { refused, version, arrival, bytes_out }) {
             response.headers_mut().insert(REJECTION_ID, id);
         }
         response
     }
 
-    /// The same for a request whose head could not be read, or is not at hand any more.
-    pub(super) fn refuse_unknown(&self, rejection: Rejection, client: IpAddr) -> Response<Bytes> {
-        self.refuse(&Refused {
-            rejection,
-            method: Method::from_bytes(b"-").unwrap_or_default(),
-            uri: Uri::from_static("*"),
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-            client: Some(client),
-        })
+    /// The same for a request of which there is no more than its request line.
+    pub(super) fn refuse_head(
+        &self,
+        rejection: Rejection,
+        asked: Asked,
+        client: IpAddr,
+        arrival: Arrival,
+    ) -> Response<Bytes> {
+        let Asked { method, uri, version } = asked;
+        let (headers, body) = (HeaderMap::new(), Bytes::new());
+        self.refuse(Refused { rejection, method, uri, headers, body, client: Some(client) }, version, arrival)
     }
 }
 

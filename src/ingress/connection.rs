@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower_service::Service;
 
 use super::Config;
-use super::answer::{Ledger, serialise};
+use super::answer::Ledger;
 use super::drain::Drain;
 use super::progress::{Overdue, Progress};
 use super::service::{Adapter, Shared};
@@ -83,21 +83,23 @@ where
         // A sender that closes its writing side still gets its answer.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), adapter);
-    let Shared { progress, drain, ledger, .. } = &*shared;
+    let Shared { progress, drain, .. } = &*shared;
     let end = until_its_end(&mut connection, progress, &config, drain).await;
-    let mut io = connection.into_parts().io.into_inner().into_inner();
-    match end {
+    let stream = connection.into_parts().io.into_inner();
+    let late = match end {
         End::Quiet => return,
         End::HeadLate if progress.is_write_blocked() => return,
         End::HeadLate => {
-            let rejection = Rejection::new(Reason::HeaderTimeout, "head incomplete at header_timeout");
-            let answer = serialise(ledger.refuse_unknown(rejection, peer.ip().to_canonical()));
-            if !matches!(timeout(LINGER, io.write_all(&answer)).await, Ok(Ok(()))) {
-                return;
-            }
+            Some(stream.refuse_head(Rejection::new(Reason::HeaderTimeout, "head incomplete at header_timeout")))
         }
         // Whether more is on its way nobody knows: a refused body, a pipelined request.
-        End::Closed => {}
+        End::Closed => None,
+    };
+    let mut io = stream.into_inner();
+    if let Some(answer) = late
+        && !matches!(timeout(LINGER, io.write_all(&answer)).await, Ok(Ok(())))
+    {
+        return;
     }
     linger(io).await;
 }

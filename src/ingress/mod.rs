@@ -22,6 +22,7 @@ mod connection;
 mod drain;
 mod framing;
 pub mod host;
+mod line;
 pub mod listener;
 mod progress;
 pub mod router;
@@ -30,7 +31,7 @@ pub mod server;
 pub mod service;
 mod stream;
 
-pub use answer::Ledger;
+pub use answer::{Ledger, TurnedAway};
 pub use client::client_address;
 pub use config::Config;
 pub use listener::{ListenError, Listener};

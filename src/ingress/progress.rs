@@ -139,6 +139,16 @@ impl Progress {
         self.wire.bodies.load(Relaxed) > number
     }
 
+    /// Requests that went to the service so far.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
+    /// When the first byte of the request was here; the connection's own time where none has come.
+    pub(super) fn began(&self) -> Instant {
+        self.at(self.began.load(Relaxed))
+    }
+
     /// A head is complete and its request goes to the service; its number, from 0, and when its first byte came.
     pub(super) fn request_begins(&self) -> (u64, Instant) {
         let number = self.requests.load(Relaxed);
@@ -148,7 +158,7 @@ impl Progress {
             // Pipelined: its bytes came while the request before it was served.
             Phase::Fresh | Phase::Idle | Phase::Serving => self.begin(Phase::Serving),
         }
-        (number, self.at(self.began.load(Relaxed)))
+        (number, self.began())
     }
 
     /// The service has answered the request with this number.
@@ -195,7 +205,7 @@ impl Progress {
         }
         let since = self.at(self.since.load(Relaxed));
         let (deadline, overdue) = match phase {
-            Phase::Serving => (self.at(self.began.load(Relaxed)) + limits.request_timeout, Overdue::Request),
+            Phase::Serving => (self.began() + limits.request_timeout, Overdue::Request),
             Phase::Fresh | Phase::Head => (since + limits.header_timeout, Overdue::Head),
             Phase::Idle => (since + limits.idle_timeout, Overdue::Quiet),
         };

@@ -13,13 +13,11 @@ use std::ops::ControlFlow;
 use memchr::memchr;
 
 use super::framing::Framing;
+use super::line::{Asked, LINE_BYTES_KEPT, Line};
 use crate::domain::{Reason, Rejection};
 
 /// The longest request line, in bytes; over it 414.
 pub(super) const REQUEST_LINE_BYTES_MAX: usize = 8 << 10;
-
-/// Bytes of a line that are kept while the rest of it is on its way: enough for the two fields that matter.
-const LINE_BYTES_KEPT: usize = 128;
 
 /// The longest line of a chunk's size with its extensions, and of a trailer field, in bytes.
 const CHUNK_LINE_BYTES_MAX: usize = 4 << 10;
@@ -30,7 +28,10 @@ pub(super) struct Scanner {
     state: State,
     heads: u64,
     bodies: u64,
+    /// The line that is on its way.
     line: Line,
+    /// The request line that came last, and the number of its head.
+    request_line: (u64, Line),
     head: Framing,
     bad: Option<Rejection>,
 }
@@ -53,14 +54,6 @@ enum State {
     Stopped,
 }
 
-/// The beginning of a line that came in pieces.
-#[derive(Debug)]
-struct Line {
-    kept: [u8; LINE_BYTES_KEPT],
-    len: usize,
-    last: u8,
-}
-
 // === impl Scanner ===
 
 impl Scanner {
@@ -70,7 +63,8 @@ impl Scanner {
             state: State::RequestLine,
             heads: 0,
             bodies: 0,
-            line: Line { kept: [0; LINE_BYTES_KEPT], len: 0, last: 0 },
+            line: Line::new(),
+            request_line: (0, Line::new()),
             head: Framing::default(),
             bad: None,
         }
@@ -88,7 +82,19 @@ impl Scanner {
 
     /// Whether a head has begun and is not complete.
     pub(super) fn is_in_head(&self) -> bool {
-        self.state == State::Fields || (self.state == State::RequestLine && self.line.len > 0)
+        self.state == State::Fields || (self.state == State::RequestLine && self.line.len() > 0)
+    }
+
+    /// What the head with this number asks for, as far as it is known.
+    pub(super) fn asked(&self, number: u64) -> Asked {
+        let (known, line) = &self.request_line;
+        if *known == number && line.len() > 0 {
+            Asked::of(line.kept())
+        } else if self.state == State::RequestLine && self.heads == number {
+            Asked::of(self.line.kept())
+        } else {
+            Asked::default()
+        }
     }
 
     /// Why the head after the last complete one must be refused, once.
@@ -129,24 +135,33 @@ impl Scanner {
     fn scan_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let Some(end) = memchr(b'\n', bytes) else {
             self.line.push(bytes);
-            self.check_piece(bytes, self.line.len);
+            self.check_piece(bytes, self.line.len());
             return &[];
         };
         let (piece, rest) = bytes.split_at(end);
         let rest = rest.get(1..).unwrap_or_default();
-        if self.line.len == 0 {
-            self.check_piece(piece, piece.len());
+        if self.line.len() == 0 {
             // Cut like a line in pieces, so that the verdict does not hang on how the bytes came.
             let kept = piece.get(..LINE_BYTES_KEPT).unwrap_or(piece);
+            self.note_request_line(kept);
+            self.check_piece(piece, piece.len());
             self.end_line(kept, piece.len(), piece.last() == Some(&b'\r'));
         } else {
             self.line.push(piece);
-            self.check_piece(piece, self.line.len);
-            let line = std::mem::replace(&mut self.line, Line { kept: [0; LINE_BYTES_KEPT], len: 0, last: 0 });
-            let kept = line.kept.get(..line.len.min(LINE_BYTES_KEPT)).unwrap_or_default();
-            self.end_line(kept, line.len, line.last == b'\r');
+            let line = std::mem::replace(&mut self.line, Line::new());
+            self.note_request_line(line.kept());
+            self.check_piece(piece, line.len());
+            self.end_line(line.kept(), line.len(), line.last() == b'\r');
         }
         rest
+    }
+
+    /// Remembers a request line, for a head that turns out to be one that nobody can read.
+    fn note_request_line(&mut self, line: &[u8]) {
+        if self.state == State::RequestLine && !line.is_empty() && line != b"\r" {
+            self.request_line.0 = self.heads;
+            self.request_line.1.set(line);
+        }
     }
 
     /// What can be said about a line of which this piece and `len` bytes in all are here.
@@ -218,23 +233,12 @@ impl Scanner {
 
     fn stop(&mut self, rejection: Rejection) {
         if self.state != State::Stopped {
+            if self.state == State::RequestLine && self.line.len() > 0 {
+                self.request_line = (self.heads, self.line.clone());
+            }
             self.state = State::Stopped;
             self.bad = Some(rejection);
         }
-    }
-}
-
-// === impl Line ===
-
-impl Line {
-    fn push(&mut self, piece: &[u8]) {
-        if let Some(room) = self.kept.get_mut(self.len.min(LINE_BYTES_KEPT)..) {
-            for (byte, new) in room.iter_mut().zip(piece) {
-                *byte = *new;
-            }
-        }
-        self.len = self.len.saturating_add(piece.len());
-        self.last = piece.last().copied().unwrap_or(self.last);
     }
 }
 

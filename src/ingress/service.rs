@@ -22,6 +22,7 @@ use super::answer::Ledger;
 use super::client::client_address;
 use super::drain::{Drain, Stage};
 use super::host::check_target;
+use super::line::Asked;
 use super::progress::Progress;
 use super::{Config, RETRY_AFTER};
 use crate::domain::{Facts, Reason, Refused, Rejection};
@@ -58,6 +59,9 @@ pin_project! {
         #[pin]
         inner: Inner<F>,
         number: u64,
+        // For the case that the service has no answer in time: the request is gone with it then.
+        asked: Asked,
+        began: Instant,
         client: IpAddr,
         shared: Arc<Shared>,
     }
@@ -87,25 +91,28 @@ where
         let shared = &self.shared;
         let (number, began) = shared.progress.request_begins();
         let client = client_address(shared.peer.ip(), request.headers(), &shared.limits.load().trusted_proxies);
+        let arrival = Arrival { peer: shared.peer, began };
+        let version = Some(request.version());
+        let asked = Asked { method: request.method().clone(), uri: request.uri().clone(), version };
         let inner = if let Some(rejection) = shared.refusal(number, &request) {
             let refused = Refused {
                 rejection,
-                method: request.method().clone(),
-                uri: request.uri().clone(),
+                method: asked.method.clone(),
+                uri: asked.uri.clone(),
                 headers: std::mem::take(request.headers_mut()),
                 body: Bytes::new(),
                 client: Some(client),
             };
-            let mut response = shared.ledger.refuse(&refused);
+            let mut response = shared.ledger.refuse(refused, version, arrival);
             // RFC 9112 section 6.3: what follows a request that was misread cannot be trusted to be a request.
             response.headers_mut().insert(CONNECTION, CLOSE);
             Inner::Refused { response: Some(response) }
         } else {
             request.extensions_mut().insert(Facts { client: Some(client), ..Facts::default() });
-            request.extensions_mut().insert(Arrival { peer: shared.peer, began });
+            request.extensions_mut().insert(arrival);
             Inner::Service { future: self.service.clone().oneshot(request) }
         };
-        Answering { inner, number, client, shared: Arc::clone(shared) }
+        Answering { inner, number, asked, began, client, shared: Arc::clone(shared) }
     }
 }
 
@@ -134,7 +141,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Shared { progress, drain, ledger, .. } = &**this.shared;
+        let Shared { peer, progress, drain, ledger, .. } = &**this.shared;
         let is_whole = || progress.is_whole(*this.number);
         let mut response = match this.inner.project() {
             InnerProjection::Refused { response } => {
@@ -149,7 +156,9 @@ where
                     if !progress.is_expired() {
                         return Poll::Pending;
                     }
-                    let response = ledger.refuse_unknown(overdue(is_whole(), drain.stage()), *this.client);
+                    let rejection = overdue(is_whole(), drain.stage());
+                    let arrival = Arrival { peer: *peer, began: *this.began };
+                    let response = ledger.refuse_head(rejection, std::mem::take(this.asked), *this.client, arrival);
                     response.map(|body| Either::Right(Full::new(body)))
                 }
             },

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{reason_of_bare_answer, serialise};
 use super::scanner::Scanner;
-use super::service::Shared;
+use super::service::{Arrival, Shared};
 use crate::domain::Rejection;
 
 /// A connection's stream with what is known of its requests.
@@ -49,8 +49,16 @@ impl<T> Stream<T> {
         let Some(reason) = reason_of_bare_answer(bytes) else { return false };
         let ours = self.shared.progress.refusal_of(self.scanner.heads()).cloned();
         let rejection = ours.unwrap_or_else(|| Rejection::new(reason, "the head could not be read"));
-        self.instead = serialise(self.shared.ledger.refuse_unknown(rejection, self.shared.peer.ip().to_canonical()));
+        self.instead = self.refuse_head(rejection);
         true
+    }
+
+    /// The answer to a head that no service will see, as bytes for the socket; the refusal is kept.
+    pub(super) fn refuse_head(&self, rejection: Rejection) -> Vec<u8> {
+        let Shared { peer, progress, ledger, .. } = &*self.shared;
+        let asked = self.scanner.asked(progress.requests());
+        let arrival = Arrival { peer: *peer, began: progress.began() };
+        serialise(ledger.refuse_head(rejection, asked, peer.ip().to_canonical(), arrival))
     }
 }
 

@@ -20,7 +20,7 @@ const GATHER: Duration = Duration::from_millis(20);
 /// What one request was and what became of it.
 #[derive(Clone, Debug, Default)]
 pub struct AccessLine<'a> {
-    /// When its head was here.
+    /// When its head was here, or was refused.
     pub time: Timestamp,
     /// Its id in the logs.
     pub request_id: &'a str,
@@ -28,11 +28,11 @@ pub struct AccessLine<'a> {
     pub remote_ip: Option<IpAddr>,
     /// The other end of the socket.
     pub peer: Option<SocketAddr>,
-    /// Its method.
+    /// Its method; `-` where the head could not be read.
     pub method: &'a str,
-    /// Its path, without the query: queries carry credentials.
+    /// Its path, without the query: queries carry credentials. `*` where the head could not be read.
     pub path: &'a str,
-    /// `HTTP/1.1` or the like.
+    /// `HTTP/1.1` or the like; `-` where the head could not be read.
     pub proto: &'a str,
     /// The answer's status.
     pub status: u16,

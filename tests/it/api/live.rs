@@ -82,6 +82,68 @@ async fn a_request_is_followed_from_the_access_log_to_its_destination() {
 }
 
 #[tokio::test]
+async fn what_the_connection_itself_refuses_has_its_line_and_its_place_in_the_ledger() {
+    let sink = Sink::start().await;
+    let gateway = Gateway::start(&format!(
+        "ingress: {{ listen: \"@INGRESS@\", header_timeout: 300ms }}\n{}",
+        appmint_to(&[("crm", &sink)])
+    ))
+    .await;
+    let long = "x".repeat(9000);
+    let large = format!("POST /in HTTP/1.1\r\nhost: a\r\nx: {}", "x".repeat(70 << 10));
+    // What is sent, and the line's status, reason, method, path and protocol.
+    for (request, status, reason, method, path, proto) in [
+        (
+            "POST /in?token=canary HTTP/1.1\r\nhost: a\r\nx : y\r\n\r\n",
+            400,
+            "malformed_request",
+            "POST",
+            "/in",
+            "HTTP/1.1",
+        ),
+        ("BREW /pot HTTP/1.0\r\ncontent-length: 1, 1\r\n\r\n", 400, "malformed_request", "BREW", "/pot", "HTTP/1.0"),
+        ("POST /\u{1b}[2J HTTP/1.1\r\nhost: a\r\n\r\n", 400, "malformed_request", "POST", "*", "HTTP/1.1"),
+        ("\u{16}\u{3}\u{1}\r\n\r\n", 400, "malformed_request", "-", "*", "-"),
+        (&format!("POST /in?{long} HTTP/1.1\r\n\r\n"), 414, "uri_too_long", "POST", "/in", "HTTP/1.1"),
+        (&format!("POST /in?{}", long.repeat(8)), 414, "uri_too_long", "POST", "/in", "-"),
+        (&large, 431, "headers_too_large", "POST", "/in", "HTTP/1.1"),
+        ("POST /in HTTP/1.1\r\nhost: a\r\nx-half", 408, "header_timeout", "POST", "/in", "HTTP/1.1"),
+        ("PUT /hal", 408, "header_timeout", "PUT", "/hal", "-"),
+        ("", 408, "header_timeout", "-", "*", "-"),
+    ] {
+        let answer = raw(gateway.ingress(), request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:.80}: {answer}");
+        let id = answer.split("hookward-rejection-id: ").nth(1).and_then(|rest| rest.split("\r\n").next()).unwrap();
+        let line = eventually(&format!("the line of {request:.80}"), async || {
+            access_lines(&gateway).into_iter().find(|line| line["rejection_id"] == id)
+        })
+        .await;
+        for (field, value) in [
+            ("status", Value::from(status)),
+            ("reason", reason.into()),
+            ("method", method.into()),
+            ("path", path.into()),
+            ("proto", proto.into()),
+            ("remote_ip", "127.0.0.1".into()),
+            ("bytes_out", answer.split("\r\n\r\n").nth(1).unwrap().len().into()),
+        ] {
+            assert_eq!(line[field], value, "{field} of {line}");
+        }
+        assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:") && line.get("source").is_none(), "{line}");
+        assert_eq!(line["request_id"].as_str().unwrap().len(), 32);
+        let waited = line["duration_ms"].as_f64().unwrap();
+        assert!(status != 408 || waited >= 290.0, "from the connection or the first byte: {line}");
+        let row = eventually("the ledger", async || {
+            gateway.list("/v1/rejections").await.into_iter().find(|row| row["id"] == id)
+        })
+        .await;
+        assert_eq!(row["reason"], reason);
+    }
+    assert!(!gateway.log().contains("canary"), "queries carry credentials");
+    assert_eq!(access_lines(&gateway).len(), 10, "one line a request");
+}
+
+#[tokio::test]
 async fn nobody_writes_lines_into_the_logs() {
     let sink = Sink::start().await;
     let gateway = Gateway::start(&appmint_to(&[("crm", &sink)])).await;
@@ -93,7 +155,7 @@ async fn nobody_writes_lines_into_the_logs() {
     raw(gateway.ingress(), hostile.as_bytes()).await;
     raw(gateway.ingress(), b"GET /\x1b[2J HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
     access_line(&gateway, "/in").await;
-    eventually("both lines", async || (access_lines(&gateway).len() >= 2).then_some(())).await;
+    eventually("all lines", async || (access_lines(&gateway).len() >= 3).then_some(())).await;
     let log = gateway.log();
     let unsafe_ones: Vec<&str> =
         log.lines().filter(|line| line.chars().any(hookward::telemetry::escape::is_unsafe)).collect();

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hookward::domain::{Facts, Refused};
+use hookward::domain::Facts;
 use hookward::guard::{BodyBudget, BodyLayer, Buffered};
-use hookward::ingress::{Config, Ledger, Listener, Router, Server, Table};
+use hookward::ingress::{Config, Ledger, Listener, Router, Server, Table, TurnedAway};
 use hookward::telemetry::{IngressMetrics, task};
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
@@ -30,7 +30,7 @@ pub(crate) struct Gate {
     pub(crate) limits: Arc<ArcSwap<Config>>,
     pub(crate) budget: BodyBudget,
     pub(crate) metrics: IngressMetrics,
-    pub(crate) refused: Arc<Mutex<Vec<Refused>>>,
+    pub(crate) turned_away: Arc<Mutex<Vec<TurnedAway>>>,
     pub(crate) slow_begun: Arc<Notify>,
     pub(crate) release: Arc<Notify>,
     shutdown: Option<oneshot::Sender<()>>,
@@ -111,10 +111,10 @@ impl Gate {
         .unwrap();
         let router = Router::new(Arc::new(ArcSwap::from_pointee(table)));
         let limits = Arc::new(ArcSwap::from_pointee(config));
-        let (metrics, refused) = (IngressMetrics::default(), Arc::new(Mutex::new(Vec::new())));
-        let kept = Arc::clone(&refused);
-        let ledger = Ledger::new(move |refused| {
-            kept.lock().unwrap().push(refused.clone());
+        let (metrics, turned_away) = (IngressMetrics::default(), Arc::new(Mutex::new(Vec::new())));
+        let kept = Arc::clone(&turned_away);
+        let ledger = Ledger::new(move |turned| {
+            kept.lock().unwrap().push(turned);
             Some(HeaderValue::from_static("rejection_test"))
         });
         let server = Server::new(listener, Arc::clone(&limits)).ledger(ledger).metrics(metrics.clone());
@@ -123,7 +123,7 @@ impl Gate {
             server.serve(router, async { drop(asked.await) }).await;
         });
         let shutdown = Some(shutdown);
-        Self { address, limits, budget, metrics, refused, slow_begun, release, shutdown, serving }
+        Self { address, limits, budget, metrics, turned_away, slow_begun, release, shutdown, serving }
     }
 
     pub(crate) async fn connect(&self) -> Peer {
@@ -148,7 +148,7 @@ impl Gate {
 
     /// The codes of what the ingress refused by itself.
     pub(crate) fn refusals(&self) -> Vec<&'static str> {
-        self.refused.lock().unwrap().iter().map(|refused| refused.rejection.reason.code()).collect()
+        self.turned_away.lock().unwrap().iter().map(|turned| turned.refused.rejection.reason.code()).collect()
     }
 }
 

@@ -140,6 +140,11 @@ async fn a_service_without_an_answer_is_503_with_retry_after() {
     peer.write(request("/hook", "x")).await;
     assert_eq!(peer.answer().await.status, 200);
     assert_eq!(gate.refusals(), ["request_timeout"]);
+    let turned = gate.turned_away.lock().unwrap().remove(0);
+    let asked = (turned.refused.method.as_str(), turned.refused.uri.path(), turned.version);
+    assert_eq!(asked, ("POST", "/never", Some(http::Version::HTTP_11)), "the head is known, though the service has it");
+    assert_eq!(turned.bytes_out, answer.body.len() as u64);
+    assert!(turned.arrival.began.elapsed() >= gate.limits.load().request_timeout);
 }
 
 #[tokio::test]
