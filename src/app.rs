@@ -79,28 +79,30 @@ fn stack<S: Store>(
             clock: gateway.clock.clone(),
             secret_header: credential_header(&verifier),
         })))
-        // The cheapest question first: strangers cost one look-up.
-        .layer(GuardLayer::new(source.allow_ips.as_ref().map(AllowIps::new)))
-        // Before anything is read or computed for this address.
-        .layer(GuardLayer::new(by_address))
-        // What the head admits about the body needs no body: 413, 415.
-        .layer(GuardLayer::new(Declared::new(source.declared.clone())))
-        // Without a signature header the body is not worth reading.
-        .layer(GuardLayer::new(SignatureHead(Arc::clone(&verifier))))
+        .layer(GuardLayer::new((
+            // The cheapest question first: strangers cost one look-up.
+            source.allow_ips.as_ref().map(AllowIps::new),
+            // Before anything is read or computed for this address.
+            by_address,
+            // What the head admits about the body needs no body: 413, 415.
+            Declared::new(source.declared.clone()),
+            // Without a signature header the body is not worth reading.
+            SignatureHead(Arc::clone(&verifier)),
+        )))
         // From here on there is a body: bounded in bytes, in total time, and in memory over all requests.
         .layer(BodyLayer::new(body_bytes_max, body_timeout, gateway.body_budget.clone()))
-        // The first guard that believes anything: nothing inside it ever sees a forged request.
-        .layer(GuardLayer::new(Signature(Arc::clone(&verifier))))
-        // The time is part of what was signed, so it is asked after the signature.
-        .layer(GuardLayer::new(
+        .layer(GuardLayer::new((
+            // The first guard that believes anything: nothing inside it ever sees a forged request.
+            Signature(Arc::clone(&verifier)),
+            // The time is part of what was signed, so it is asked after the signature.
             source.replay_window.clone().map(|config| ReplayWindow::new(config, gateway.clock.clone())),
-        ))
-        // Parses, so it stands behind the proof that the sender is who it is.
-        .layer(GuardLayer::new(Envelope::new(source.envelope.clone())))
-        // By source or header: counts verified requests only, so that strangers cannot use it up.
-        .layer(GuardLayer::new(by_request))
-        // Last question: what would make a later request a copy of this one. The store decides, atomically.
-        .layer(GuardLayer::new(source.dedup.as_ref().map(|config| Dedup::new(config, &source.name, gateway.dedup_key))))
+            // Parses, so it stands behind the proof that the sender is who it is.
+            Envelope::new(source.envelope.clone()),
+            // By source or header: counts verified requests only, so that strangers cannot use it up.
+            by_request,
+            // Last question: what would make a later request a copy of this one. The store decides, atomically.
+            source.dedup.as_ref().map(|config| Dedup::new(config, &source.name, gateway.dedup_key)),
+        )))
         .service(Keep::new(
             intake::Config {
                 source: Arc::clone(&source.name),

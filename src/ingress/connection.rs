@@ -3,6 +3,7 @@
 //! The timer is set once and looks at [`Progress`] when it fires, so that a request costs no timer: it never
 //! sleeps longer than the shortest limit, and so never past a deadline that was set while it slept.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -74,7 +75,7 @@ where
     let config = limits.load_full();
     let shared = Arc::new(Shared { peer, progress: Progress::new(), limits, drain, ledger });
     let stream = Stream::new(io, Arc::clone(&shared));
-    let adapter = Adapter { service, shared: Arc::clone(&shared) };
+    let adapter = Adapter { service: RefCell::new(service), shared: Arc::clone(&shared) };
     let mut connection = http1::Builder::new()
         // Our own timer does this, with an answer.
         .header_read_timeout(None)

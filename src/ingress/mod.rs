@@ -16,6 +16,7 @@
 //! belongs into `drive` beside HTTP/1.1.
 
 pub mod answer;
+pub mod call;
 pub mod client;
 pub mod config;
 mod connection;

@@ -16,13 +16,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use pin_project_lite::pin_project;
-use tower::util::{Oneshot, ServiceExt as _};
 use tower_service::Service;
 
+use super::call::Call;
 use crate::domain::{Facts, Reason, Refused, Rejection};
 
 /// What is found by path: a service, or anything else, for each source.
@@ -49,8 +49,23 @@ pub enum PathError {
 
 /// A tower service that passes each request to the service of its path, and answers 404 or 405 where there is
 /// none, before anything is read of the body.
+///
+/// It keeps the service that it called last: a connection has one of its own, and its requests mostly ask for one
+/// path.
 #[derive(Debug)]
-pub struct Router<S>(Arc<ArcSwap<Table<S>>>);
+pub struct Router<S> {
+    table: Arc<ArcSwap<Table<S>>>,
+    last: Option<Last<S>>,
+}
+
+/// What the last request asked for, true as long as its table is the one in use.
+#[derive(Debug)]
+struct Last<S> {
+    table: Arc<Table<S>>,
+    method: Method,
+    path: Box<str>,
+    service: S,
+}
 
 pin_project! {
     /// The answer of the source's service, or the refusal.
@@ -135,13 +150,32 @@ impl<S> Router<S> {
     /// Routes by `table`; storing another one there is a reload.
     #[must_use]
     pub fn new(table: Arc<ArcSwap<Table<S>>>) -> Self {
-        Self(table)
+        Self { table, last: None }
+    }
+}
+
+impl<S: Clone> Router<S> {
+    /// The service for a request.
+    fn find(&mut self, method: &Method, path: &str) -> Result<&mut S, Rejection> {
+        let table = self.table.load();
+        let is_the_same =
+            |last: &Last<S>| Arc::ptr_eq(&last.table, &table) && last.method == *method && &*last.path == path;
+        let last = match self.last.take_if(|last| is_the_same(last)) {
+            Some(last) => last,
+            None => Last {
+                service: table.find(method, path)?.clone(),
+                table: Guard::into_inner(table),
+                method: method.clone(),
+                path: path.into(),
+            },
+        };
+        Ok(&mut self.last.insert(last).service)
     }
 }
 
 impl<S> Clone for Router<S> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self::new(Arc::clone(&self.table))
     }
 }
 
@@ -152,16 +186,15 @@ where
 {
     type Response = Response<B>;
     type Error = Infallible;
-    type Future = Routing<Oneshot<S, Request<ReqB>>, B>;
+    type Future = Routing<Call<S, Request<ReqB>>, B>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let table = self.0.load();
-        let inner = match table.find(request.method(), request.uri().path()) {
-            Ok(service) => Inner::Found { future: service.clone().oneshot(request) },
+        let inner = match self.find(request.method(), request.uri().path()) {
+            Ok(service) => Inner::Found { future: Call::new(service, request) },
             Err(rejection) => Inner::Refused { response: Some(refuse(rejection, request)) },
         };
         Routing { inner }

@@ -76,7 +76,7 @@ impl Server {
     /// answer, and returns when all are closed, at the latest `drain_timeout` (plus half a second for the
     /// 503s of what was cut) later.
     ///
-    /// A clone of `service` is called for each request, whose extensions hold [`Facts`](crate::domain::Facts)
+    /// Each connection has a clone of `service` of its own, which is called with requests whose extensions hold [`Facts`](crate::domain::Facts)
     /// with the client's address and an [`Arrival`](super::Arrival).
     pub async fn serve<S, B>(self, service: S, shutdown: impl Future<Output = ()>)
     where

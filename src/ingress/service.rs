@@ -1,5 +1,6 @@
 //! From hyper's requests to the gateway's tower service: who asks, since when, and how long it may take.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -15,10 +16,10 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
-use tower::util::{Oneshot, ServiceExt as _};
 use tower_service::Service;
 
 use super::answer::Ledger;
+use super::call::Call;
 use super::client::client_address;
 use super::drain::{Drain, Stage};
 use super::host::check_target;
@@ -39,7 +40,8 @@ pub struct Arrival {
 /// The service as hyper calls it on one connection.
 #[derive(Debug)]
 pub(super) struct Adapter<S> {
-    pub(super) service: S,
+    /// The connection's own; hyper asks for one request after the other.
+    pub(super) service: RefCell<S>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -85,7 +87,7 @@ where
 {
     type Response = Response<Either<B, Full<Bytes>>>;
     type Error = Infallible;
-    type Future = Answering<Oneshot<S, Request<Incoming>>>;
+    type Future = Answering<Call<S, Request<Incoming>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let shared = &self.shared;
@@ -110,7 +112,7 @@ where
         } else {
             request.extensions_mut().insert(Facts { client: Some(client), ..Facts::default() });
             request.extensions_mut().insert(arrival);
-            Inner::Service { future: self.service.clone().oneshot(request) }
+            Inner::Service { future: Call::new(&mut *self.service.borrow_mut(), request) }
         };
         Answering { inner, number, asked, began, client, shared: Arc::clone(shared) }
     }

@@ -56,8 +56,10 @@ pub struct Kept {
 }
 
 /// Keeps events; a clone is cheap.
-pub struct Keep<S> {
-    config: Arc<Config>,
+pub struct Keep<S>(Arc<Keeper<S>>);
+
+struct Keeper<S> {
+    config: Config,
     store: Arc<S>,
     clock: Clock,
 }
@@ -81,10 +83,14 @@ impl<S: Store> Keep<S> {
     /// The service for one source.
     #[must_use]
     pub fn new(config: Config, store: Arc<S>, clock: Clock) -> Self {
-        Self { config: Arc::new(config), store, clock }
+        Self(Arc::new(Keeper { config, store, clock }))
     }
+}
 
-    async fn keep<B: AsRef<Bytes>>(self, mut request: Request<B>) -> Response<Full<Bytes>> {
+// === impl Keeper ===
+
+impl<S: Store> Keeper<S> {
+    async fn keep<B: AsRef<Bytes>>(&self, mut request: Request<B>) -> Response<Full<Bytes>> {
         let facts = request.extensions_mut().remove::<Facts>().unwrap_or_default();
         let received_at = self.clock.now();
         let (mut head, body) = request.into_parts();
@@ -131,7 +137,7 @@ impl<S: Store> Keep<S> {
 
 impl<S> Clone for Keep<S> {
     fn clone(&self) -> Self {
-        Self { config: Arc::clone(&self.config), store: Arc::clone(&self.store), clock: self.clock.clone() }
+        Self(Arc::clone(&self.0))
     }
 }
 
@@ -149,8 +155,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let this = self.clone();
-        Box::pin(async move { Ok(this.keep(request).await) })
+        let keeper = Arc::clone(&self.0);
+        Box::pin(async move { Ok(keeper.keep(request).await) })
     }
 }
 
