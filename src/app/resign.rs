@@ -44,6 +44,9 @@ impl Resign for Signers {
         let signers = self.0.load();
         let Some(signer) = signers.get(&received.source) else { return };
         let (Some(tolerance), Some(secret)) = (signer.tolerance, received.secret_index) else { return };
+        if !signer.verifier.can_renew() {
+            return;
+        }
         let target = match &received.query {
             Some(query) => format!("{}?{query}", signer.path),
             None => signer.path.to_string(),
@@ -62,6 +65,7 @@ impl Resign for Signers {
             signed_at: now,
             method: &received.method,
             uri: &uri,
+            headers: &received.headers,
         };
         match signer.verifier.sign(&signing, usize::from(secret)) {
             Ok(renewed) => replace(headers, renewed),

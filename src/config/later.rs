@@ -28,49 +28,8 @@ const VALUES: &[(&str, &str, &str)] = &[
 ];
 
 /// Schemes by their provider's name.
-const SCHEMES: &[&str] = &[
-    "adyen",
-    "azure-event-grid",
-    "bitbucket",
-    "braintree",
-    "calendly",
-    "discord",
-    "docusign",
-    "dropbox",
-    "elevenlabs",
-    "fusionauth",
-    "github",
-    "gitlab",
-    "hubspot",
-    "intercom",
-    "line",
-    "linear",
-    "mailgun",
-    "meta",
-    "paddle",
-    "pagerduty",
-    "paypal",
-    "razorpay",
-    "sanity",
-    "sendgrid",
-    "shopify",
-    "slack",
-    "sns",
-    "square",
-    "stripe",
-    "svix",
-    "telegram",
-    "twilio",
-    "twitch",
-    "typeform",
-    "vercel",
-    "whatsapp",
-    "woocommerce",
-    "workos",
-    "x",
-    "xero",
-    "zoom",
-];
+const SCHEMES: &[&str] =
+    &["adyen", "aws-sns", "azure-event-grid", "braintree", "elevenlabs", "fusionauth", "paypal", "sns"];
 
 /// The feature that this key of this struct belongs to.
 pub(super) fn key(owner: &str, key: &str) -> Option<&'static str> {

@@ -38,7 +38,7 @@ impl App {
     /// An axum app behind every guard in the order of the design, on a port of its own.
     async fn start(networks: &str, requests: u32) -> Self {
         let clock = Clock::manual(NOW);
-        let scheme = presets::STANDARD_WEBHOOKS;
+        let scheme = presets::STANDARD_WEBHOOKS.scheme();
         let config = signature::Config { scheme, secrets: vec![Secret::new(SECRET)], public_url: None };
         let verifier = Arc::new(Verifier::new(&config).expect("a verifier"));
         let requests = NonZeroU32::new(requests).expect("not zero");
@@ -56,7 +56,7 @@ impl App {
         let after_body = (
             SignatureLayer::new(Signature(Arc::clone(&verifier))),
             ReplayWindowLayer::new(ReplayWindow::new(replay_window::Config::default(), clock.clone())),
-            EnvelopeLayer::new(Envelope::new(envelope::Config::of(&presets::STANDARD_WEBHOOKS))),
+            EnvelopeLayer::new(Envelope::new(envelope::Config::of(&presets::STANDARD_WEBHOOKS.scheme()))),
             RateLimitLayer::new(limit(rate_limit::By::Source)),
             GuardLayer::new(Dedup::new(&dedup, "in", [7; 16])),
             DedupLayer::new(marks),
@@ -79,7 +79,14 @@ impl App {
     /// The head and the body of an event, signed.
     fn event(&self, id: &str, signed_at: Timestamp, body: &str) -> String {
         let (method, uri) = (Method::POST, Uri::from_static("/in"));
-        let signing = Signing { body: body.as_bytes(), id: Some(id), signed_at, method: &method, uri: &uri };
+        let signing = Signing {
+            body: body.as_bytes(),
+            id: Some(id),
+            signed_at,
+            method: &method,
+            uri: &uri,
+            headers: &http::HeaderMap::new(),
+        };
         let mut request = format!(
             "POST /in HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
             body.len()

@@ -20,7 +20,7 @@ use hookward::guard::{
     Buffered, Envelope, EnvelopeLayer, ReplayWindow, ReplayWindowLayer, Signature, SignatureHead, SignatureHeadLayer,
     SignatureLayer, envelope, replay_window,
 };
-use http::{Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use tower::{Layer, ServiceExt, service_fn};
 
 /// The folder of the packages.
@@ -78,7 +78,14 @@ impl Stack {
     /// The signature headers that we make ourselves.
     fn sign(&self, id: &str, body: &[u8]) -> Vec<(String, String)> {
         let (method, uri) = (Method::POST, Uri::from_static("/"));
-        let signing = Signing { body, id: Some(id), signed_at: self.clock.wall(), method: &method, uri: &uri };
+        let signing = Signing {
+            body,
+            id: Some(id),
+            signed_at: self.clock.wall(),
+            method: &method,
+            uri: &uri,
+            headers: &HeaderMap::new(),
+        };
         let headers = self.verifier.sign(&signing, 0).expect("signed");
         headers.iter().map(|(name, value)| (name.to_string(), value.to_str().expect("text").to_owned())).collect()
     }

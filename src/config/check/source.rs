@@ -83,7 +83,7 @@ fn source(
         },
         envelope: envelope::Config::of(&signature.scheme),
         dedup: dedup(written.dedup.as_ref(), *at, &signature, problems),
-        respond: respond(written.respond.as_ref(), problems),
+        respond: respond(written.respond.as_ref(), &signature, problems),
         signature,
         replay_window,
     };
@@ -217,12 +217,19 @@ fn dedup(
     let window = period(window, dedup::WINDOW_DEFAULT, problems);
     let by = match by.map(|by| (by, by.value.trim())) {
         Some((_, "body")) => dedup::By::Body,
+        None if signature.scheme.copies != dedup::By::Id => signature.scheme.copies.clone(),
         None | Some((_, "id")) => {
             if let (true, Some((by, _))) = (no_id, by.map(|by| (by, ()))) {
-                let hint = "say where it stands with verify.id, or choose body, header:NAME or /pointer";
+                let hint = match signature.scheme.is_custom() {
+                    true => "say where it stands with verify.id, or choose body, header:NAME or /pointer",
+                    false => "choose body, header:NAME or /pointer",
+                };
                 problems.wrong(by.at, "this scheme does not know where the event's id stands", hint);
             } else if no_id {
-                let hint = "set verify.id or dedup.by; `dedup: off` where copies do not matter";
+                let hint = match signature.scheme.is_custom() {
+                    true => "set verify.id or dedup.by; `dedup: off` where copies do not matter",
+                    false => "its events have no id: set dedup.by; `dedup: off` where copies do not matter",
+                };
                 problems.warn(source, "copies are not recognised: nothing says what makes one", hint);
             }
             dedup::By::Id
@@ -245,8 +252,15 @@ fn dedup(
     Some(dedup::Config { window, by })
 }
 
-fn respond(written: Option<&At<written::Respond>>, problems: &mut Problems<'_>) -> Respond {
+fn respond(
+    written: Option<&At<written::Respond>>,
+    signature: &signature::Config,
+    problems: &mut Problems<'_>,
+) -> Respond {
     let mut respond = Respond::default();
+    if let Some(of_scheme) = &signature.scheme.respond {
+        respond.body = Bytes::copy_from_slice(of_scheme.as_bytes());
+    }
     let Some(At { value: written, .. }) = written else { return respond };
     if let Some(At { value, at }) = &written.status {
         match StatusCode::from_u16(*value) {

@@ -76,6 +76,19 @@ pub(super) fn header_value(written: &At<SecretText>, problems: &mut Problems<'_>
 
 /// A secret that is not empty; a literal one is worth a warning.
 pub(super) fn secret(written: &At<SecretText>, problems: &mut Problems<'_>) -> Option<Secret> {
+    let secret = public(written, problems)?;
+    if !problems.tree().is_referred(written.at) {
+        problems.warn(
+            written.at,
+            "the secret stands in the file itself",
+            "fine for trying things out; else write ${NAME} or { file: … }",
+        );
+    }
+    Some(secret)
+}
+
+/// What `secrets` takes that everybody may know, such as a public key; not empty.
+pub(super) fn public(written: &At<SecretText>, problems: &mut Problems<'_>) -> Option<Secret> {
     let text = written.value.0.as_str();
     let referred = problems.tree().is_referred(written.at);
     if text.trim().is_empty() {
@@ -91,13 +104,6 @@ pub(super) fn secret(written: &At<SecretText>, problems: &mut Problems<'_>) -> O
     if text.contains('\n') {
         problems.wrong(written.at, "the secret has several lines", "one secret a value; several make a list");
         return None;
-    }
-    if !referred {
-        problems.warn(
-            written.at,
-            "the secret stands in the file itself",
-            "fine for trying things out; else write ${NAME} or { file: … }",
-        );
     }
     Some(Secret::new(text))
 }

@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 
-use super::value::{header_name, period, secret};
+use super::value::{header_name, period, public, secret};
 use crate::config::document::problem::Problems;
 use crate::config::document::spanned::At;
 use crate::config::document::tree::NodeId;
-use crate::config::written::{self, Scheme as Word};
+use crate::config::written;
 use crate::domain::Secret;
 use crate::guard::envelope::Field;
 use crate::guard::replay_window;
 use crate::guard::signature::{
-    self, Algorithm, ConfigError, Encoding, Hmac, KeyEncoding, KeyForm, Part, SECRETS_MAX, Scheme, Template,
-    TimestampField, Token, Verifier,
+    self, Algorithm, ConfigError, Encoding, KeyEncoding, KeyForm, Part, Place, SECRETS_MAX, Scheme, Signatures,
+    Template, TimestampField, Token, Verifier,
 };
 
 /// What `verify` becomes.
@@ -26,54 +26,54 @@ pub(super) fn verify(At { value: written, at }: &At<written::Verify>, problems: 
     let mut scheme = scheme(written, *at, problems);
     let replay_window = tolerance(written, &mut scheme, problems);
     let public_url = public_url(written, &scheme, *at, problems);
-    let secrets = secrets(written, *at, problems);
+    let secrets = secrets(written, &scheme, *at, problems);
     refuse_unusable(written, &scheme, public_url.as_deref(), problems);
     Proof { signature: signature::Config { scheme, secrets, public_url }, replay_window }
 }
 
-/// Every key but `scheme`, where it was written, and the schemes that have it.
-fn keys(written: &written::Verify) -> [(&'static str, Option<NodeId>, &'static [Word]); 11] {
-    use Word::{Appmint, Basic, Hmac, None as Nothing, StandardWebhooks, Token};
-    const CUSTOM: &[Word] = &[Hmac, Token, Basic, Nothing];
+/// The keys that only the schemes of the configuration's own making have, where each was written.
+fn keys(written: &written::Verify) -> [(&'static str, Option<NodeId>, &'static [&'static str]); 9] {
+    const HMAC: &[&str] = &["hmac"];
+    const CUSTOM: &[&str] = &["hmac", "token", "basic", "none"];
     fn at<T>(value: Option<&At<T>>) -> Option<NodeId> {
         value.map(|value| value.at)
     }
     [
-        ("secrets", at(written.secrets.as_ref()), &[Appmint, StandardWebhooks, Hmac, Token, Basic]),
-        ("public_url", at(written.public_url.as_ref()), &[Hmac]),
-        ("header", at(written.header.as_ref()), &[Hmac, Token]),
-        ("prefix", at(written.prefix.as_ref()), &[Hmac, Token]),
-        ("algorithm", at(written.algorithm.as_ref()), &[Hmac]),
-        ("encoding", at(written.encoding.as_ref()), &[Hmac]),
-        ("signed", at(written.signed.as_ref()), &[Hmac]),
-        ("timestamp_header", at(written.timestamp_header.as_ref()), &[Hmac]),
+        ("header", at(written.header.as_ref()), &["hmac", "token"]),
+        ("prefix", at(written.prefix.as_ref()), &["hmac", "token"]),
+        ("algorithm", at(written.algorithm.as_ref()), HMAC),
+        ("encoding", at(written.encoding.as_ref()), HMAC),
+        ("signed", at(written.signed.as_ref()), HMAC),
+        ("timestamp_header", at(written.timestamp_header.as_ref()), HMAC),
         ("id", at(written.id.as_ref()), CUSTOM),
         ("type", at(written.event_type.as_ref()), CUSTOM),
-        ("key_encoding", at(written.key_encoding.as_ref()), &[Hmac]),
+        ("key_encoding", at(written.key_encoding.as_ref()), HMAC),
     ]
 }
 
 fn refuse_foreign_keys(written: &written::Verify, at: NodeId, problems: &mut Problems<'_>) {
-    let word = written.scheme.value;
+    let name = written.scheme.value.0;
     for (key, written_at, schemes) in keys(written) {
-        if written_at.is_none() || schemes.contains(&word) {
+        if written_at.is_none() || schemes.contains(&name) {
             continue;
         }
-        let having = schemes.iter().map(|scheme| scheme.word()).collect::<Vec<_>>().join(", ");
-        let message = format!("the scheme `{}` has no `{key}`", word.word());
-        problems.wrong_key(at, key, message, format!("remove it; it belongs to {having}"));
+        let message = format!("the scheme `{name}` has no `{key}`");
+        problems.wrong_key(at, key, message, format!("remove it; it belongs to {}", schemes.join(", ")));
+    }
+    if name == "none" && written.secrets.is_some() {
+        let hint = "remove it, or name the scheme that it is for";
+        problems.wrong_key(at, "secrets", "the scheme `none` has no `secrets`", hint);
     }
 }
 
 fn scheme(written: &written::Verify, at: NodeId, problems: &mut Problems<'_>) -> Scheme {
     let id = field(written.id.as_ref(), problems);
     let event_type = field(written.event_type.as_ref(), problems);
-    let word = written.scheme.value;
-    match word {
-        Word::Hmac => Scheme::hmac(hmac(written, at, id.as_ref(), problems), id, event_type),
-        Word::Token => Scheme::token(token(written, problems), id, event_type),
-        Word::Basic => Scheme::basic(id, event_type),
-        Word::None => {
+    match written.scheme.value.0 {
+        "hmac" => Scheme::hmac(hmac(written, at, id.as_ref(), problems), id, event_type),
+        "token" => Scheme::token(token(written, problems), id, event_type),
+        "basic" => Scheme::basic(id, event_type),
+        "none" => {
             problems.warn(
                 written.scheme.at,
                 "everybody who finds the path is believed",
@@ -81,9 +81,8 @@ fn scheme(written: &written::Verify, at: NodeId, problems: &mut Problems<'_>) ->
             );
             Scheme::none(id, event_type)
         }
-        Word::Appmint | Word::StandardWebhooks => {
-            Scheme::named(word.word()).unwrap_or_else(|| Scheme::none(id, event_type))
-        }
+        // A name that is none was refused when it was read.
+        preset => Scheme::named(preset).unwrap_or_else(|| Scheme::none(id, event_type)),
     }
 }
 
@@ -96,12 +95,12 @@ fn field(written: Option<&At<String>>, problems: &mut Problems<'_>) -> Option<Fi
     field
 }
 
-fn hmac(written: &written::Verify, at: NodeId, id: Option<&Field>, problems: &mut Problems<'_>) -> Hmac {
-    let mut hmac = Hmac::default();
+fn hmac(written: &written::Verify, at: NodeId, id: Option<&Field>, problems: &mut Problems<'_>) -> Signatures {
+    let mut hmac = Signatures::default();
     match &written.header {
         Some(header) => {
             if let Some(name) = header_name(header, problems) {
-                hmac.header = name;
+                hmac.place = Place::Header(name);
             }
         }
         None => problems.wrong_key(
@@ -143,14 +142,21 @@ fn hmac(written: &written::Verify, at: NodeId, id: Option<&Field>, problems: &mu
 }
 
 /// The template, and what its fields need.
-fn signed(written: &written::Verify, at: NodeId, hmac: &mut Hmac, id: Option<&Field>, problems: &mut Problems<'_>) {
+fn signed(
+    written: &written::Verify,
+    at: NodeId,
+    hmac: &mut Signatures,
+    id: Option<&Field>,
+    problems: &mut Problems<'_>,
+) {
     let mut broken = false;
     if let Some(signed) = &written.signed {
         match signed.value.parse::<Template>() {
-            Ok(template) => hmac.signed = template,
-            Err(_) => {
+            Ok(template) if template.covers_body() => hmac.signed = template,
+            Ok(_) | Err(_) => {
                 broken = true;
-                let hint = "text with {body}, which must be there, {timestamp}, {id}, {method} and {url}";
+                let hint =
+                    "text with {body}, which must be there, {timestamp}, {id}, {method} and {url}; {form} for a form";
                 problems.wrong(signed.at, "not a template of what is signed", hint);
             }
         }
@@ -192,13 +198,13 @@ fn tolerance(
     problems: &mut Problems<'_>,
 ) -> Option<replay_window::Config> {
     let timestamp = match &mut scheme.proof {
-        signature::Proof::Hmac(hmac) => hmac.timestamp.as_mut(),
+        signature::Proof::Signatures(signatures) => signatures.timestamp.as_mut(),
         _ => None,
     };
     match (timestamp, &written.tolerance) {
         (None, None) => None,
         (None, Some(tolerance)) => {
-            let message = format!("the scheme `{}` signs no time here", written.scheme.value.word());
+            let message = format!("the scheme `{}` signs no time here", written.scheme.value.0);
             problems.wrong(tolerance.at, message, "remove `tolerance`");
             None
         }
@@ -210,11 +216,14 @@ fn tolerance(
 }
 
 fn public_url(written: &written::Verify, scheme: &Scheme, at: NodeId, problems: &mut Problems<'_>) -> Option<Box<str>> {
-    let signed = matches!(&scheme.proof, signature::Proof::Hmac(hmac) if hmac.signed.has(&Part::Url));
+    let name = &scheme.name;
     let Some(public_url) = &written.public_url else {
-        if signed {
-            let hint = "add `public_url` with the URL as the sender has it, without a query";
-            problems.wrong_key(at, "signed", "{url} is signed and nothing says what the sender calls us", hint);
+        if scheme.signs_url() {
+            let (key, message) = match scheme.is_custom() {
+                true => ("signed", "{url} is signed and nothing says what the sender calls us".to_owned()),
+                false => ("public_url", format!("the scheme `{name}` signs the URL, and nothing says what it is")),
+            };
+            problems.wrong_key(at, key, message, "add `public_url` with the URL as the sender has it, without a query");
         }
         return None;
     };
@@ -223,22 +232,25 @@ fn public_url(written: &written::Verify, scheme: &Scheme, at: NodeId, problems: 
         matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
     });
     if !usable {
-        problems.wrong(
-            public_url.at,
-            "not a URL",
-            "write it like https://hooks.example.com/webhooks/crm, without a query",
-        );
-    } else if !signed && written.scheme.value == Word::Hmac {
-        problems.wrong(public_url.at, "`signed` does not have {url}", "add {url} to `signed`, or remove `public_url`");
+        let hint = "write it like https://hooks.example.com/webhooks/crm, without a query";
+        problems.wrong(public_url.at, "not a URL", hint);
+    } else if !scheme.signs_url() {
+        if name == "hmac" {
+            let hint = "add {url} to `signed`, or remove `public_url`";
+            problems.wrong(public_url.at, "`signed` does not have {url}", hint);
+        } else {
+            let message = format!("the scheme `{name}` has no `public_url`: it does not sign the URL");
+            problems.wrong(public_url.at, message, "remove it");
+        }
     }
     Some(public_url.value.as_str().into())
 }
 
-fn secrets(written: &written::Verify, at: NodeId, problems: &mut Problems<'_>) -> Vec<Secret> {
-    let word = written.scheme.value;
+fn secrets(written: &written::Verify, scheme: &Scheme, at: NodeId, problems: &mut Problems<'_>) -> Vec<Secret> {
+    let name = &scheme.name;
     let Some(list) = &written.secrets else {
-        if word != Word::None {
-            let message = format!("the scheme `{}` needs at least one secret", word.word());
+        if !scheme.believes_everybody() {
+            let message = format!("the scheme `{name}` needs at least one secret");
             problems.wrong_key(at, "secrets", message, "add `secrets: [\"${NAME}\"]`");
         }
         return Vec::new();
@@ -251,11 +263,15 @@ fn secrets(written: &written::Verify, at: NodeId, problems: &mut Problems<'_>) -
     }
     let mut secrets: Vec<Secret> = Vec::new();
     for written in &list.value.0 {
-        let Some(secret) = secret(written, problems) else { continue };
+        let secret = match scheme.secret_is_public() {
+            true => public(written, problems),
+            false => secret(written, problems),
+        };
+        let Some(secret) = secret else { continue };
         if secrets.contains(&secret) {
             problems.wrong(written.at, "this secret is here twice", "remove one of them");
         }
-        if word == Word::Basic && !secret.expose().contains(&b':') {
+        if name == "basic" && !secret.expose().contains(&b':') {
             problems.wrong(written.at, "not user:password", "a secret of `basic` is both, with a colon between them");
         }
         secrets.push(secret);
@@ -271,9 +287,11 @@ fn refuse_unusable(written: &written::Verify, scheme: &Scheme, public_url: Optio
             secrets: vec![Secret::new(secret.value.0.as_str())],
             public_url: public_url.map(Into::into),
         };
-        if let Err(ConfigError::SecretEncoding { encoding, .. }) = Verifier::new(&alone) {
-            let message = format!("the secret is not written in {encoding}");
-            problems.wrong(secret.at, message, "copy it once more, as a whole, from where the sender shows it");
-        }
+        let message = match Verifier::new(&alone) {
+            Err(ConfigError::SecretEncoding { encoding, .. }) => format!("the secret is not written in {encoding}"),
+            Err(ConfigError::PublicKey { algorithm, .. }) => format!("not a public key of {algorithm}"),
+            _ => continue,
+        };
+        problems.wrong(secret.at, message, "copy it once more, as a whole, from where the sender shows it");
     }
 }

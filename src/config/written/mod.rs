@@ -24,7 +24,7 @@ pub(super) use route::Route;
 pub(super) use secret_text::SecretText;
 pub(super) use source::{AllowEntry, Dedup, Enforce, Mode, RateLimit, Respond, Source};
 pub(super) use store::{Durability, Engine, Store};
-pub(super) use verify::{Algorithm, Encoding, KeyEncoding, Scheme, Verify};
+pub(super) use verify::{Algorithm, Encoding, KeyEncoding, Verify};
 
 use super::document::spanned::{At, Named};
 

@@ -26,7 +26,7 @@ pub(in crate::config) struct Source {
     #[schemars(extend("default" = ["POST"]))]
     pub(in crate::config) methods: Option<At<Vec<At<String>>>>,
     /// Content types that are taken, without parameters; others are answered with 415. By default what the scheme's
-    /// senders use: application/json for `appmint`, any for the others.
+    /// senders use: application/json for most providers, any for `hmac`, `token`, `basic` and `none`.
     pub(in crate::config) content_types: Option<At<Vec<At<String>>>>,
     /// The largest body; more is answered with 413. By default the scheme's, else the ingress's.
     pub(in crate::config) body_bytes_max: Option<At<Size>>,

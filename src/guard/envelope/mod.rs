@@ -27,7 +27,7 @@
 //!     let facts = request.extensions().get::<Facts>().cloned().unwrap_or_default();
 //!     Ok::<_, std::io::Error>(Response::new(Bytes::from(facts.event_type.unwrap_or_default().into_string())))
 //! });
-//! let guard = Envelope::new(envelope::Config::of(&presets::APPMINT));
+//! let guard = Envelope::new(envelope::Config::of(&presets::APPMINT.scheme()));
 //! let app = EnvelopeLayer::new(guard).layer(app);
 //!
 //! let event = Request::post("/").body(Bytes::from(r#"{"id":"evt_1","type":"payment.failed","data":{}}"#))?;

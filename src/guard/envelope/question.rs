@@ -41,12 +41,17 @@ impl Envelope {
         Self { config }
     }
 
-    /// The two fields of the body; nothing where neither stands there.
-    fn read_body<'a>(&self, body: &'a [u8]) -> Result<[Option<Value<'a>>; 2], Rejection> {
-        let pointers = [self.config.event_id.body.as_ref(), self.config.event_type.body.as_ref()];
-        match scan(body, pointers, self.config.depth_max) {
+    /// Id, type and the type's detail in the body; nothing where none of them stands there.
+    fn read_body<'a>(&self, body: &'a [u8]) -> Result<[Option<Value<'a>>; 3], Rejection> {
+        let (id, event_type) = (self.config.event_id.body.as_ref(), self.config.event_type.body.as_ref());
+        // Each field more makes the pass slower, and few schemes have the third.
+        let found = match &self.config.type_detail {
+            None => scan(body, [id, event_type], self.config.depth_max).map(|[id, event_type]| [id, event_type, None]),
+            detail => scan(body, [id, event_type, detail.as_ref()], self.config.depth_max),
+        };
+        match found {
             Ok(found) => Ok(found),
-            Err(ScanError::NotJson { .. }) if !self.needs_json() => Ok([None, None]),
+            Err(ScanError::NotJson { .. }) if !self.needs_json() => Ok([None, None, None]),
             Err(error) => {
                 let reason = match error {
                     ScanError::NotJson { .. } => Reason::BodyNotJson,
@@ -59,7 +64,8 @@ impl Envelope {
     }
 
     fn reads_json(&self) -> bool {
-        self.config.event_id.body.is_some() || self.config.event_type.body.is_some()
+        let config = &self.config;
+        config.event_id.body.is_some() || config.event_type.body.is_some() || config.type_detail.is_some()
     }
 
     fn needs_json(&self) -> bool {
@@ -76,8 +82,8 @@ impl Envelope {
         }
     }
 
-    fn settle(&self, headers: &HeaderMap, values: [Option<Value<'_>>; 2], facts: &mut Facts) -> Result<(), Rejection> {
-        let [id, event_type] = values;
+    fn settle(&self, headers: &HeaderMap, values: [Option<Value<'_>>; 3], facts: &mut Facts) -> Result<(), Rejection> {
+        let [id, event_type, detail] = values;
         let config = &self.config;
         let id = Wanted {
             what: "id",
@@ -97,7 +103,10 @@ impl Envelope {
             facts.source_event_id_signed = if in_body { config.body_signed } else { config.id_header_signed };
             facts.source_event_id = Some(id.into());
         }
-        facts.event_type = event_type.map(|(event_type, _)| event_type.into());
+        facts.event_type = event_type.map(|(event_type, _)| match detail {
+            Some(Value::Text(detail)) if is_detail(&event_type, &detail) => format!("{event_type}.{detail}").into(),
+            _ => event_type.into(),
+        });
         Ok(())
     }
 }
@@ -108,9 +117,15 @@ impl<B: AsRef<[u8]>> Guard<B> for Envelope {
             let body = self.inflated(head.headers, body.as_ref())?;
             self.settle(head.headers, self.read_body(&body)?, facts)
         } else {
-            self.settle(head.headers, [None, None], facts)
+            self.settle(head.headers, [None, None, None], facts)
         }
     }
+}
+
+/// Whether a detail can stand behind a type.
+fn is_detail(event_type: &str, detail: &str) -> bool {
+    let bytes = event_type.len() + 1 + detail.len();
+    !detail.is_empty() && bytes <= EVENT_TYPE_BYTES_MAX && !detail.chars().any(char::is_control)
 }
 
 // === impl Wanted ===

@@ -7,15 +7,15 @@ use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 
 use super::scheme::{Encoding, KeyEncoding};
 
-/// The longest hash that is decoded, SHA-512's.
-pub(super) const HASH_BYTES_MAX: usize = 64;
+/// The longest signature that is decoded, ECDSA's.
+pub(super) const HASH_BYTES_MAX: usize = 72;
 
 const ANY_PADDING: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, ANY_PADDING);
 const BASE64_KEY: GeneralPurpose = GeneralPurpose::new(&STANDARD_ALPHABET, ANY_PADDING);
 
-/// A decoded hash.
+/// A decoded hash or signature.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hash {
     bytes: [u8; HASH_BYTES_MAX],
@@ -25,16 +25,20 @@ pub(super) struct Hash {
 // === impl Hash ===
 
 impl Hash {
-    /// The hash that a text writes, if it writes one of exactly `length` bytes.
-    pub(super) fn decode(text: &[u8], encoding: Encoding, length: usize) -> Option<Self> {
+    /// The hash that a text writes, if it writes one of `least` to `most` bytes.
+    pub(super) fn decode(text: &[u8], encoding: Encoding, (least, most): (usize, usize)) -> Option<Self> {
         // Base64 decodes in groups of three bytes: room for the last one.
         let mut bytes = [0; HASH_BYTES_MAX + 3];
         let decoded = match encoding {
-            Encoding::Hex => hex::decode_to_slice(text, bytes.get_mut(..length)?).ok().map(|()| length),
+            Encoding::Hex => {
+                let length = text.len() / 2;
+                hex::decode_to_slice(text, bytes.get_mut(..length)?).ok().map(|()| length)
+            }
             Encoding::Base64 => STANDARD.decode_slice(text, &mut bytes).ok(),
             Encoding::Base64Url => BASE64_URL.decode_slice(text, &mut bytes).ok(),
         };
-        (decoded? == length).then_some(())?;
+        let length = decoded?;
+        (least..=most).contains(&length).then_some(())?;
         Some(Self { bytes: *bytes.first_chunk()?, length })
     }
 
@@ -70,6 +74,15 @@ pub(super) fn decode_key(secret: &[u8], encoding: KeyEncoding) -> Option<Vec<u8>
     }
 }
 
+/// The text that writes a key.
+pub(super) fn encode_key(key: &[u8], encoding: KeyEncoding) -> String {
+    match encoding {
+        KeyEncoding::Utf8 => String::from_utf8_lossy(key).into_owned(),
+        KeyEncoding::Hex => hex::encode(key),
+        KeyEncoding::Base64 => STANDARD.encode(key),
+    }
+}
+
 /// The bytes of padded base64, for `Authorization: Basic`.
 pub(super) fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
@@ -86,7 +99,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, encoding: Encoding, length: usize, expected: Option<&[u8]>) {
-        let decoded = Hash::decode(text.as_bytes(), encoding, length);
+        let decoded = Hash::decode(text.as_bytes(), encoding, (length, length));
         assert_eq!(decoded.as_ref().map(Hash::as_slice), expected, "{text}");
     }
 

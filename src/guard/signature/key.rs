@@ -26,6 +26,7 @@ impl Keyed {
             Algorithm::Sha1 => KeyedHash::new_from_slice(key).ok().map(Self::Sha1),
             Algorithm::Sha256 => KeyedHash::new_from_slice(key).ok().map(Self::Sha256),
             Algorithm::Sha512 => KeyedHash::new_from_slice(key).ok().map(|keyed| Self::Sha512(Box::new(keyed))),
+            Algorithm::Ed25519 | Algorithm::EcdsaP256 => None,
         }
     }
 

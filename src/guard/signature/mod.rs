@@ -3,11 +3,11 @@
 //! A [`Scheme`] is data (a preset or the configuration's own); one engine, the [`Verifier`], reads it.
 //!
 //! - [`scheme`], [`template`]: what a scheme is made of, what a signature covers
-//! - [`presets`]: the schemes that have a name
-//! - [`read`]: what the head says, before the body is there
+//! - [`preset`], [`presets`]: the schemes that have a name
+//! - [`read`]: what the request says, its head before the body is there
 //! - [`verifier`]: the engine
 //! - [`question`]: the engine as guards
-//! - [`sign`]: the other direction
+//! - [`sign`], [`signer`]: the other direction
 //!
 //! Invariants: the raw bytes are hashed, never anything parsed; every secret is tried against every
 //! signature, in constant time; a signature of another length or with anything around it is refused before
@@ -15,22 +15,28 @@
 
 mod encoding;
 mod key;
+mod pieces;
+pub mod preset;
 pub mod presets;
+mod public_key;
 pub mod question;
 pub mod read;
 pub mod scheme;
 pub mod sign;
+pub mod signer;
 pub mod template;
 pub mod verifier;
 
+pub use preset::{Checked, Preset};
 pub use presets::PRESETS;
 pub use question::{Signature, SignatureHead, SignatureHeadLayer, SignatureLayer};
 pub use read::SIGNATURES_MAX;
 pub use scheme::{
-    Algorithm, Encoding, Form, Hmac, KeyEncoding, KeyForm, Proof, Scheme, TOLERANCE_DEFAULT, TimestampField,
-    TimestampPlace, TimestampUnit, Token, UnknownWord,
+    Algorithm, Encoding, Form, KeyEncoding, KeyForm, Place, Proof, Scheme, Signatures, TOLERANCE_DEFAULT,
+    TimestampField, TimestampPlace, TimestampUnit, Token, UnknownWord, UrlForm,
 };
 pub use sign::{ProofHeaders, SignError, Signing};
+pub use signer::{Occasion, Signer};
 pub use template::{Part, Template, TemplateError};
 pub use verifier::{ConfigError, Verifier};
 

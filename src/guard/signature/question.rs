@@ -12,7 +12,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
 //! let config = signature::Config {
-//!     scheme: presets::APPMINT,
+//!     scheme: presets::APPMINT.scheme(),
 //!     secrets: vec![Secret::new("new secret"), Secret::new("old secret")],
 //!     public_url: None,
 //! };
@@ -24,7 +24,7 @@
 //! ));
 //!
 //! let (method, uri) = (Method::POST, http::Uri::from_static("/"));
-//! let event = Signing { body: b"{}", id: None, signed_at: Timestamp(0), method: &method, uri: &uri };
+//! let event = Signing { body: b"{}", id: None, signed_at: Timestamp(0), method: &method, uri: &uri, headers: &http::HeaderMap::new() };
 //! let (name, value) = verifier.sign(&event, 1)?.remove(0);
 //! let send = |body: &'static str| Request::post("/").header(&name, &value).body(Body::from(body));
 //! assert_eq!(app.clone().oneshot(send("{}")?).await?.status(), 200);

@@ -1,25 +1,40 @@
-//! What the head says about the signature: everything that can be told before the body is there.
+//! What a request says about its signatures: first the head, before the body is there, then what stands in the
+//! body.
 
-use http::{HeaderName, HeaderValue};
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::encoding::Hash;
-use super::scheme::{Form, Hmac, TimestampPlace, TimestampUnit};
+use super::scheme::{Form, Place, Signatures, TimestampField, TimestampPlace, TimestampUnit};
 use super::template::Part;
 use crate::domain::{Reason, Rejection, Timestamp};
+use crate::guard::envelope::{DEPTH_MAX, Pointer, Value, scan};
 use crate::guard::layer::Head;
 
 /// The most signatures that one header may hold.
 pub const SIGNATURES_MAX: usize = 32;
 
-/// The signature headers of one request, found to have the scheme's form.
+/// The most headers that are counted, each with one signature: DocuSign's bound.
+const NUMBERED_MAX: usize = 100;
+
+/// The signatures of one request, found to have the scheme's form.
 #[derive(Debug)]
 pub(super) struct Read<'a> {
-    hmac: &'a Hmac,
-    value: &'a str,
+    scheme: &'a Signatures,
+    values: Values<'a>,
     /// The signed time: as sent, and what it means.
-    pub(super) timestamp: Option<(&'a str, Timestamp)>,
+    pub(super) timestamp: Option<(Cow<'a, str>, Timestamp)>,
     /// The event id's header as sent, where the signature covers it.
     pub(super) id: &'a [u8],
+}
+
+/// Where the signatures were found.
+#[derive(Debug)]
+enum Values<'a> {
+    One(Cow<'a, str>),
+    Numbered { headers: &'a HeaderMap, name: &'a str },
+    InBody(&'a Pointer),
 }
 
 /// The one header of a name.
@@ -29,14 +44,29 @@ pub(super) fn single<'a>(head: Head<'a>, name: &HeaderName) -> Result<&'a Header
     let mut values = head.headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => Ok(value),
-        (None, _) => Err(Rejection::new(Reason::SignatureMissing, format!("there is no header {name}"))),
+        (None, _) => Err(missing(format!("there is no header {name}"))),
         (Some(_), Some(_)) => Err(malformed(format!("there is more than one header {name}"))),
     }
 }
 
-/// A signature header that does not have the scheme's form.
+/// A signature that does not have the scheme's form.
 pub(super) fn malformed(detail: impl AsRef<str>) -> Rejection {
     Rejection::new(Reason::SignatureMalformed, detail)
+}
+
+/// A signature that is not there.
+pub(super) fn missing(detail: impl AsRef<str>) -> Rejection {
+    Rejection::new(Reason::SignatureMissing, detail)
+}
+
+/// The text of a field of a JSON body; a whole number counts as its digits.
+pub(super) fn field<'a>(body: &'a [u8], pointer: &Pointer) -> Result<Cow<'a, str>, Rejection> {
+    match scan(body, [Some(pointer)], DEPTH_MAX) {
+        Ok([Some(Value::Text(text))]) => Ok(text),
+        Ok([Some(Value::Integer(digits))]) => Ok(Cow::Borrowed(digits)),
+        Ok(_) => Err(missing(format!("the body has no text at {pointer}"))),
+        Err(error) => Err(malformed(format!("the body has no {pointer}: {error}"))),
+    }
 }
 
 // === impl Read ===
@@ -46,25 +76,27 @@ impl<'a> Read<'a> {
     ///
     /// # Errors
     /// One is absent or does not have the scheme's form.
-    pub(super) fn head(hmac: &'a Hmac, id_header: Option<&HeaderName>, head: Head<'a>) -> Result<Self, Rejection> {
-        let Ok(value) = single(head, &hmac.header)?.to_str() else {
-            return Err(malformed(format!("{} is not visible ASCII", hmac.header)));
+    pub(super) fn head(
+        scheme: &'a Signatures,
+        id_header: Option<&HeaderName>,
+        head: Head<'a>,
+    ) -> Result<Self, Rejection> {
+        let values = match &scheme.place {
+            Place::Header(name) => match single(head, name)?.to_str() {
+                Ok(value) => Values::One(Cow::Borrowed(value)),
+                Err(_) => return Err(malformed(format!("{name} is not visible ASCII"))),
+            },
+            Place::NumberedHeaders(name) => Values::Numbered { headers: head.headers, name },
+            Place::Body(pointer) => Values::InBody(pointer),
         };
-        let mut read = Self { hmac, value, timestamp: None, id: b"" };
-        let mut signatures = 0_usize;
-        read.each_signature(|_| signatures += 1);
-        if signatures == 0 || signatures > SIGNATURES_MAX {
-            let detail = format!(
-                "{}: expected 1 to {SIGNATURES_MAX} signatures of {} bytes as {} after `{}`, found {signatures}",
-                hmac.header,
-                hmac.algorithm.output_bytes(),
-                hmac.encoding,
-                hmac.prefix
-            );
-            return Err(malformed(detail));
+        let mut read = Self { scheme, values, timestamp: None, id: b"" };
+        if !matches!(read.values, Values::InBody(_)) {
+            read.check_form()?;
         }
-        read.timestamp = read.timestamp_of(head)?;
-        if hmac.signed.has(&Part::Id) {
+        if let Some(field) = &scheme.timestamp {
+            read.timestamp = read.timestamp_of_head(field, head)?;
+        }
+        if scheme.signed.has(&Part::Id) {
             let Some(id_header) = id_header else { return Err(malformed("the scheme names no header of the id")) };
             read.id = single(head, id_header)?.as_bytes();
             read.check_id(id_header)?;
@@ -72,45 +104,108 @@ impl<'a> Read<'a> {
         Ok(read)
     }
 
+    /// Reads from the body what the signature itself needs of it; nothing where all of that stands in the head.
+    ///
+    /// # Errors
+    /// It is absent or does not have the scheme's form.
+    pub(super) fn body(&mut self, body: &'a [u8]) -> Result<(), Rejection> {
+        if let Values::InBody(pointer) = self.values {
+            self.values = Values::One(field(body, pointer)?);
+            self.check_form()?;
+        }
+        if self.timestamp.is_none() && self.scheme.signed.has(&Part::Timestamp) {
+            self.signed_time_of_body(body)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the signed time from the body, where it stands there; believed only behind the signature.
+    ///
+    /// # Errors
+    /// It is absent or no time.
+    pub(super) fn signed_time_of_body(&mut self, body: &'a [u8]) -> Result<(), Rejection> {
+        if let Some(TimestampField { place: TimestampPlace::Body(pointer), unit, .. }) = &self.scheme.timestamp {
+            self.timestamp = Some(parsed(field(body, pointer)?, *unit)?);
+        }
+        Ok(())
+    }
+
     /// Calls `with` for every signature that has the scheme's form; others (of other versions) are passed over.
     pub(super) fn each_signature(&self, mut with: impl FnMut(&Hash)) {
         let mut candidate = |text: &str| {
-            let text = text.strip_prefix(&*self.hmac.prefix);
-            let length = self.hmac.algorithm.output_bytes();
-            if let Some(hash) = text.and_then(|text| Hash::decode(text.as_bytes(), self.hmac.encoding, length)) {
+            let text = text.strip_prefix(&*self.scheme.prefix);
+            let length = self.scheme.algorithm.output_bytes();
+            if let Some(hash) = text.and_then(|text| Hash::decode(text.as_bytes(), self.scheme.encoding, length)) {
                 with(&hash);
             }
         };
-        match &self.hmac.form {
-            Form::Bare => candidate(self.value),
-            Form::Pairs { separator, key } => pairs(self.value, *separator, key).for_each(candidate),
-            Form::List { separator } => self.value.split(*separator).for_each(candidate),
+        match (&self.values, self.scheme.form) {
+            (Values::One(value), Form::Bare) => candidate(value),
+            (Values::One(value), Form::Pairs { separator, key }) => pairs(value, separator, key).for_each(candidate),
+            (Values::One(value), Form::List { separator }) => value.split(separator).for_each(candidate),
+            (Values::Numbered { headers, name }, _) => {
+                let numbered = headers.iter().filter(|(header, _)| is_numbered(header.as_str(), name));
+                numbered.filter_map(|(_, value)| value.to_str().ok()).for_each(candidate);
+            }
+            (Values::InBody(_), _) => {}
         }
     }
 
-    fn timestamp_of(&self, head: Head<'a>) -> Result<Option<(&'a str, Timestamp)>, Rejection> {
-        let Some(field) = &self.hmac.timestamp else { return Ok(None) };
-        let text = match (&field.place, &self.hmac.form) {
-            (TimestampPlace::Header(name), _) => single(head, name)?.to_str().unwrap_or_default(),
-            (TimestampPlace::Pair(key), Form::Pairs { separator, .. }) => {
-                let mut values = pairs(self.value, *separator, key);
+    fn check_form(&self) -> Result<(), Rejection> {
+        if let Values::Numbered { headers, name } = &self.values {
+            let mut names = headers.keys().filter(|header| is_numbered(header.as_str(), name));
+            if let Some(twice) = names.find(|header| headers.get_all(*header).iter().nth(1).is_some()) {
+                return Err(malformed(format!("there is more than one header {twice}")));
+            }
+        }
+        let mut signatures = 0_usize;
+        self.each_signature(|_| signatures += 1);
+        let most = if matches!(self.values, Values::Numbered { .. }) { NUMBERED_MAX } else { SIGNATURES_MAX };
+        if (1..=most).contains(&signatures) {
+            return Ok(());
+        }
+        let place = match &self.scheme.place {
+            Place::Header(name) => name.to_string(),
+            Place::NumberedHeaders(name) => format!("{name}1"),
+            Place::Body(pointer) => format!("the body's {pointer}"),
+        };
+        if signatures == 0
+            && matches!(&self.values, Values::Numbered { headers, name }
+            if !headers.keys().any(|header| is_numbered(header.as_str(), name)))
+        {
+            return Err(missing(format!("there is no header {place}")));
+        }
+        let (_, bytes) = self.scheme.algorithm.output_bytes();
+        let (encoding, prefix) = (self.scheme.encoding, &self.scheme.prefix);
+        Err(malformed(format!(
+            "{place}: expected 1 to {most} signatures of {bytes} bytes as {encoding} after `{prefix}`, found {signatures}"
+        )))
+    }
+
+    fn timestamp_of_head(
+        &self,
+        field: &TimestampField,
+        head: Head<'a>,
+    ) -> Result<Option<(Cow<'a, str>, Timestamp)>, Rejection> {
+        let text = match (&field.place, self.scheme.form, &self.values) {
+            (TimestampPlace::Header(name), ..) => Cow::Borrowed(single(head, name)?.to_str().unwrap_or_default()),
+            (TimestampPlace::Pair(key), Form::Pairs { separator, .. }, Values::One(Cow::Borrowed(value))) => {
+                let mut values = pairs(value, separator, key);
                 match (values.next(), values.next()) {
-                    (Some(text), None) => text,
-                    _ => return Err(malformed(format!("{}: expected one `{key}=`", self.hmac.header))),
+                    (Some(text), None) => Cow::Borrowed(text),
+                    _ => return Err(malformed(format!("expected one `{key}=` beside the signature"))),
                 }
             }
-            (TimestampPlace::Pair(_), _) => return Err(malformed("the scheme has a timestamp pair but no pairs")),
+            (TimestampPlace::Pair(_), ..) => return Err(malformed("the scheme has a timestamp pair but no pairs")),
+            (TimestampPlace::Body(_), ..) => return Ok(None),
         };
-        match parse_timestamp(text, field.unit) {
-            Some(timestamp) => Ok(Some((text, timestamp))),
-            None => Err(malformed(format!("the timestamp `{}` is not one", text.escape_default()))),
-        }
+        parsed(text, field.unit).map(Some)
     }
 
     /// An id that holds the text that ends it in the template could hand a part of itself to what follows:
     /// the same signature for another id and another body.
     fn check_id(&self, id_header: &HeaderName) -> Result<(), Rejection> {
-        let parts = self.hmac.signed.parts();
+        let parts = self.scheme.signed.parts();
         let ends = parts.iter().zip(parts.iter().skip(1)).filter_map(|pair| match pair {
             (Part::Id, Part::Literal(end)) => Some(end.as_bytes()),
             _ => None,
@@ -125,12 +220,25 @@ impl<'a> Read<'a> {
     }
 }
 
+/// Whether a header is this name with a number from 1 to 100 behind it.
+fn is_numbered(header: &str, name: &str) -> bool {
+    let number = header.strip_prefix(name).filter(|digits| !digits.starts_with(['0', '+']));
+    number.and_then(|digits| digits.parse::<usize>().ok()).is_some_and(|number| number <= NUMBERED_MAX)
+}
+
 /// The values of a key in `key=value` pairs.
 fn pairs<'a>(value: &'a str, separator: char, key: &str) -> impl Iterator<Item = &'a str> {
     value.split(separator).filter_map(move |pair| {
         let (name, value) = pair.split_once('=')?;
         (name.trim() == key).then(|| value.trim())
     })
+}
+
+fn parsed(text: Cow<'_, str>, unit: TimestampUnit) -> Result<(Cow<'_, str>, Timestamp), Rejection> {
+    match parse_timestamp(&text, unit) {
+        Some(timestamp) => Ok((text, timestamp)),
+        None => Err(malformed(format!("the timestamp `{}` is not one", text.escape_default()))),
+    }
 }
 
 /// The time that a text means: digits only for numbers, so that one time is written in one way.

@@ -1,8 +1,8 @@
 //! A signature scheme as data: where the proof stands, what it covers and how it is written.
 //!
 //! One engine ([`Verifier`](super::Verifier)) reads these values; a provider is a value of [`Scheme`] and
-//! no code. The configuration names a preset ([`Scheme::named`]) or builds one ([`Scheme::hmac`],
-//! [`Scheme::token`]).
+//! no code. The configuration names a [preset](super::presets) ([`Scheme::named`]) or builds one
+//! ([`Scheme::hmac`], [`Scheme::token`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::template::Template;
-use crate::guard::envelope::{Field, Lookup};
+use super::template::{Part, Template};
+use crate::guard::dedup::By;
+use crate::guard::envelope::{Field, Lookup, Pointer};
 
 /// Text of a preset or of the configuration.
 pub type Text = Cow<'static, str>;
@@ -28,17 +29,24 @@ pub struct Scheme {
     pub event_id: Lookup,
     /// Where the event's type stands.
     pub event_type: Lookup,
+    /// Where the second half of the type stands, put behind a dot where the body has it: GitHub's `pull_request`
+    /// with the `action` of its body is `pull_request.opened`.
+    pub type_detail: Option<Pointer>,
+    /// What two copies have in common, unless the configuration says otherwise.
+    pub copies: By,
     /// The content types that the sender uses, without parameters; `None` takes any.
     pub content_types: Option<Cow<'static, [Text]>>,
     /// The sender's own bound of a body; `None` leaves it to the ingress.
     pub body_bytes_max: Option<u64>,
+    /// The body of the answer that the sender wants to see; `None`: any will do.
+    pub respond: Option<Text>,
 }
 
 /// What proves that a request is genuine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// A keyed hash over a template of the request.
-    Hmac(Hmac),
+    /// Signatures over a template of the request.
+    Signatures(Signatures),
     /// A header that equals the secret.
     Token(Token),
     /// `Authorization: Basic`; the secret is `user:password`.
@@ -47,26 +55,39 @@ pub enum Proof {
     None,
 }
 
-/// A keyed hash over a template of the request.
+/// Signatures over a template of the request: where they stand, how they are written, what they cover.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hmac {
-    /// The header with the signature.
-    pub header: HeaderName,
-    /// How signatures stand in the header.
+pub struct Signatures {
+    /// Where they stand.
+    pub place: Place,
+    /// How they stand there.
     pub form: Form,
     /// What stands before each signature, such as `sha256=`; a signature without it is malformed (in a
     /// [`Form::List`] it is one of another version and passed over).
     pub prefix: Text,
-    /// The hash.
+    /// How they are computed.
     pub algorithm: Algorithm,
-    /// How the hash is written.
+    /// How they are written.
     pub encoding: Encoding,
-    /// What is hashed.
+    /// What they cover.
     pub signed: Template,
     /// Where the signed time stands, where there is one.
     pub timestamp: Option<TimestampField>,
     /// How the secret becomes the key.
     pub key: KeyForm,
+    /// How the sender writes the URL that it signs.
+    pub url: UrlForm,
+}
+
+/// Where signatures stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In one header.
+    Header(HeaderName),
+    /// In headers that are counted from 1: the lower-case name without its number.
+    NumberedHeaders(Text),
+    /// In a field of the JSON body.
+    Body(Pointer),
 }
 
 /// A header that equals the secret.
@@ -78,8 +99,8 @@ pub struct Token {
     pub prefix: Text,
 }
 
-/// How signatures stand in their header.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How signatures stand in their place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// The value is one signature.
     Bare,
@@ -88,7 +109,7 @@ pub enum Form {
         /// Between two pairs, `,` or `;`.
         separator: char,
         /// The key of the signatures.
-        key: Text,
+        key: &'static str,
     },
     /// Several signatures one after the other.
     List {
@@ -97,7 +118,19 @@ pub enum Form {
     },
 }
 
-/// The hash under the signature.
+/// How a URL is signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UrlForm {
+    /// As it is.
+    #[default]
+    AsIs,
+    /// With the scheme's usual port or without any: some senders do the one and some the other.
+    WithOrWithoutPort,
+    /// With the escapes undone of the characters that may stand in a URL as they are (HubSpot).
+    Unescaped,
+}
+
+/// How a signature is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// HMAC-SHA1: some senders know no better; as a keyed hash it is not broken.
@@ -106,6 +139,10 @@ pub enum Algorithm {
     Sha256,
     /// HMAC-SHA512.
     Sha512,
+    /// Ed25519: the secret is the sender's public key.
+    Ed25519,
+    /// ECDSA with P-256 and SHA-256, in DER: the secret is the sender's public key.
+    EcdsaP256,
 }
 
 /// How bytes are written in a header.
@@ -120,10 +157,10 @@ pub enum Encoding {
 }
 
 /// How the secret becomes the key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyForm {
     /// Cut off before decoding where the secret starts with it, such as `whsec_`.
-    pub strip_prefix: Text,
+    pub strip_prefix: &'static str,
     /// What the rest is written in.
     pub encoding: KeyEncoding,
 }
@@ -156,7 +193,9 @@ pub enum TimestampPlace {
     /// In a header of its own.
     Header(HeaderName),
     /// In the signature header's pairs, under this key.
-    Pair(Text),
+    Pair(&'static str),
+    /// In a field of the JSON body.
+    Body(Pointer),
 }
 
 /// What a signed time counts.
@@ -187,8 +226,8 @@ impl Scheme {
     /// The scheme `hmac` of the configuration: everything settable. What `event_id` and `event_type` name
     /// is needed: a request without it is refused.
     #[must_use]
-    pub fn hmac(hmac: Hmac, event_id: Option<Field>, event_type: Option<Field>) -> Self {
-        Self::custom("hmac", Proof::Hmac(hmac), event_id, event_type)
+    pub fn hmac(signatures: Signatures, event_id: Option<Field>, event_type: Option<Field>) -> Self {
+        Self::custom("hmac", Proof::Signatures(signatures), event_id, event_type)
     }
 
     /// The scheme `token` of the configuration.
@@ -215,8 +254,11 @@ impl Scheme {
             proof,
             event_id: Lookup::required(event_id),
             event_type: Lookup::required(event_type),
+            type_detail: None,
+            copies: By::Id,
             content_types: None,
             body_bytes_max: None,
+            respond: None,
         }
     }
 
@@ -224,17 +266,29 @@ impl Scheme {
     #[must_use]
     pub fn tolerance(&self) -> Option<Duration> {
         match &self.proof {
-            Proof::Hmac(hmac) => hmac.timestamp.as_ref().map(|timestamp| timestamp.tolerance),
+            Proof::Signatures(signatures) => signatures.timestamp.as_ref().map(|timestamp| timestamp.tolerance),
             _ => None,
         }
     }
+
+    /// Whether the sender signs the URL, which then must be known (`public_url`).
+    #[must_use]
+    pub fn signs_url(&self) -> bool {
+        matches!(&self.proof, Proof::Signatures(signatures) if signatures.signed.has(&Part::Url))
+    }
+
+    /// Whether what the configuration calls the secret may be known to everybody: a public key.
+    #[must_use]
+    pub fn secret_is_public(&self) -> bool {
+        matches!(&self.proof, Proof::Signatures(signatures) if signatures.algorithm.has_public_key())
+    }
 }
 
-impl Default for Hmac {
+impl Default for Signatures {
     /// HMAC-SHA256 of the body in hexadecimal in `X-Signature`; no timestamp; the secret's bytes as key.
     fn default() -> Self {
         Self {
-            header: HeaderName::from_static("x-signature"),
+            place: Place::Header(HeaderName::from_static("x-signature")),
             form: Form::Bare,
             prefix: Cow::Borrowed(""),
             algorithm: Algorithm::Sha256,
@@ -242,6 +296,7 @@ impl Default for Hmac {
             signed: Template::BODY,
             timestamp: None,
             key: KeyForm::UTF8,
+            url: UrlForm::AsIs,
         }
     }
 }
@@ -257,7 +312,7 @@ impl Default for Token {
 
 impl KeyForm {
     /// The text's bytes are the key.
-    pub const UTF8: Self = Self { strip_prefix: Cow::Borrowed(""), encoding: KeyEncoding::Utf8 };
+    pub const UTF8: Self = Self { strip_prefix: "", encoding: KeyEncoding::Utf8 };
 }
 
 impl TimestampField {
@@ -271,14 +326,22 @@ impl TimestampField {
 // === impl Algorithm, Encoding, KeyEncoding ===
 
 impl Algorithm {
-    /// The bytes of its output.
+    /// The fewest and the most bytes of its output.
     #[must_use]
-    pub const fn output_bytes(self) -> usize {
+    pub const fn output_bytes(self) -> (usize, usize) {
         match self {
-            Self::Sha1 => 20,
-            Self::Sha256 => 32,
-            Self::Sha512 => 64,
+            Self::Sha1 => (20, 20),
+            Self::Sha256 => (32, 32),
+            Self::Sha512 | Self::Ed25519 => (64, 64),
+            // Two integers of 1 to 33 bytes, each behind two bytes, in a sequence.
+            Self::EcdsaP256 => (8, 72),
         }
+    }
+
+    /// Whether the secret that checks is not the one that signs.
+    #[must_use]
+    pub const fn has_public_key(self) -> bool {
+        matches!(self, Self::Ed25519 | Self::EcdsaP256)
     }
 }
 
@@ -306,6 +369,10 @@ macro_rules! words {
     };
 }
 
-words!(Algorithm: "sha1" => Self::Sha1, "sha256" => Self::Sha256, "sha512" => Self::Sha512; "sha1, sha256, sha512");
+words!(
+    Algorithm: "sha1" => Self::Sha1, "sha256" => Self::Sha256, "sha512" => Self::Sha512,
+    "ed25519" => Self::Ed25519, "ecdsa-p256" => Self::EcdsaP256;
+    "sha1, sha256, sha512, ed25519, ecdsa-p256"
+);
 words!(Encoding: "hex" => Self::Hex, "base64" => Self::Base64, "base64url" => Self::Base64Url; "hex, base64, base64url");
 words!(KeyEncoding: "utf8" => Self::Utf8, "hex" => Self::Hex, "base64" => Self::Base64; "utf8, hex, base64");

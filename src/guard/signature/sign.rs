@@ -3,13 +3,12 @@
 //! Used by the demo, by tests, and where a late retry is signed anew: the sender's own timestamp would no
 //! longer be accepted by the app behind.
 
-use std::time::Duration;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
-use http::{HeaderName, HeaderValue, Method, Uri};
-
-use super::encoding::encode_base64;
+use super::encoding::{Hash, encode_base64};
+use super::pieces::pieces;
 use super::read::{Read, write_timestamp};
-use super::scheme::{Form, Hmac, Proof, TimestampPlace};
+use super::scheme::{Form, Place, Proof, Signatures, TimestampPlace};
 use super::template::Part;
 use super::verifier::{Keys, Signed, Verifier};
 use crate::domain::Timestamp;
@@ -28,6 +27,8 @@ pub struct Signing<'a> {
     pub method: &'a Method,
     /// The request's target, whose query a scheme with `{url}` signs.
     pub uri: &'a Uri,
+    /// The request's headers: a scheme that signs forms looks at the content type.
+    pub headers: &'a HeaderMap,
 }
 
 /// A signature that cannot be made.
@@ -39,6 +40,15 @@ pub enum SignError {
     /// The scheme signs an id and there is none.
     #[error("the scheme signs the event's id, and the event has none")]
     IdMissing,
+    /// The scheme's secrets are the sender's public keys: they check and cannot sign.
+    #[error("the secrets are public keys: signing takes the sender's private one")]
+    PublicKeyOnly,
+    /// The signature stands in the body, which is the sender's.
+    #[error("the signature stands in the body")]
+    InBody,
+    /// The request does not have what the scheme signs.
+    #[error("the request cannot be signed: {0}")]
+    Request(String),
     /// The value cannot stand in a header.
     #[error("the value of {0} cannot stand in a header")]
     NotAHeaderValue(HeaderName),
@@ -66,7 +76,11 @@ impl Verifier {
     pub fn sign(&self, event: &Signing<'_>, secret: usize) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
         let credential = self.secrets.get(secret).map(|secret| secret.expose());
         match (&self.scheme.proof, &self.keys) {
-            (Proof::Hmac(hmac), Keys::Hmac(_)) => self.sign_hmac(hmac, event, secret),
+            (Proof::Signatures(signatures), Keys::Hmac(keys)) => {
+                let key = keys.get(secret).ok_or(SignError::NoSuchSecret(secret))?;
+                self.sign_with(signatures, event, |signed| Some(signed.hash(signatures, key)))
+            }
+            (Proof::Signatures(_), _) => Err(SignError::PublicKeyOnly),
             (Proof::Token(token), _) => {
                 let credential = credential.ok_or(SignError::NoSuchSecret(secret))?;
                 let value = [token.prefix.as_bytes(), credential].concat();
@@ -80,56 +94,82 @@ impl Verifier {
         }
     }
 
-    fn sign_hmac(
+    /// The signature headers, the signature computed by `make`.
+    pub(super) fn sign_with(
         &self,
-        hmac: &Hmac,
+        signatures: &Signatures,
         event: &Signing<'_>,
-        secret: usize,
+        make: impl Fn(&Signed<'_>) -> Option<Hash>,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
-        let Keys::Hmac(keys) = &self.keys else { return Err(SignError::NoSuchSecret(secret)) };
-        let key = keys.get(secret).ok_or(SignError::NoSuchSecret(secret))?;
-        let timestamp = hmac.timestamp.as_ref().map(|field| (field, write_timestamp(event.signed_at, field.unit)));
-        let mut headers = Vec::with_capacity(3);
-        let mut id = "";
-        if let (true, Some(id_header)) = (hmac.signed.has(&Part::Id), self.id_header()) {
-            id = event.id.ok_or(SignError::IdMissing)?;
-            headers.push(header(id_header, id.as_bytes(), false)?);
-        }
-        let no_headers = http::HeaderMap::new();
-        let signed = Signed {
-            head: Head { method: event.method, uri: event.uri, headers: &no_headers },
-            body: event.body,
-            timestamp: timestamp.as_ref().map_or("", |(_, text)| text),
-            id: id.as_bytes(),
+        let place = match &signatures.place {
+            Place::Header(name) => name.clone(),
+            Place::NumberedHeaders(name) => {
+                format!("{name}1").parse().map_err(|_not_a_name| SignError::Request(format!("no header {name}1")))?
+            }
+            Place::Body(_) => return Err(SignError::InBody),
         };
-        let signature = self.hash(hmac, key, &signed).encode(hmac.encoding);
-        let signature = format!("{}{signature}", hmac.prefix);
+        let timestamp =
+            signatures.timestamp.as_ref().map(|field| (field, write_timestamp(event.signed_at, field.unit)));
+        let time = timestamp.as_ref().map_or("", |(_, text)| text);
+        let mut headers = Vec::with_capacity(3);
+        if let (true, Some(id_header)) = (signatures.signed.has(&Part::Id), self.id_header()) {
+            headers.push(header(id_header, event.id.ok_or(SignError::IdMissing)?.as_bytes(), false)?);
+        }
+        let signature = self.signature(signatures, event, time, make)?;
         let mut pair = String::new();
         if let Some((field, text)) = &timestamp {
             match &field.place {
                 TimestampPlace::Header(name) => headers.push(header(name, text.as_bytes(), false)?),
                 TimestampPlace::Pair(key) => pair = format!("{key}={text}"),
+                TimestampPlace::Body(_) => {}
             }
         }
-        let value = match &hmac.form {
+        let value = match signatures.form {
             Form::Bare | Form::List { .. } => signature,
             Form::Pairs { key, .. } if pair.is_empty() => format!("{key}={signature}"),
             Form::Pairs { separator, key } => format!("{pair}{separator}{key}={signature}"),
         };
-        headers.push(header(&hmac.header, value.as_bytes(), false)?);
+        headers.push(header(&place, value.as_bytes(), false)?);
         Ok(headers)
+    }
+
+    /// The signature with its prefix, computed by `make`.
+    pub(super) fn signature(
+        &self,
+        signatures: &Signatures,
+        event: &Signing<'_>,
+        timestamp: &str,
+        make: impl Fn(&Signed<'_>) -> Option<Hash>,
+    ) -> Result<String, SignError> {
+        let head = Head { method: event.method, uri: event.uri, headers: event.headers };
+        let url = self.urls.first().map_or("", |url| url);
+        let signed = Signed {
+            head,
+            body: event.body,
+            timestamp,
+            id: event.id.unwrap_or_default().as_bytes(),
+            url,
+            pieces: pieces(signatures, url, head, event.body)
+                .map_err(|rejection| SignError::Request(rejection.detail.to_string()))?,
+        };
+        let signature = make(&signed).ok_or(SignError::PublicKeyOnly)?.encode(signatures.encoding);
+        Ok(format!("{}{signature}", signatures.prefix))
     }
 
     /// In which headers the proof stands.
     #[must_use]
     pub fn proof_headers(&self) -> ProofHeaders<'_> {
         let (proof, timestamp, is_credential) = match &self.scheme.proof {
-            Proof::Hmac(hmac) => {
-                let timestamp = hmac.timestamp.as_ref().and_then(|field| match &field.place {
+            Proof::Signatures(signatures) => {
+                let timestamp = signatures.timestamp.as_ref().and_then(|field| match &field.place {
                     TimestampPlace::Header(name) => Some(name),
-                    TimestampPlace::Pair(_) => None,
+                    TimestampPlace::Pair(_) | TimestampPlace::Body(_) => None,
                 });
-                (Some(&hmac.header), timestamp, false)
+                let proof = match &signatures.place {
+                    Place::Header(name) => Some(name),
+                    Place::NumberedHeaders(_) | Place::Body(_) => None,
+                };
+                (proof, timestamp, false)
             }
             Proof::Token(token) => (Some(&token.header), None, true),
             Proof::Basic => (Some(&http::header::AUTHORIZATION), None, true),
@@ -141,16 +181,20 @@ impl Verifier {
     /// The time that the sender signed, by the headers alone: how old a kept event's signature is.
     #[must_use]
     pub fn signed_at(&self, head: Head<'_>) -> Option<Timestamp> {
-        let Proof::Hmac(hmac) = &self.scheme.proof else { return None };
-        let read = Read::head(hmac, self.id_header(), head).ok()?;
+        let Proof::Signatures(signatures) = &self.scheme.proof else { return None };
+        let read = Read::head(signatures, self.id_header(), head).ok()?;
         read.timestamp.map(|(_, signed_at)| signed_at)
     }
 
-    /// The tolerance of the scheme's signed time; `None` where it signs none, and the sender's headers never
-    /// grow old.
+    /// Whether a signature of ours can take the place of the sender's by changing headers alone.
     #[must_use]
-    pub fn tolerance(&self) -> Option<Duration> {
-        self.scheme.tolerance()
+    pub fn can_renew(&self) -> bool {
+        match (&self.scheme.proof, &self.keys) {
+            (Proof::Signatures(signatures), Keys::Hmac(_)) => {
+                !matches!(signatures.place, Place::Body(_)) && signatures.signed.has(&Part::Timestamp)
+            }
+            _ => false,
+        }
     }
 }
 

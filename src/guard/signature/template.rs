@@ -1,13 +1,15 @@
 //! What a signature covers, as a template: `{timestamp}.{body}`.
 //!
 //! Fields: `{body}` (the raw bytes), `{timestamp}` and `{id}` (the header's text as sent), `{method}` (as
-//! sent), `{url}` (the source's `public_url`, with the request's query). Everything else stands for itself.
+//! sent), `{url}` (the source's `public_url`, with the request's query), `{body:/pointer}` (the text of one field
+//! of a JSON body), `{form}` (the parameters of a form, sorted). Everything else stands for itself.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use super::scheme::Text;
+use crate::guard::envelope::Pointer;
 
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,13 +30,21 @@ pub enum Part {
     Method,
     /// The source's public URL.
     Url,
+    /// The text of one field of a JSON body: what else stands there is not signed.
+    Field(Pointer),
+    /// The parameters of a form: each name with its value, sorted, repeated ones once. A body that is no form
+    /// is covered by `bodySHA256` in the query, which the URL covers.
+    Form,
 }
 
 /// A template that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// A field that does not exist.
-    #[error("`{{{0}}}` is not a field of the template: use {{body}}, {{timestamp}}, {{id}}, {{method}} or {{url}}")]
+    #[error(
+        "`{{{0}}}` is not a field of the template: use {{body}}, {{timestamp}}, {{id}}, {{method}}, {{url}}, {{form}} \
+         or {{body:/pointer}}"
+    )]
     UnknownField(String),
     /// A brace without its partner.
     #[error("a brace in `{0}` has no partner")]
@@ -67,6 +77,12 @@ impl Template {
     pub fn has(&self, part: &Part) -> bool {
         self.0.contains(part)
     }
+
+    /// Whether what is signed covers every byte of the body.
+    #[must_use]
+    pub fn covers_body(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::Body | Part::Form))
+    }
 }
 
 impl FromStr for Template {
@@ -86,12 +102,17 @@ impl FromStr for Template {
                 "id" => Part::Id,
                 "method" => Part::Method,
                 "url" => Part::Url,
+                "form" => Part::Form,
+                _ if field.starts_with("body:") => match field.get(5..).unwrap_or_default().parse() {
+                    Ok(pointer) => Part::Field(pointer),
+                    Err(_not_a_pointer) => return Err(TemplateError::UnknownField(field.into())),
+                },
                 _ => return Err(TemplateError::UnknownField(field.into())),
             });
             rest = after;
         }
         push_literal(&mut parts, rest, text)?;
-        if !parts.contains(&Part::Body) {
+        if !parts.iter().any(|part| matches!(part, Part::Body | Part::Form | Part::Field(_))) {
             return Err(TemplateError::NothingSigned(text.into()));
         }
         Ok(Self(Cow::Owned(parts)))
@@ -117,6 +138,8 @@ impl fmt::Display for Template {
             Part::Id => f.write_str("{id}"),
             Part::Method => f.write_str("{method}"),
             Part::Url => f.write_str("{url}"),
+            Part::Form => f.write_str("{form}"),
+            Part::Field(pointer) => write!(f, "{{body:{pointer}}}"),
         })
     }
 }
@@ -140,6 +163,10 @@ mod tests {
         check("{body}", Ok(&[Part::Body]));
         check("v0:{timestamp}:{body}", Ok(&[literal("v0:"), Part::Timestamp, literal(":"), Part::Body]));
         check("{method}{url}{id}{body}!", Ok(&[Part::Method, Part::Url, Part::Id, Part::Body, literal("!")]));
+        let token = || "/signature/token".parse().expect("a pointer");
+        check("{timestamp}{body:/signature/token}", Ok(&[Part::Timestamp, Part::Field(token())]));
+        check("{url}{form}", Ok(&[Part::Url, Part::Form]));
+        check("{body:id}", Err(TemplateError::UnknownField("body:id".into())));
         check("{raw}", Err(TemplateError::UnknownField("raw".into())));
         check("{body", Err(TemplateError::UnclosedBrace("{body".into())));
         check("{body}}", Err(TemplateError::UnclosedBrace("{body}}".into())));

@@ -1,13 +1,17 @@
 //! The engine: a scheme and its secrets, checked once and ready for every request.
 
+use std::borrow::Cow;
+
 use hmac::digest::Digest;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::encoding::{Hash, decode_base64, decode_key};
 use super::key::Keyed;
+use super::pieces::{is_piece, pieces, urls};
+use super::public_key::PublicKey;
 use super::read::{Read, malformed, single};
-use super::scheme::{Algorithm, Form, Hmac, KeyEncoding, Proof, Scheme, TimestampPlace, Token};
+use super::scheme::{Algorithm, Form, KeyEncoding, Place, Proof, Scheme, Signatures, TimestampPlace, Token, UrlForm};
 use super::template::Part;
 use super::{Config, SECRETS_MAX};
 use crate::domain::{Facts, Reason, Rejection, Secret};
@@ -18,7 +22,8 @@ use crate::guard::layer::Head;
 pub struct Verifier {
     pub(super) scheme: Scheme,
     pub(super) secrets: Vec<Secret>,
-    pub(super) public_url: Option<Box<str>>,
+    /// What the sender may call this source: one URL, or one of two; empty where it is not signed.
+    pub(super) urls: Vec<Box<str>>,
     pub(super) keys: Keys,
 }
 
@@ -26,6 +31,7 @@ pub struct Verifier {
 #[derive(Debug)]
 pub(super) enum Keys {
     Hmac(Vec<Keyed>),
+    Public(Vec<PublicKey>),
     /// SHA-256 of each secret: equal length whatever is compared.
     Equal(Vec<[u8; 32]>),
     None,
@@ -58,6 +64,22 @@ pub enum ConfigError {
         number: usize,
         /// What the scheme wants.
         encoding: KeyEncoding,
+    },
+    /// A public key that is none of the scheme's algorithm.
+    #[error("secret {number} is not the sender's public key of {algorithm}")]
+    PublicKey {
+        /// Which, counted from 1.
+        number: usize,
+        /// What the scheme wants.
+        algorithm: Algorithm,
+    },
+    /// A private key that is none of the scheme's algorithm, where requests are signed.
+    #[error("secret {number} is not a private key of {algorithm}: signing takes the sender's half")]
+    PrivateKey {
+        /// Which, counted from 1.
+        number: usize,
+        /// What the scheme wants.
+        algorithm: Algorithm,
     },
     /// A secret of `basic` without a colon.
     #[error("secret {number} of the scheme `basic` is not of the form user:password")]
@@ -98,10 +120,16 @@ impl Verifier {
         } else if secrets.is_empty() || secrets.len() > SECRETS_MAX {
             return Err(ConfigError::SecretCount { scheme: scheme.name.to_string(), found: secrets.len() });
         }
+        let mut form = UrlForm::AsIs;
         let keys = match &scheme.proof {
-            Proof::Hmac(hmac) => {
-                check_template(hmac, scheme, public_url.as_deref())?;
-                Keys::Hmac(each_secret(secrets, |number, secret| hmac_key(hmac, number, secret))?)
+            Proof::Signatures(signatures) => {
+                check_template(signatures, scheme, public_url.as_deref())?;
+                form = signatures.url;
+                if signatures.algorithm.has_public_key() {
+                    Keys::Public(each_secret(secrets, |number, secret| public_key(signatures, number, secret))?)
+                } else {
+                    Keys::Hmac(each_secret(secrets, |number, secret| hmac_key(signatures, number, secret))?)
+                }
             }
             Proof::Token(_) => Keys::Equal(each_secret(secrets, |_, secret| Ok(Sha256::digest(secret).into()))?),
             Proof::Basic => Keys::Equal(each_secret(secrets, |number, secret| match secret.contains(&b':') {
@@ -110,7 +138,8 @@ impl Verifier {
             })?),
             Proof::None => Keys::None,
         };
-        Ok(Self { scheme: scheme.clone(), secrets: secrets.clone(), public_url: public_url.clone(), keys })
+        let urls = urls(public_url.as_deref(), form);
+        Ok(Self { scheme: scheme.clone(), secrets: secrets.clone(), urls, keys })
     }
 
     /// The scheme.
@@ -125,7 +154,7 @@ impl Verifier {
     /// A signature header is absent or does not have the scheme's form.
     pub fn check_head(&self, head: Head<'_>) -> Result<(), Rejection> {
         match &self.scheme.proof {
-            Proof::Hmac(hmac) => Read::head(hmac, self.id_header(), head).map(|_| ()),
+            Proof::Signatures(signatures) => Read::head(signatures, self.id_header(), head).map(|_| ()),
             Proof::Token(token) => token_of(token, head).map(|_| ()),
             Proof::Basic => basic_of(head).map(|_| ()),
             Proof::None => Ok(()),
@@ -139,11 +168,7 @@ impl Verifier {
     /// A signature header is absent or malformed, or no secret makes any of the signatures.
     pub fn verify(&self, head: Head<'_>, body: &[u8], facts: &mut Facts) -> Result<(), Rejection> {
         let secret = match (&self.scheme.proof, &self.keys) {
-            (Proof::Hmac(hmac), Keys::Hmac(keys)) => {
-                let read = Read::head(hmac, self.id_header(), head)?;
-                facts.signed_at = read.timestamp.map(|(_, signed_at)| signed_at);
-                self.matching_key(hmac, keys, &read, head, body)
-            }
+            (Proof::Signatures(signatures), keys) => self.verify_signatures(signatures, keys, head, body, facts)?,
             (Proof::Token(token), Keys::Equal(hashes)) => equal_hash(hashes, token_of(token, head)?),
             (Proof::Basic, Keys::Equal(hashes)) => equal_hash(hashes, &basic_of(head)?),
             _ => return Ok(()),
@@ -157,47 +182,76 @@ impl Verifier {
         Ok(())
     }
 
-    /// The first key that made one of the signatures. Every key is tried against every signature, so that
-    /// the time does not tell which one it was.
-    fn matching_key(&self, hmac: &Hmac, keys: &[Keyed], read: &Read<'_>, head: Head<'_>, body: &[u8]) -> Option<usize> {
-        let timestamp = read.timestamp.map_or("", |(text, _)| text);
+    fn verify_signatures(
+        &self,
+        signatures: &Signatures,
+        keys: &Keys,
+        head: Head<'_>,
+        body: &[u8],
+        facts: &mut Facts,
+    ) -> Result<Option<usize>, Rejection> {
+        let mut read = Read::head(signatures, self.id_header(), head)?;
+        read.body(body)?;
         let mut matching = None;
-        for (index, key) in keys.iter().enumerate().rev() {
-            let expected = self.hash(hmac, key, &Signed { head, body, timestamp, id: read.id });
-            read.each_signature(|signature| {
-                if bool::from(signature.as_slice().ct_eq(expected.as_slice())) {
-                    matching = Some(index);
-                }
+        for url in &self.urls {
+            let signed = Signed {
+                head,
+                body,
+                timestamp: read.timestamp.as_ref().map_or("", |(text, _)| text),
+                id: read.id,
+                url,
+                pieces: pieces(signatures, url, head, body)?,
+            };
+            matching = matching.or(match keys {
+                Keys::Hmac(keys) => matching_key(signatures, keys, &read, &signed),
+                Keys::Public(keys) => matching_public_key(signatures, keys, &read, &signed),
+                Keys::Equal(_) | Keys::None => None,
             });
         }
-        matching
-    }
-
-    /// The hash of the scheme's template, filled in.
-    pub(super) fn hash(&self, hmac: &Hmac, key: &Keyed, signed: &Signed<'_>) -> Hash {
-        key.hash(|update| {
-            for part in hmac.signed.parts() {
-                match part {
-                    Part::Literal(text) => update(text.as_bytes()),
-                    Part::Body => update(signed.body),
-                    Part::Timestamp => update(signed.timestamp.as_bytes()),
-                    Part::Id => update(signed.id),
-                    Part::Method => update(signed.head.method.as_str().as_bytes()),
-                    Part::Url => {
-                        update(self.public_url.as_deref().unwrap_or_default().as_bytes());
-                        if let Some(query) = signed.head.uri.query() {
-                            update(b"?");
-                            update(query.as_bytes());
-                        }
-                    }
-                }
-            }
-        })
+        if matching.is_some() {
+            read.signed_time_of_body(body)?;
+        }
+        facts.signed_at = read.timestamp.map(|(_, signed_at)| signed_at);
+        Ok(matching)
     }
 
     pub(super) fn id_header(&self) -> Option<&http::HeaderName> {
         self.scheme.event_id.header.as_ref()
     }
+}
+
+/// The first key that made one of the signatures. Every key is tried against every signature, so that
+/// the time does not tell which one it was.
+fn matching_key(signatures: &Signatures, keys: &[Keyed], read: &Read<'_>, signed: &Signed<'_>) -> Option<usize> {
+    let mut matching = None;
+    for (index, key) in keys.iter().enumerate().rev() {
+        let expected = signed.hash(signatures, key);
+        read.each_signature(|signature| {
+            if bool::from(signature.as_slice().ct_eq(expected.as_slice())) {
+                matching = Some(index);
+            }
+        });
+    }
+    matching
+}
+
+/// The first public key that checks one of the signatures.
+fn matching_public_key(
+    signatures: &Signatures,
+    keys: &[PublicKey],
+    read: &Read<'_>,
+    signed: &Signed<'_>,
+) -> Option<usize> {
+    let message = signed.message(signatures);
+    let mut matching = None;
+    for (index, key) in keys.iter().enumerate().rev() {
+        read.each_signature(|signature| {
+            if key.verifies(&message, signature) {
+                matching = Some(index);
+            }
+        });
+    }
+    matching
 }
 
 /// What the template of a signature is filled in with.
@@ -206,6 +260,48 @@ pub(super) struct Signed<'a> {
     pub(super) body: &'a [u8],
     pub(super) timestamp: &'a str,
     pub(super) id: &'a [u8],
+    pub(super) url: &'a str,
+    /// What [`pieces`] made of the template.
+    pub(super) pieces: Vec<Cow<'a, str>>,
+}
+
+impl Signed<'_> {
+    /// The hash of the template, filled in.
+    pub(super) fn hash(&self, signatures: &Signatures, key: &Keyed) -> Hash {
+        key.hash(|update| self.feed(signatures, update))
+    }
+
+    /// The template, filled in.
+    pub(super) fn message(&self, signatures: &Signatures) -> Vec<u8> {
+        let mut message = Vec::with_capacity(self.body.len() + 128);
+        self.feed(signatures, &mut |piece| message.extend_from_slice(piece));
+        message
+    }
+
+    fn feed(&self, signatures: &Signatures, update: &mut dyn FnMut(&[u8])) {
+        let mut pieces = self.pieces.iter();
+        for part in signatures.signed.parts() {
+            match part {
+                Part::Literal(text) => update(text.as_bytes()),
+                Part::Body => update(self.body),
+                Part::Timestamp => update(self.timestamp.as_bytes()),
+                Part::Id => update(self.id),
+                Part::Method => update(self.head.method.as_str().as_bytes()),
+                part if is_piece(part, signatures.url) => {
+                    if let Some(piece) = pieces.next() {
+                        update(piece.as_bytes());
+                    }
+                }
+                Part::Url | Part::Field(_) | Part::Form => {
+                    update(self.url.as_bytes());
+                    if let Some(query) = self.head.uri.query() {
+                        update(b"?");
+                        update(query.as_bytes());
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn each_secret<T>(
@@ -219,37 +315,54 @@ fn each_secret<T>(
     prepared.collect()
 }
 
-fn hmac_key(hmac: &Hmac, number: usize, secret: &[u8]) -> Result<Keyed, ConfigError> {
-    let encoding = hmac.key.encoding;
-    let secret = secret.strip_prefix(hmac.key.strip_prefix.as_bytes()).unwrap_or(secret);
-    let key = decode_key(secret, encoding).map(zeroize::Zeroizing::new);
-    match key.as_ref().map(|key| key.as_slice()) {
-        Some([]) => Err(ConfigError::SecretEmpty { number }),
-        Some(key) => Keyed::new(hmac.algorithm, key).ok_or(ConfigError::SecretEncoding { number, encoding }),
+/// The bytes of a key as the scheme writes them.
+pub(super) fn key_bytes(
+    signatures: &Signatures,
+    number: usize,
+    secret: &[u8],
+) -> Result<zeroize::Zeroizing<Vec<u8>>, ConfigError> {
+    let encoding = signatures.key.encoding;
+    let secret = secret.strip_prefix(signatures.key.strip_prefix.as_bytes()).unwrap_or(secret);
+    match decode_key(secret, encoding).map(zeroize::Zeroizing::new) {
+        Some(key) if key.is_empty() => Err(ConfigError::SecretEmpty { number }),
+        Some(key) => Ok(key),
         None => Err(ConfigError::SecretEncoding { number, encoding }),
     }
 }
 
-fn check_template(hmac: &Hmac, scheme: &Scheme, public_url: Option<&str>) -> Result<(), ConfigError> {
-    let signs_timestamp = hmac.signed.has(&Part::Timestamp);
-    match &hmac.timestamp {
+fn hmac_key(signatures: &Signatures, number: usize, secret: &[u8]) -> Result<Keyed, ConfigError> {
+    let key = key_bytes(signatures, number, secret)?;
+    let encoding = signatures.key.encoding;
+    Keyed::new(signatures.algorithm, &key).ok_or(ConfigError::SecretEncoding { number, encoding })
+}
+
+fn public_key(signatures: &Signatures, number: usize, secret: &[u8]) -> Result<PublicKey, ConfigError> {
+    let key = key_bytes(signatures, number, secret)?;
+    let algorithm = signatures.algorithm;
+    PublicKey::new(algorithm, &key).ok_or(ConfigError::PublicKey { number, algorithm })
+}
+
+fn check_template(signatures: &Signatures, scheme: &Scheme, public_url: Option<&str>) -> Result<(), ConfigError> {
+    let signs_timestamp = signatures.signed.has(&Part::Timestamp);
+    match signatures.timestamp.as_ref().map(|field| &field.place) {
         None if signs_timestamp => return Err(ConfigError::TimestampNowhere),
+        // Signed with the body that it stands in.
+        Some(TimestampPlace::Body(_)) if signatures.signed.has(&Part::Body) => {}
         Some(_) if !signs_timestamp => return Err(ConfigError::TimestampUnsigned),
-        Some(field) => {
-            let in_pair = matches!(field.place, TimestampPlace::Pair(_));
-            if in_pair && !matches!(hmac.form, Form::Pairs { .. }) {
-                return Err(ConfigError::TimestampWithoutPairs);
-            }
-        }
-        None => {}
+        Some(TimestampPlace::Pair(_)) if !has_pairs(signatures) => return Err(ConfigError::TimestampWithoutPairs),
+        _ => {}
     }
-    if hmac.signed.has(&Part::Id) && scheme.event_id.header.is_none() {
+    if signatures.signed.has(&Part::Id) && scheme.event_id.header.is_none() {
         return Err(ConfigError::IdNotInHeader);
     }
-    if hmac.signed.has(&Part::Url) && public_url.is_none() {
+    if signatures.signed.has(&Part::Url) && public_url.is_none() {
         return Err(ConfigError::PublicUrlMissing);
     }
     Ok(())
+}
+
+fn has_pairs(signatures: &Signatures) -> bool {
+    matches!((&signatures.form, &signatures.place), (Form::Pairs { .. }, Place::Header(_)))
 }
 
 /// The token that the request shows.
@@ -284,8 +397,8 @@ fn equal_hash(hashes: &[[u8; 32]], shown: &[u8]) -> Option<usize> {
     matching
 }
 
-// The longest hash that a scheme can name fits into what is decoded.
-const _: () = assert!(Algorithm::Sha512.output_bytes() == super::encoding::HASH_BYTES_MAX);
+// The longest signature that a scheme can name fits into what is decoded.
+const _: () = assert!(Algorithm::EcdsaP256.output_bytes().1 == super::encoding::HASH_BYTES_MAX);
 
 #[cfg(test)]
 #[path = "verifier_tests.rs"]

@@ -48,7 +48,7 @@ const MISMATCH: Result<Verified, Reason> = Err(Reason::SignatureMismatch);
 
 #[test]
 fn the_platforms_signature_is_verified() {
-    let verifier = verifier(presets::APPMINT, &[SECRET]).expect("a verifier");
+    let verifier = verifier(presets::APPMINT.scheme(), &[SECRET]).expect("a verifier");
     let signature = format!("sha256={HEX}");
     check(&verifier, &[(NAME, &signature)], BODY, Ok((Some(0), None)));
     check(&verifier, &[(NAME, &format!("sha256={}", HEX.to_uppercase()))], BODY, Ok((Some(0), None)));
@@ -61,7 +61,7 @@ fn the_platforms_signature_is_verified() {
 
 #[test]
 fn a_malformed_signature_is_refused_before_the_body() {
-    let verifier = verifier(presets::APPMINT, &[SECRET]).expect("a verifier");
+    let verifier = verifier(presets::APPMINT.scheme(), &[SECRET]).expect("a verifier");
     check(&verifier, &[], BODY, Err(Reason::SignatureMissing));
     check(&verifier, &[("x-hub-signature-256", &format!("sha256={HEX}"))], BODY, Err(Reason::SignatureMissing));
     let sha1 = &HEX[..40];
@@ -97,7 +97,7 @@ fn a_malformed_signature_is_refused_before_the_body() {
 
 #[test]
 fn another_signature_is_a_mismatch() {
-    let verifier = verifier(presets::APPMINT, &[SECRET]).expect("a verifier");
+    let verifier = verifier(presets::APPMINT.scheme(), &[SECRET]).expect("a verifier");
     check(&verifier, &[(NAME, &format!("sha256={}", "0".repeat(64)))], BODY, MISMATCH);
     // Every bit of the signature counts.
     let bytes = hex::decode(HEX).expect("hex");
@@ -118,16 +118,28 @@ fn any_one_of_the_secrets_may_have_signed() {
         (&["other", "a secret ", "A secret", ""], MISMATCH),
     ] {
         let secrets: Vec<_> = secrets.iter().copied().filter(|secret| !secret.is_empty()).collect();
-        check(&verifier(presets::APPMINT, &secrets).expect("a verifier"), &[(NAME, &signature)], BODY, expected);
+        check(
+            &verifier(presets::APPMINT.scheme(), &secrets).expect("a verifier"),
+            &[(NAME, &signature)],
+            BODY,
+            expected,
+        );
     }
 }
 
 /// What a sender's library makes, with another body, id or time to be tried under its signature.
 fn standard(secret: &str, id: &str, seconds: u64, body: &str) -> String {
-    let verifier = verifier(presets::STANDARD_WEBHOOKS, &[secret]).expect("a verifier");
+    let verifier = verifier(presets::STANDARD_WEBHOOKS.scheme(), &[secret]).expect("a verifier");
     let (method, uri) = (Method::POST, Uri::from_static("/in"));
     let signed_at = Timestamp(seconds * 1000);
-    let signing = Signing { body: body.as_bytes(), id: Some(id), signed_at, method: &method, uri: &uri };
+    let signing = Signing {
+        body: body.as_bytes(),
+        id: Some(id),
+        signed_at,
+        method: &method,
+        uri: &uri,
+        headers: &HeaderMap::new(),
+    };
     let headers = verifier.sign(&signing, 0).expect("signed");
     headers.iter().find(|(name, _)| name == "webhook-signature").expect("there").1.to_str().expect("text").to_owned()
 }
@@ -137,7 +149,7 @@ const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 #[test]
 fn standard_webhooks_take_the_specifications_example() {
     // The example of the specification's text.
-    let verifier = verifier(presets::STANDARD_WEBHOOKS, &[WHSEC]).expect("a verifier");
+    let verifier = verifier(presets::STANDARD_WEBHOOKS.scheme(), &[WHSEC]).expect("a verifier");
     let headers = |signature| {
         [
             ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
@@ -159,7 +171,7 @@ fn standard_webhooks_take_the_specifications_example() {
 
 #[test]
 fn standard_webhooks_refuse_what_is_not_one() {
-    let verifier = verifier(presets::STANDARD_WEBHOOKS, &[WHSEC]).expect("a verifier");
+    let verifier = verifier(presets::STANDARD_WEBHOOKS.scheme(), &[WHSEC]).expect("a verifier");
     let signature = standard(WHSEC, "msg_1", 1_700_000_000, BODY);
     let good = [("webhook-id", "msg_1"), ("webhook-timestamp", "1700000000"), ("webhook-signature", &*signature)];
     check(&verifier, &good, BODY, Ok((Some(0), Some(1_700_000_000_000))));
@@ -197,7 +209,7 @@ fn standard_webhooks_refuse_what_is_not_one() {
 #[test]
 fn an_id_cannot_take_a_part_of_what_follows_it() {
     // The signature of (id, time, body) is one over their text: "msg_1.1700000000.123.45" has two readings.
-    let verifier = verifier(presets::STANDARD_WEBHOOKS, &[WHSEC]).expect("a verifier");
+    let verifier = verifier(presets::STANDARD_WEBHOOKS.scheme(), &[WHSEC]).expect("a verifier");
     let signature = standard(WHSEC, "msg_1", 1_700_000_000, "123.45");
     let shifted =
         [("webhook-id", "msg_1.1700000000"), ("webhook-timestamp", "123"), ("webhook-signature", &*signature)];
@@ -213,18 +225,25 @@ fn every_setting_of_hmac_signs_and_verifies() {
         Some(TimestampField::header(header("x-time"))),
         Some(TimestampField { unit: TimestampUnit::Milliseconds, ..TimestampField::header(header("x-time")) }),
         Some(TimestampField { unit: TimestampUnit::Rfc3339, ..TimestampField::header(header("x-time")) }),
-        Some(TimestampField { place: TimestampPlace::Pair("t".into()), ..TimestampField::header(header("x-time")) }),
+        Some(TimestampField { place: TimestampPlace::Pair("t"), ..TimestampField::header(header("x-time")) }),
     ];
     for algorithm in [Algorithm::Sha1, Algorithm::Sha256, Algorithm::Sha512] {
         for encoding in [Encoding::Hex, Encoding::Base64, Encoding::Base64Url] {
             for timestamp in &timestamps {
                 let in_pair = matches!(timestamp, Some(TimestampField { place: TimestampPlace::Pair(_), .. }));
-                let form = if in_pair { Form::Pairs { separator: ',', key: "v1".into() } } else { Form::Bare };
+                let form = if in_pair { Form::Pairs { separator: ',', key: "v1" } } else { Form::Bare };
                 let signed = if timestamp.is_some() { "{timestamp}.{method}{url}.{id}\n{body}" } else { "{id}|{body}" };
                 let signed = signed.parse().expect("a template");
                 let prefix = Cow::Borrowed(if in_pair { "" } else { "mac=" });
-                let hmac =
-                    Hmac { form, prefix, algorithm, encoding, signed, timestamp: timestamp.clone(), ..Hmac::default() };
+                let hmac = Signatures {
+                    form,
+                    prefix,
+                    algorithm,
+                    encoding,
+                    signed,
+                    timestamp: timestamp.clone(),
+                    ..Signatures::default()
+                };
                 let scheme = Scheme::hmac(hmac, "header:x-id".parse().ok(), None);
                 bodies.iter().for_each(|body| round_trip(&scheme, body));
             }
@@ -238,7 +257,14 @@ fn round_trip(scheme: &Scheme, body: &str) {
     let has_timestamp = scheme.tolerance().is_some();
     let (method, uri) = (Method::POST, Uri::from_static("/in?a=b"));
     let signed_at = Timestamp(1_700_000_000_000);
-    let signing = Signing { body: body.as_bytes(), id: Some("evt_1"), signed_at, method: &method, uri: &uri };
+    let signing = Signing {
+        body: body.as_bytes(),
+        id: Some("evt_1"),
+        signed_at,
+        method: &method,
+        uri: &uri,
+        headers: &HeaderMap::new(),
+    };
     let headers = verifier.sign(&signing, 1).expect("signed");
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("text"))).collect();
     check(&verifier, &headers, body, Ok((Some(1), has_timestamp.then_some(signed_at.0))));
@@ -252,11 +278,18 @@ fn round_trip(scheme: &Scheme, body: &str) {
 
 #[test]
 fn method_and_url_are_signed_where_the_template_has_them() {
-    let hmac = Hmac { signed: "{method}:{url}:{body}".parse().expect("a template"), ..Hmac::default() };
+    let hmac = Signatures { signed: "{method}:{url}:{body}".parse().expect("a template"), ..Signatures::default() };
     let verifier = verifier(Scheme::hmac(hmac, None, None), &[SECRET]).expect("a verifier");
     let sign = |method: Method, uri: &'static str| {
         let uri = Uri::from_static(uri);
-        let signing = Signing { body: b"", id: None, signed_at: Timestamp(0), method: &method, uri: &uri };
+        let signing = Signing {
+            body: b"",
+            id: None,
+            signed_at: Timestamp(0),
+            method: &method,
+            uri: &uri,
+            headers: &HeaderMap::new(),
+        };
         verifier.sign(&signing, 0).expect("signed").remove(0).1.to_str().expect("text").to_owned()
     };
     check(&verifier, &[("x-signature", &sign(Method::POST, "/in?a=b"))], "", Ok((Some(0), None)));
@@ -297,7 +330,14 @@ fn credentials_are_made_and_marked_as_such() {
     for (scheme, secret) in [(Scheme::token(Token::default(), None, None), "tok"), (Scheme::basic(None, None), "a:b")] {
         let verifier = verifier(scheme, &[secret]).expect("a verifier");
         let (method, uri) = (Method::POST, Uri::from_static("/"));
-        let signing = Signing { body: b"", id: None, signed_at: Timestamp(0), method: &method, uri: &uri };
+        let signing = Signing {
+            body: b"",
+            id: None,
+            signed_at: Timestamp(0),
+            method: &method,
+            uri: &uri,
+            headers: &HeaderMap::new(),
+        };
         let (name, value) = verifier.sign(&signing, 0).expect("signed").remove(0);
         assert!(value.is_sensitive() && verifier.proof_headers().is_credential);
         check(&verifier, &[(name.as_str(), value.to_str().expect("text"))], "", Ok((Some(0), None)));
@@ -306,30 +346,31 @@ fn credentials_are_made_and_marked_as_such() {
 
 #[test]
 fn scheme_and_secrets_have_to_fit() {
-    let hmac = |signed: &str, timestamp: bool| Hmac {
+    let hmac = |signed: &str, timestamp: bool| Signatures {
         signed: signed.parse().expect("a template"),
         timestamp: timestamp.then(|| TimestampField::header(HeaderName::from_static("x-time"))),
-        ..Hmac::default()
+        ..Signatures::default()
     };
     let error = |scheme: Scheme, secrets: &[&str]| verifier(scheme, secrets).map(|_| ()).expect_err("does not fit");
     let scheme = |hmac| Scheme::hmac(hmac, None, None);
     let count = |found| ConfigError::SecretCount { scheme: "appmint".into(), found };
-    assert_eq!(error(presets::APPMINT, &[]), count(0));
-    assert_eq!(error(presets::APPMINT, &["a"; 17]), count(17));
-    assert_eq!(error(presets::APPMINT, &["a", ""]), ConfigError::SecretEmpty { number: 2 });
-    assert_eq!(error(presets::STANDARD_WEBHOOKS, &["whsec_"]), ConfigError::SecretEmpty { number: 1 });
+    assert_eq!(error(presets::APPMINT.scheme(), &[]), count(0));
+    assert_eq!(error(presets::APPMINT.scheme(), &["a"; 17]), count(17));
+    assert_eq!(error(presets::APPMINT.scheme(), &["a", ""]), ConfigError::SecretEmpty { number: 2 });
+    assert_eq!(error(presets::STANDARD_WEBHOOKS.scheme(), &["whsec_"]), ConfigError::SecretEmpty { number: 1 });
     let encoding = KeyEncoding::Base64;
-    assert_eq!(error(presets::STANDARD_WEBHOOKS, &["whsec_!"]), ConfigError::SecretEncoding { number: 1, encoding });
+    assert_eq!(
+        error(presets::STANDARD_WEBHOOKS.scheme(), &["whsec_!"]),
+        ConfigError::SecretEncoding { number: 1, encoding }
+    );
     assert_eq!(error(Scheme::none(None, None), &["a"]), ConfigError::SecretsUnused);
     assert_eq!(error(Scheme::basic(None, None), &["user"]), ConfigError::SecretNotBasic { number: 1 });
     assert_eq!(error(scheme(hmac("{timestamp}{body}", false)), &["a"]), ConfigError::TimestampNowhere);
     assert_eq!(error(scheme(hmac("{body}", true)), &["a"]), ConfigError::TimestampUnsigned);
     assert_eq!(error(scheme(hmac("{id}{body}", false)), &["a"]), ConfigError::IdNotInHeader);
-    let field = TimestampField {
-        place: TimestampPlace::Pair("t".into()),
-        ..TimestampField::header(HeaderName::from_static("x"))
-    };
-    let pair = Hmac { timestamp: Some(field), ..hmac("{timestamp}{body}", true) };
+    let field =
+        TimestampField { place: TimestampPlace::Pair("t"), ..TimestampField::header(HeaderName::from_static("x")) };
+    let pair = Signatures { timestamp: Some(field), ..hmac("{timestamp}{body}", true) };
     assert_eq!(error(scheme(pair), &["a"]), ConfigError::TimestampWithoutPairs);
     let config =
         Config { scheme: scheme(hmac("{url}{body}", false)), secrets: vec![Secret::new("a")], public_url: None };
@@ -338,7 +379,7 @@ fn scheme_and_secrets_have_to_fit() {
 
 #[test]
 fn the_signed_time_is_read_from_the_headers_alone() {
-    let verifier = verifier(presets::STANDARD_WEBHOOKS, &[WHSEC]).expect("a verifier");
+    let verifier = verifier(presets::STANDARD_WEBHOOKS.scheme(), &[WHSEC]).expect("a verifier");
     let signature = standard(WHSEC, "msg_1", 1_700_000_000, BODY);
     let request = Request::post("/")
         .header("webhook-id", "msg_1")
@@ -352,9 +393,16 @@ fn the_signed_time_is_read_from_the_headers_alone() {
 
 #[test]
 fn a_signature_that_cannot_be_made_says_why() {
-    let verifier = verifier(presets::STANDARD_WEBHOOKS, &[WHSEC]).expect("a verifier");
+    let verifier = verifier(presets::STANDARD_WEBHOOKS.scheme(), &[WHSEC]).expect("a verifier");
     let (method, uri) = (Method::POST, Uri::from_static("/"));
-    let signing = Signing { body: b"", id: None, signed_at: Timestamp(0), method: &method, uri: &uri };
+    let signing = Signing {
+        body: b"",
+        id: None,
+        signed_at: Timestamp(0),
+        method: &method,
+        uri: &uri,
+        headers: &HeaderMap::new(),
+    };
     assert_eq!(verifier.sign(&signing, 0), Err(SignError::IdMissing));
     assert_eq!(verifier.sign(&signing, 1), Err(SignError::NoSuchSecret(1)));
     let id = HeaderName::from_static("webhook-id");
@@ -363,7 +411,7 @@ fn a_signature_that_cannot_be_made_says_why() {
 
 #[test]
 fn nothing_shows_a_secret() {
-    let verifier = verifier(presets::APPMINT, &[SECRET]).expect("a verifier");
+    let verifier = verifier(presets::APPMINT.scheme(), &[SECRET]).expect("a verifier");
     assert!(!format!("{verifier:?}").contains(SECRET));
 }
 
@@ -397,13 +445,13 @@ proptest! {
 
     #[test]
     fn no_header_is_believed_or_makes_it_panic(values in prop::collection::vec(header_value(), 5), body in any::<Vec<u8>>()) {
-        let field = TimestampField { place: TimestampPlace::Pair("t".into()), ..TimestampField::header(HeaderName::from_static("x")) };
-        let pairs = Hmac {
-            header: HeaderName::from_static("x-appmint-signature"),
-            form: Form::Pairs { separator: ',', key: "v1".into() },
+        let field = TimestampField { place: TimestampPlace::Pair("t"), ..TimestampField::header(HeaderName::from_static("x")) };
+        let pairs = Signatures {
+            place: Place::Header(HeaderName::from_static("x-appmint-signature")),
+            form: Form::Pairs { separator: ',', key: "v1" },
             signed: "{timestamp}.{body}".parse().expect("a template"),
             timestamp: Some(field),
-            ..Hmac::default()
+            ..Signatures::default()
         };
         let names = ["x-appmint-signature", "webhook-id", "webhook-timestamp", "webhook-signature", "authorization"];
         let headers: HeaderMap = names
@@ -414,14 +462,14 @@ proptest! {
         let (method, uri) = (Method::POST, Uri::from_static("/"));
         let head = Head { method: &method, uri: &uri, headers: &headers };
         for scheme in [
-            presets::APPMINT,
-            presets::STANDARD_WEBHOOKS,
+            presets::APPMINT.scheme(),
+            presets::STANDARD_WEBHOOKS.scheme(),
             Scheme::hmac(pairs, None, None),
             Scheme::token(Token::default(), None, None),
             Scheme::basic(None, None),
         ] {
             let verifier = verifier(scheme, &["YTpi:c2VjcmV0IG9mIG91cnM"]).or_else(|_| {
-                let config = Config { scheme: presets::STANDARD_WEBHOOKS, secrets: vec![Secret::new(WHSEC)], public_url: None };
+                let config = Config { scheme: presets::STANDARD_WEBHOOKS.scheme(), secrets: vec![Secret::new(WHSEC)], public_url: None };
                 Verifier::new(&config)
             });
             let refused = verifier.expect("a verifier").verify(head, &body, &mut Facts::default());

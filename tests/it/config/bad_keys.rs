@@ -55,7 +55,7 @@ fn keys_of_features_that_are_not_built_are_refused_by_name() {
     check(&format!("{A}‸validate: {{ schema: x }} }} }}\n"), "sources.a.validate", not_built);
     check(&format!("{A}allow_ips: ‸{{ feed: github }} }} }}\n"), "sources.a.allow_ips", not_built);
     check(
-        "sources: { a: { path: /a, verify: { scheme: ‸stripe, secrets: [SECRET] } } }\n",
+        "sources: { a: { path: /a, verify: { scheme: ‸fusionauth, secrets: [SECRET] } } }\n",
         "sources.a.verify.scheme",
         not_built,
     );

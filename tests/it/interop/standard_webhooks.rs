@@ -55,7 +55,7 @@ const BODIES: [&str; 5] = [
 
 async fn check(signatures: &str, seconds: u64) {
     let signatures: Vec<String> = serde_json::from_str(signatures).expect("an array");
-    let stack = Stack::new(presets::STANDARD_WEBHOOKS, SECRET, Timestamp(seconds * 1000));
+    let stack = Stack::new(presets::STANDARD_WEBHOOKS.scheme(), SECRET, Timestamp(seconds * 1000));
     assert_eq!(signatures.len(), BODIES.len());
     for (signature, body) in signatures.into_iter().zip(BODIES) {
         let headers = [
@@ -110,7 +110,7 @@ async fn what_pypi_standardwebhooks_signs_is_accepted_and_nothing_else() {
 #[test]
 fn what_we_sign_is_accepted_by_both_packages() {
     // The packages look at the machine's clock.
-    let stack = Stack::new(presets::STANDARD_WEBHOOKS, SECRET, Clock::machine().wall());
+    let stack = Stack::new(presets::STANDARD_WEBHOOKS.scheme(), SECRET, Clock::machine().wall());
     let events: Vec<_> = BODIES
         .iter()
         .map(|body| {
