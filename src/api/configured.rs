@@ -7,7 +7,7 @@ use super::params::Query;
 use super::problem::Problem;
 use super::state::{Configured, DestinationEntry, State};
 use super::wire::{Destination, DestinationStats, List, Queue, Source, SourceCounts, SourceStats, Stats};
-use crate::domain::{DeliveryState, OutcomeClass, Reason};
+use crate::domain::Reason;
 use crate::store::{LaneState, Store};
 use crate::telemetry::Metrics;
 
@@ -44,23 +44,37 @@ pub(super) async fn stats<S: Store>(
     query: Query,
 ) -> Result<Json<Stats>, Problem> {
     query.only(&[])?;
+    let totals = state.store.totals().await?;
     let configured = state.configured();
-    let source = |entry: &super::SourceEntry| SourceStats {
-        name: entry.name.to_string(),
-        counts: counts(&state.metrics, &entry.name),
-        accept_time_mean: state.metrics.source(&entry.name).accept_duration.mean().map(millis),
+    let source = |entry: &super::SourceEntry| {
+        let total = totals.sources.get(&*entry.name).cloned().unwrap_or_default();
+        let rejected = total.rejected.values().sum();
+        SourceStats {
+            name: entry.name.to_string(),
+            counts: SourceCounts {
+                received: total.accepted + total.duplicates + rejected,
+                accepted: total.accepted,
+                duplicates: total.duplicates,
+                unrouted: total.unrouted,
+                rejected,
+            },
+            rejections: total.rejected.iter().map(|(reason, count)| (reason.code(), *count)).collect(),
+            accept_time_mean: state.metrics.source(&entry.name).accept_duration.mean().map(millis),
+        }
     };
     let destination = |entry: &DestinationEntry| {
-        let metrics = state.metrics.destination(&entry.name);
-        let (succeeded, dead) = (metrics.ended(DeliveryState::Succeeded), metrics.ended(DeliveryState::Dead));
-        let ended = succeeded + dead + metrics.ended(DeliveryState::Expired);
+        let total = totals.targets.get(&*entry.name).copied().unwrap_or_default();
+        let ended = total.succeeded + total.dead + total.expired;
+        let mean = |attempts| total.attempt_time.as_secs_f64() / attempts as f64;
         DestinationStats {
             name: entry.name.to_string(),
-            attempts: OutcomeClass::ALL.map(|outcome| metrics.attempts(outcome)).iter().sum(),
-            succeeded,
-            dead,
-            success_rate: (ended > 0).then(|| succeeded as f64 / ended as f64),
-            response_time_mean: metrics.attempt_duration.mean().map(millis),
+            attempts: total.attempts,
+            succeeded: total.succeeded,
+            dead: total.dead,
+            expired: total.expired,
+            cancelled: total.cancelled,
+            success_rate: (ended > 0).then(|| total.succeeded as f64 / ended as f64),
+            response_time_mean: Some(total.attempts).filter(|attempts| *attempts > 0).map(mean).map(millis),
         }
     };
     Ok(Json(Stats {

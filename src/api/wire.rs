@@ -1,5 +1,7 @@
 //! What things look like on the wire. Times are RFC 3339 in UTC, durations milliseconds.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::mask::Masks;
@@ -163,7 +165,7 @@ pub struct Source {
     pub since_start: SourceCounts,
 }
 
-/// Counts of a source since the gateway started.
+/// Counts of a source.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct SourceCounts {
     /// Requests.
@@ -178,7 +180,7 @@ pub struct SourceCounts {
     pub rejected: u64,
 }
 
-/// Totals since the gateway started; `/metrics` has them over time.
+/// Totals since the store was made, restarts included; `/metrics` has them over time.
 #[derive(Clone, Debug, Serialize)]
 pub struct Stats {
     /// `stats`.
@@ -197,7 +199,9 @@ pub struct SourceStats {
     /// What it counted.
     #[serde(flatten)]
     pub counts: SourceCounts,
-    /// Mean time from a request's head to the answer, in milliseconds.
+    /// Refused requests by reason.
+    pub rejections: BTreeMap<&'static str, u64>,
+    /// Mean time from a request's head to the answer, in milliseconds; since the gateway started.
     pub accept_time_mean: Option<f64>,
 }
 
@@ -212,6 +216,10 @@ pub struct DestinationStats {
     pub succeeded: u64,
     /// Deliveries that were given up.
     pub dead: u64,
+    /// Deliveries that were not made in the time that their route gave them.
+    pub expired: u64,
+    /// Deliveries that a person stopped.
+    pub cancelled: u64,
     /// Of the deliveries that ended by themselves, the part that succeeded: 0 to 1.
     pub success_rate: Option<f64>,
     /// Mean time of a request, in milliseconds.

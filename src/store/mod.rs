@@ -16,6 +16,7 @@ pub mod verbs;
 
 pub use query::{
     AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Page, PageRequest, RejectionFilter, RejectionRow,
+    SourceTotals, TargetTotals, Totals,
 };
 pub use verbs::{
     Admission, AdmitError, Admitted, Claim, DedupMark, Health, LaneState, RejectedRequest, Retention, Store,

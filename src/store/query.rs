@@ -1,5 +1,6 @@
 //! What can be asked of a store: filters, pages, and rows.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,4 +170,57 @@ pub struct RejectionRow {
     pub headers: Box<str>,
     /// The body's first bytes.
     pub body: Bytes,
+}
+
+/// What was counted since the store was made, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Of each source that ever sent something.
+    pub sources: HashMap<Box<str>, SourceTotals>,
+    /// Of each destination that was ever sent something.
+    pub targets: HashMap<Box<str>, TargetTotals>,
+}
+
+/// What came in at one source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceTotals {
+    /// Events kept.
+    pub accepted: u64,
+    /// Those of them that no route wanted.
+    pub unrouted: u64,
+    /// Copies of events that were held already.
+    pub duplicates: u64,
+    /// Refused requests, by reason.
+    pub rejected: BTreeMap<Reason, u64>,
+}
+
+/// What went to one destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TargetTotals {
+    /// Requests made.
+    pub attempts: u64,
+    /// What they took together.
+    pub attempt_time: Duration,
+    /// Deliveries that succeeded; one that is sent again counts again.
+    pub succeeded: u64,
+    /// Given up.
+    pub dead: u64,
+    /// Stopped by a person.
+    pub cancelled: u64,
+    /// Not made in the time that their route gave them.
+    pub expired: u64,
+}
+
+// === impl Totals ===
+
+impl Totals {
+    /// The counts of a source; zeros where it has none.
+    pub fn source(&mut self, name: impl Into<Box<str>>) -> &mut SourceTotals {
+        self.sources.entry(name.into()).or_default()
+    }
+
+    /// The counts of a destination; zeros where it has none.
+    pub fn target(&mut self, name: impl Into<Box<str>>) -> &mut TargetTotals {
+        self.targets.entry(name.into()).or_default()
+    }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::query::{
     AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Page, PageRequest, RejectionFilter, RejectionRow,
+    Totals,
 };
 use crate::domain::{
     DeliveryId, Event, EventId, NewEvent, Plan, PlannedDelivery, Rejection, RejectionId, Settlement, Timestamp,
@@ -279,6 +280,13 @@ pub trait Store: Send + Sync + 'static {
         filter: RejectionFilter,
         page: PageRequest,
     ) -> impl Future<Output = Result<Page<RejectionRow>, StoreError>> + Send;
+
+    /// Everything that was counted since the store was made, restarts included. A crash of the process may lose the
+    /// last second of what left nothing behind: copies and refused requests.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    fn totals(&self) -> impl Future<Output = Result<Totals, StoreError>> + Send;
 
     /// Every target's queue.
     fn lanes(&self) -> Vec<LaneState>;

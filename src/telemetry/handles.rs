@@ -229,18 +229,6 @@ impl DestinationMetrics {
         count(&self.ended, DeliveryState::Expired, 1);
     }
 
-    /// How many deliveries ended in this state since the start of the process.
-    #[must_use]
-    pub fn ended(&self, state: DeliveryState) -> u64 {
-        self.ended.iter().find(|(known, _)| *known == state).map_or(0, |(_, counter)| counter.get())
-    }
-
-    /// How many attempts had this outcome since the start of the process.
-    #[must_use]
-    pub fn attempts(&self, outcome: OutcomeClass) -> u64 {
-        self.attempts.iter().find(|(known, _)| *known == outcome).map_or(0, |(_, counter)| counter.get())
-    }
-
     /// Counts a delivery that a person stopped.
     pub fn cancelled(&self) {
         count(&self.ended, DeliveryState::Cancelled, 1);

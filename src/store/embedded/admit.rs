@@ -40,6 +40,7 @@ impl Embedded {
                 Ok(ticket) => ticket,
                 Err(first) => {
                     self.rearm(first).await.map_err(|error| AdmitError::Unavailable(error.to_string().into()))?;
+                    self.ledger.count_copy(&admission.event.source, self.clock.now());
                     return Ok(Admitted::Duplicate(self.mint.event(first)));
                 }
             };

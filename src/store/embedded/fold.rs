@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::index::{Index, IndexFault};
 use super::key::Key;
-use super::record::{EventHead, Mark, Place, Progress, Record, ReplayRecord, SettleRecord};
+use super::record::{EventHead, Mark, Place, Record, ReplayRecord, SettleRecord};
 use super::rows::{self, DeliveryRecordRow};
-use crate::domain::{DeliveryState, Seq, Timestamp};
+use super::totals::{Counted, Counters, hour_of};
+use crate::domain::{DeliveryState, Seq};
 
 /// What one transaction will write.
 #[derive(Debug, Default)]
@@ -18,8 +19,7 @@ pub(super) struct Fold {
     /// Attempts that were followed by another one.
     pub(super) attempts: Vec<(Key, u16, Place)>,
     pub(super) marks: Vec<Mark>,
-    /// Ended deliveries: target, hour since 1970, state.
-    pub(super) counters: HashMap<(Arc<str>, u64, u8), u64>,
+    pub(super) counters: Counters,
     /// Events that were carried into a segment.
     pub(super) carried: Vec<(u32, Seq)>,
     /// New numbers of deliveries of events that are stored already.
@@ -85,6 +85,11 @@ impl Fold {
         if let Some(mark) = &head.dedup {
             self.marks.push(Mark { key: mark.key, seq });
         }
+        if is_new {
+            let unrouted = u64::from(head.deliveries.is_empty());
+            let counts = [(Counted::Accepted, 1), (Counted::Unrouted, unrouted)];
+            self.counters.add(head.source, hour_of(head.received_at), &counts);
+        }
         let event = FoldedEvent {
             place,
             source: head.source.into(),
@@ -117,14 +122,18 @@ impl Fold {
 
     fn settle(&mut self, index: &Index, place: Place, record: &SettleRecord) -> Result<(), IndexFault> {
         let key = Key { seq: record.seq, ordinal: record.ordinal };
-        let Some(row) = self.load(index, key)? else { return Ok(()) };
+        self.load(index, key)?;
+        let Some(row) = self.deliveries.get_mut(&key) else { return Ok(()) };
         let before = row.last.replace(place).map(|last| (row.progress.attempts, last));
         row.progress.settle(&record.attempt, record.next);
-        let open = row.progress.is_open();
         if let Some((attempt, last)) = before {
             self.attempts.push((key, attempt, last));
         }
-        if !open {
+        let micros = u64::try_from(record.attempt.duration.as_micros()).unwrap_or(u64::MAX);
+        let attempt = [(Counted::Attempts, 1), (Counted::AttemptMicros, micros)];
+        let hour = hour_of(record.attempt.started_at.plus(record.attempt.duration));
+        self.counters.add(&row.target, hour, &attempt);
+        if !row.progress.is_open() {
             self.ended(key);
         }
         Ok(())
@@ -180,12 +189,8 @@ impl Fold {
         if row.progress.state == DeliveryState::Dead {
             self.died.push(key);
         }
-        let counter = (Arc::clone(&row.target), hour(&row.progress), super::encode::state_byte(row.progress.state));
-        *self.counters.entry(counter).or_default() += 1;
+        if let Some(end) = Counted::end(row.progress.state) {
+            self.counters.add(&row.target, hour_of(row.progress.finished_at), &[(end, 1)]);
+        }
     }
-}
-
-fn hour(progress: &Progress) -> u64 {
-    let Timestamp(millis) = progress.finished_at;
-    millis / 3_600_000
 }

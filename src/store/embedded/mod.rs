@@ -52,6 +52,7 @@ mod rejections;
 mod retention;
 mod rows;
 mod search;
+mod totals;
 
 #[cfg(test)]
 mod record_tests;

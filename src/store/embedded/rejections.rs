@@ -1,19 +1,21 @@
 //! The ledger of rejections: a bounded table of its own, written now and then from a bounded queue.
 //!
 //! Strangers decide how much is rejected, so nothing here ever waits or grows: what is too much is dropped
-//! and counted, and the oldest entries go when the ledger is full.
+//! and counted, and the oldest entries go when the ledger is full. Beside the entries stand counts by source, hour
+//! and reason, which no bound takes away; copies of events, which leave no record either, are counted with them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::index::{self, IndexFault, number, seq_key, seq_of};
+use super::totals::hour_of;
 use crate::domain::{IdMint, Reason, Seq, Timestamp};
 use crate::store::{Page, PageRequest, RejectedRequest, RejectionFilter, RejectionRow};
 use crate::telemetry::StoreMetrics;
@@ -29,7 +31,12 @@ const SWEEP_ROWS: usize = 1000;
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS rejections(seq INTEGER PRIMARY KEY, source TEXT, reason TEXT,
     detail TEXT, client TEXT, request_line TEXT, headers TEXT, body BLOB, bytes INTEGER);
     CREATE INDEX IF NOT EXISTS rejections_source ON rejections(source);
-    CREATE INDEX IF NOT EXISTS rejections_reason ON rejections(reason);";
+    CREATE INDEX IF NOT EXISTS rejections_reason ON rejections(reason);
+    CREATE TABLE IF NOT EXISTS counters(source TEXT, hour INTEGER, reason TEXT, count INTEGER,
+        PRIMARY KEY(source, hour, reason)) WITHOUT ROWID;";
+
+/// What stands for a reason where an event was a copy.
+const COPY: &str = "duplicate";
 
 /// The ledger.
 #[derive(Debug)]
@@ -45,6 +52,19 @@ pub(super) struct Ledger {
 struct Queue {
     entries: VecDeque<(Seq, RejectedRequest)>,
     bytes: usize,
+    counts: Counts,
+}
+
+/// By source, hour since 1970 and reason; none for copies.
+type Counts = HashMap<(Arc<str>, u64, Option<Reason>), u64>;
+
+/// How often a source was answered so.
+#[derive(Debug)]
+pub(super) struct RefusalCount {
+    pub(super) source: Box<str>,
+    /// `None`: copies.
+    pub(super) reason: Option<Reason>,
+    pub(super) count: u64,
 }
 
 #[derive(Debug)]
@@ -69,10 +89,14 @@ impl Ledger {
         (ledger, last)
     }
 
-    /// Queues an entry, or drops and counts it.
+    /// Queues an entry, or drops and counts it; its reason is counted either way.
     pub(super) fn note(&self, seq: Seq, request: RejectedRequest) {
         let bytes = weight(&request);
         let mut queue = lock(&self.queue);
+        if let Some(source) = &request.source {
+            let counted = (Arc::clone(source), hour_of(request.at), Some(request.rejection.reason));
+            *queue.counts.entry(counted).or_default() += 1;
+        }
         if queue.entries.len() >= QUEUE_ENTRIES_MAX || queue.bytes + bytes > QUEUE_BYTES_MAX {
             drop(queue);
             self.metrics.rejections_dropped.inc();
@@ -82,26 +106,39 @@ impl Ledger {
         queue.entries.push_back((seq, request));
     }
 
-    /// Writes what is queued; what cannot be written is dropped and counted.
+    /// Counts a copy of an event that is held already.
+    pub(super) fn count_copy(&self, source: &Arc<str>, now: Timestamp) {
+        *lock(&self.queue).counts.entry((Arc::clone(source), hour_of(now), None)).or_default() += 1;
+    }
+
+    /// Writes what is queued; entries that cannot be written are dropped and counted, counts wait for the next time.
     pub(super) fn write_out(&self) {
         let mut table = lock(&self.table);
         let queued = std::mem::take(&mut *lock(&self.queue));
-        if queued.entries.is_empty() {
+        if queued.entries.is_empty() && queued.counts.is_empty() {
             return;
         }
         let count = queued.entries.len() as u64;
-        let Some(open) = table.as_mut() else {
-            self.metrics.rejections_dropped.inc_by(count);
-            return;
-        };
-        if let Err(error) = open.write(&queued.entries, self.bytes_max) {
-            tracing::warn!(%error, count, "rejections could not be noted");
-            self.metrics.rejections_dropped.inc_by(count);
+        let Some(open) = table.as_mut() else { return self.could_not_write(queued) };
+        if let Err(error) = open.write(&queued, self.bytes_max) {
+            if count > 0 {
+                tracing::warn!(%error, count, "rejections could not be noted");
+            }
+            self.could_not_write(queued);
             if let IndexFault::Damaged(_) = error {
                 *table = None;
                 drop(index::set_aside(&self.path));
                 *table = Table::open(&self.path).ok();
             }
+        }
+    }
+
+    /// Entries are dropped; counts wait for the next time, their hour forgotten so that they stay few.
+    fn could_not_write(&self, queued: Queue) {
+        self.metrics.rejections_dropped.inc_by(queued.entries.len() as u64);
+        let mut queue = lock(&self.queue);
+        for ((source, _, reason), count) in queued.counts {
+            *queue.counts.entry((source, 0, reason)).or_default() += count;
         }
     }
 
@@ -151,6 +188,36 @@ impl Ledger {
         Ok(Page { rows, has_more })
     }
 
+    /// How often each source was answered how.
+    pub(super) fn counts(&self) -> Result<Vec<RefusalCount>, IndexFault> {
+        self.write_out();
+        let table = lock(&self.table);
+        let Some(table) = table.as_ref() else { return Ok(Vec::new()) };
+        let mut statement =
+            table.connection.prepare_cached("SELECT source, reason, sum(count) FROM counters GROUP BY 1, 2")?;
+        let rows = statement.query_map([], |row| {
+            let code: String = row.get(1)?;
+            let reason = (code != COPY).then(|| reason_of(&code));
+            let (source, count): (String, i64) = (row.get(0)?, row.get(2)?);
+            Ok(RefusalCount { source: source.into(), reason, count: count.cast_unsigned() })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Adds up the hours before `oldest`, so that the table does not grow with the years.
+    pub(super) fn add_up_hours(&self, oldest: u64) -> Result<(), IndexFault> {
+        let mut table = lock(&self.table);
+        let Some(table) = table.as_mut() else { return Ok(()) };
+        let transaction = table.connection.transaction()?;
+        transaction.execute(
+            "INSERT INTO counters SELECT source, 0, reason, sum(count) FROM counters
+             WHERE hour > 0 AND hour < ?1 GROUP BY 1, 3 ON CONFLICT DO UPDATE SET count = count + excluded.count",
+            [number(oldest)],
+        )?;
+        transaction.execute("DELETE FROM counters WHERE hour > 0 AND hour < ?1", [number(oldest)])?;
+        Ok(transaction.commit()?)
+    }
+
     /// Removes a step's worth of entries from before `oldest`: how many, and whether there are more.
     pub(super) fn sweep(&self, oldest: Timestamp) -> Result<(u64, bool), IndexFault> {
         let mut table = lock(&self.table);
@@ -193,10 +260,19 @@ impl Table {
         Ok(bytes.cast_unsigned())
     }
 
-    fn write(&mut self, entries: &VecDeque<(Seq, RejectedRequest)>, bytes_max: u64) -> Result<(), IndexFault> {
+    fn write(&mut self, queued: &Queue, bytes_max: u64) -> Result<(), IndexFault> {
         let transaction = self.connection.transaction()?;
         let mut bytes = self.bytes;
-        for (seq, request) in entries {
+        for ((source, hour, reason), count) in &queued.counts {
+            let reason = reason.map_or(COPY, Reason::code);
+            transaction
+                .prepare_cached(
+                    "INSERT INTO counters VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                )?
+                .execute(rusqlite::params![source, number(*hour), reason, number(*count)])?;
+        }
+        for (seq, request) in &queued.entries {
             let weight = weight(request) as u64;
             bytes += weight;
             let client = request.client.map(|client| client.to_string());
@@ -231,8 +307,7 @@ impl Table {
 
 fn entry(row: &Row<'_>, mint: &IdMint) -> Result<RejectionRow, IndexFault> {
     let seq = seq_of(row.get(0)?);
-    let code: String = row.get(2)?;
-    let reason = Reason::ALL.iter().copied().find(|reason| reason.code() == code).unwrap_or(Reason::Internal);
+    let reason = reason_of(&row.get::<_, String>(2)?);
     let boxed = |text: Option<String>| text.map(String::into_boxed_str);
     Ok(RejectionRow {
         id: mint.rejection(seq),
@@ -245,6 +320,10 @@ fn entry(row: &Row<'_>, mint: &IdMint) -> Result<RejectionRow, IndexFault> {
         headers: row.get::<_, String>(6)?.into(),
         body: Bytes::from(row.get::<_, Vec<u8>>(7)?),
     })
+}
+
+fn reason_of(code: &str) -> Reason {
+    Reason::ALL.iter().copied().find(|reason| reason.code() == code).unwrap_or(Reason::Internal)
 }
 
 fn weight(request: &RejectedRequest) -> usize {

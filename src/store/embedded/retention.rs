@@ -20,6 +20,7 @@ use super::record::{Mark, Position, Record};
 use super::rows::lookup_hash;
 use super::scan::{Found, Scanner};
 use super::segment::HEADER_BYTES;
+use super::totals::{HOURS_KEPT, add_up_hours, hour_of};
 use crate::domain::{Seq, Timestamp};
 use crate::store::{Retention, StoreError, Swept};
 
@@ -36,6 +37,8 @@ pub(super) struct Sweeper {
     going: Option<u32>,
     /// The oldest segment was looked at and does not go before this time.
     not_before: Option<(u32, Timestamp)>,
+    /// In this hour the counters were added up last.
+    added_up: u64,
 }
 
 /// What the index knows of a segment.
@@ -64,6 +67,7 @@ impl Embedded {
         let (rejections, more) = rejections.map_err(engine)?;
         (swept.rejections, swept.more) = (rejections, more);
         swept.more |= self.sweep_marks(now).await?;
+        self.sweep_counters(&mut sweeper, now).await?;
         let Some(oldest) = self.segments.numbers().first().copied() else { return Ok(swept) };
         if sweeper.going != Some(oldest) && !self.is_due(&mut sweeper, oldest, retention, now).await? {
             return Ok(swept);
@@ -129,6 +133,20 @@ impl Embedded {
             sweeper.not_before = Some((oldest, due_at));
         }
         Ok(due_at <= now)
+    }
+
+    /// Once an hour: adds up the hours that nobody looks at one by one any more.
+    async fn sweep_counters(&self, sweeper: &mut Sweeper, now: Timestamp) -> Result<(), StoreError> {
+        let hour = hour_of(now);
+        if sweeper.added_up == hour {
+            return Ok(());
+        }
+        let oldest = hour.saturating_sub(HOURS_KEPT);
+        self.write(move |index| add_up_hours(index, oldest)).await?;
+        let ledger = Arc::clone(&self.ledger);
+        tokio::task::spawn_blocking(move || ledger.add_up_hours(oldest)).await.map_err(engine)?.map_err(engine)?;
+        sweeper.added_up = hour;
+        Ok(())
     }
 
     /// Removes marks that are older than any window.

@@ -149,15 +149,7 @@ fn write_rows(index: &mut Index, fold: &mut Fold, position: Position, damaged: i
     write_deliveries(index, fold)?;
     write_marks(index, fold)?;
     let Index { connection, names, meta } = index;
-    for ((target, hour, state), count) in &fold.counters {
-        let target = names.number(connection, target)?;
-        connection
-            .prepare_cached(
-                "INSERT INTO counters VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET count = count + excluded.count",
-            )?
-            .execute(params![target, number(*hour), state, number(*count)])?;
-    }
+    fold.counters.write(connection, names)?;
     meta.position = position;
     meta.damaged += damaged;
     meta.last_seq = meta.last_seq.max(fold.last_seq);

@@ -9,7 +9,7 @@ use crate::domain::{DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Se
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Health,
     LaneState, Page, PageRequest, RejectedRequest, RejectionFilter, RejectionRow, Retention, Store, StoreError, Swept,
-    TargetSettings,
+    TargetSettings, Totals,
 };
 
 // === impl Store for Embedded ===
@@ -90,6 +90,10 @@ impl Store for Embedded {
         let listed = tokio::task::spawn_blocking(move || ledger.list(&filter, page, &mint)).await;
         let listed = listed.map_err(|error| StoreError::Engine(error.to_string().into()))?;
         listed.map_err(|fault| StoreError::Engine(fault.to_string().into()))
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.add_up().await
     }
 
     fn lanes(&self) -> Vec<LaneState> {

@@ -205,3 +205,32 @@ async fn metrics_agree_with_what_happened() {
     assert!(metrics.sum("hookward_store_journal_size_bytes", &[]) > 0.0);
     assert!(metrics.sum("hookward_connections_accepted_total", &[]) >= 1.0);
 }
+
+#[tokio::test]
+async fn totals_outlive_a_kill() {
+    let sink = Sink::scripted([Answer::status(500)]).await;
+    let mut gateway = Gateway::start(&appmint_to(&[("crm", &sink)])).await;
+    let mut sender = Sender::new(&gateway);
+    for _ in 0..2 {
+        assert_eq!(sender.send(&event("evt_1", "payment.failed")).await.status, 200);
+    }
+    let body = event("evt_2", "payment.failed");
+    let mut forged = sender.request(&body);
+    forged.headers_mut().unwrap().insert("x-appmint-signature", sign("wrong", &body).parse().unwrap());
+    assert_eq!(sender.send_as(forged, &body).await.status, 401);
+    gateway.drained(std::time::Duration::from_secs(20)).await;
+    let before = gateway.get("/v1/stats").await.json();
+    assert_eq!(before["sources"][0]["received"], 3);
+    assert_eq!(before["sources"][0]["rejections"], serde_json::json!({ "signature_mismatch": 1 }));
+    assert_eq!(
+        (&before["destinations"][0]["attempts"], &before["destinations"][0]["succeeded"]),
+        (&2.into(), &1.into())
+    );
+    gateway.kill();
+    gateway.run().await;
+    let mut after = gateway.get("/v1/stats").await.json();
+    // A mean of what this process saw: nothing yet.
+    assert_eq!(after["sources"][0]["accept_time_mean"].take(), Value::Null);
+    after["sources"][0]["accept_time_mean"] = before["sources"][0]["accept_time_mean"].clone();
+    assert_eq!(after, before);
+}

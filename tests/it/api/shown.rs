@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookward::domain::{DeadReason, NewEvent, Next, OutcomeClass, Reason, Rejection, Timestamp};
+use hookward::domain::{NewEvent, Next, Reason, Rejection, Timestamp};
 use hookward::store::{RejectedRequest, Store};
 use hookward::telemetry::BreakerState;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::fixture::{ADMIN, Fixture, event, settled};
+use super::fixture::{ADMIN, DEAD, Fixture, START, event, settled};
 
 #[tokio::test]
 async fn an_event_is_found_by_our_id_and_by_its_senders() {
@@ -89,19 +89,23 @@ async fn a_delivery_shows_its_attempts() {
     assert_eq!(shown["attempts"][1]["error_class"], Value::Null);
 }
 
+fn rejection(fixture: &Fixture, reason: Reason, source: Option<&str>) -> RejectedRequest {
+    RejectedRequest {
+        rejection: Rejection::new(reason, "what was found"),
+        source: source.map(Into::into),
+        at: fixture.clock.now(),
+        client: Some([192, 0, 2, 7].into()),
+        request_line: "POST /webhooks/appmint?x=1&token=canary".into(),
+        headers: "content-type: text/plain\nx-note: a: b\n".into(),
+        body: Bytes::from_static(b"not json"),
+    }
+}
+
 #[tokio::test]
 async fn rejections_are_listed_with_their_reasons() {
     let fixture = Fixture::new().await;
     for (reason, source) in [(Reason::SignatureMismatch, Some("appmint")), (Reason::UnknownPath, None)] {
-        fixture.store.reject(RejectedRequest {
-            rejection: Rejection::new(reason, "what was found"),
-            source: source.map(Into::into),
-            at: fixture.clock.now(),
-            client: Some([192, 0, 2, 7].into()),
-            request_line: "POST /webhooks/appmint?x=1&token=canary".into(),
-            headers: "content-type: text/plain\nx-note: a: b\n".into(),
-            body: Bytes::from_static(b"not json"),
-        });
+        fixture.store.reject(rejection(&fixture, reason, source));
         fixture.clock.advance(Duration::from_secs(1));
     }
     let list = crate::support::eventually("both in the ledger", async || {
@@ -166,20 +170,21 @@ async fn sources_and_destinations_show_how_they_do() {
 async fn stats_add_up_what_was_counted() {
     let fixture = Fixture::new().await;
     fixture.metrics.source("appmint").accept_duration.observe(Duration::from_millis(3));
-    let crm = fixture.metrics.destination("crm");
-    for millis in [10, 20, 30] {
-        crm.attempted(OutcomeClass::Timeout, Duration::from_millis(millis));
+    for id in ["a", "b", "c"] {
+        fixture.admit(event(&fixture.clock, id, "x"), &["crm"]).await;
     }
-    crm.succeeded(Duration::from_secs(1));
-    crm.succeeded(Duration::from_secs(1));
-    crm.died(DeadReason::Exhausted);
-    crm.expired();
+    fixture.admit(event(&fixture.clock, "unrouted", "x"), &[]).await;
+    fixture.store.reject(rejection(&fixture, Reason::SignatureMismatch, Some("appmint")));
+    for (claim, next) in fixture.claim("crm").await.iter().zip([Next::Succeeded, DEAD, Next::RetryAt(START)]) {
+        fixture.store.settle(claim, settled(claim, &fixture.clock, 200, b"", next));
+    }
     let stats = fixture.get("/v1/stats").await.json();
-    assert_eq!(
-        (&stats["sources"][0]["name"], &stats["sources"][0]["accept_time_mean"]),
-        (&json!("appmint"), &json!(3.0))
-    );
-    let expected = json!({ "name": "crm", "attempts": 3, "succeeded": 2, "dead": 1, "success_rate": 0.5, "response_time_mean": 20.0 });
+    let expected = json!({ "name": "appmint", "received": 5, "accepted": 4, "duplicates": 0, "unrouted": 1, "rejected": 1,
+        "rejections": { "signature_mismatch": 1 }, "accept_time_mean": 3.0 });
+    assert_eq!(stats["sources"], json!([expected]));
+    let expected = json!({ "name": "crm", "attempts": 3, "succeeded": 1, "dead": 1, "expired": 0, "cancelled": 0,
+        "success_rate": 0.5, "response_time_mean": 12.0 });
     assert_eq!(stats["destinations"][0], expected);
     assert_eq!(stats["destinations"][1]["success_rate"], Value::Null);
+    assert_eq!(stats["destinations"][1]["response_time_mean"], Value::Null);
 }

@@ -6,4 +6,5 @@ mod faults;
 mod retention;
 mod specimen;
 mod suite;
+mod totals;
 mod world;

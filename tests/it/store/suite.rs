@@ -5,6 +5,7 @@ use std::time::Duration;
 use hookward::domain::{DeadReason, DeliveryState, Next, Timestamp};
 use hookward::store::{Admitted, DeliveryFilter, EventFilter, PageRequest, Store, StoreError};
 
+pub(super) use super::totals::totals_count_everything_for_good;
 use super::world::*;
 
 macro_rules! suite {
@@ -30,6 +31,7 @@ macro_rules! suite {
                 lists_page_and_filter
                 due_wakes_up
                 rejections_are_kept_and_bounded
+                totals_count_everything_for_good
                 a_closed_store_takes_nothing
             );
         }
