@@ -9,7 +9,7 @@ use super::key::Key;
 use super::record::{EventHead, Mark, Place, Record, ReplayRecord, SettleRecord};
 use super::rows::{self, DeliveryRecordRow};
 use super::totals::{Counted, Counters, hour_of};
-use crate::domain::{DeliveryState, Seq};
+use crate::domain::{Attempt, DeliveryState, Seq};
 
 /// What one transaction will write.
 #[derive(Debug, Default)]
@@ -88,7 +88,7 @@ impl Fold {
         if is_new {
             let unrouted = u64::from(head.deliveries.is_empty());
             let counts = [(Counted::Accepted, 1), (Counted::Unrouted, unrouted)];
-            self.counters.add(head.source, hour_of(head.received_at), &counts);
+            self.counters.add(head.source, hour_of(head.received_at), counts);
         }
         let event = FoldedEvent {
             place,
@@ -129,12 +129,13 @@ impl Fold {
         if let Some((attempt, last)) = before {
             self.attempts.push((key, attempt, last));
         }
-        let micros = u64::try_from(record.attempt.duration.as_micros()).unwrap_or(u64::MAX);
+        let Attempt { started_at, duration, .. } = record.attempt;
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let attempt = [(Counted::Attempts, 1), (Counted::AttemptMicros, micros)];
-        let hour = hour_of(record.attempt.started_at.plus(record.attempt.duration));
-        self.counters.add(&row.target, hour, &attempt);
-        if !row.progress.is_open() {
-            self.ended(key);
+        let end = Counted::end(row.progress.state).map(|end| (end, 1));
+        self.counters.add(&row.target, hour_of(started_at.plus(duration)), attempt.into_iter().chain(end));
+        if end == Some((Counted::Dead, 1)) {
+            self.died.push(key);
         }
         Ok(())
     }
@@ -190,7 +191,7 @@ impl Fold {
             self.died.push(key);
         }
         if let Some(end) = Counted::end(row.progress.state) {
-            self.counters.add(&row.target, hour_of(row.progress.finished_at), &[(end, 1)]);
+            self.counters.add(&row.target, hour_of(row.progress.finished_at), [(end, 1)]);
         }
     }
 }

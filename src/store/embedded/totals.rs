@@ -100,7 +100,7 @@ impl Counted {
 
 impl Counters {
     /// Counts under a name in an hour.
-    pub(super) fn add(&mut self, name: &str, hour: u64, counts: &[(Counted, u64)]) {
+    pub(super) fn add(&mut self, name: &str, hour: u64, counts: impl IntoIterator<Item = (Counted, u64)>) {
         let Some(tally) = self.current.get_mut(name) else {
             self.current.insert(name.into(), Tally::new(hour).plus(counts));
             return;
@@ -132,10 +132,10 @@ impl Tally {
         Self { hour, counts: Default::default() }
     }
 
-    fn plus(mut self, counts: &[(Counted, u64)]) -> Self {
+    fn plus(mut self, counts: impl IntoIterator<Item = (Counted, u64)>) -> Self {
         for (counted, count) in counts {
-            if let Some(sum) = self.counts.get_mut(*counted as usize) {
-                *sum = sum.saturating_add(*count);
+            if let Some(sum) = self.counts.get_mut(counted as usize) {
+                *sum = sum.saturating_add(count);
             }
         }
         self
