@@ -21,6 +21,7 @@ pub(super) async fn list<S: Store>(
         "limit",
         "starting_after",
         "event",
+        "source",
         "destination",
         "status",
         "type",
@@ -30,6 +31,7 @@ pub(super) async fn list<S: Store>(
     let states = DeliveryState::ALL.map(DeliveryState::as_str).join(", ");
     let filter = DeliveryFilter {
         event: params.read("event", "an id that starts with evt_", |text| text.parse::<EventId>().ok())?,
+        source: params.owned("source"),
         target: params.owned("destination"),
         state: params.read("status", format_args!("one of {states}"), DeliveryState::from_word)?,
         event_type: params.owned("type"),

@@ -12,11 +12,14 @@ use crate::telemetry::escape::escaped;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Show this delivery.
-    #[arg(value_name = "ID", conflicts_with_all = ["event", "destination", "status", "event_type", "limit", "after", "since", "until"])]
+    #[arg(value_name = "ID", conflicts_with_all = ["event", "source", "destination", "status", "event_type", "limit", "after", "since", "until"])]
     id: Option<String>,
     /// Only of this event.
     #[arg(long, value_name = "ID")]
     event: Option<String>,
+    /// Only of events of this source.
+    #[arg(long)]
+    source: Option<String>,
     /// Only to this destination.
     #[arg(long)]
     destination: Option<String>,
@@ -69,6 +72,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let Some(id) = &args.id else {
             let filters = [
                 ("event", &args.event),
+                ("source", &args.source),
                 ("destination", &args.destination),
                 ("status", &args.status),
                 ("type", &args.event_type),

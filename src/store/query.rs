@@ -51,6 +51,8 @@ pub struct EventFilter {
 pub struct DeliveryFilter {
     /// Of this event.
     pub event: Option<EventId>,
+    /// Of events of this source.
+    pub source: Option<Box<str>>,
     /// To this destination.
     pub target: Option<Box<str>>,
     /// In this state.

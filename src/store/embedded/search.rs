@@ -279,6 +279,7 @@ fn query_deliveries(
         _ if open => "deliveries d INDEXED BY deliveries_open CROSS JOIN events e",
         DeliveryFilter { event_type: Some(_), .. } => "events e INDEXED BY events_type CROSS JOIN deliveries d",
         DeliveryFilter { target: Some(_), .. } => "deliveries d INDEXED BY deliveries_target CROSS JOIN events e",
+        DeliveryFilter { source: Some(_), .. } => "events e INDEXED BY events_source CROSS JOIN deliveries d",
         _ => "deliveries d CROSS JOIN events e",
     };
     let by_event = from.starts_with("events");
@@ -295,6 +296,9 @@ fn query_deliveries(
     }
     if let Some(event_type) = &filter.event_type {
         question.name("e.type", event_type);
+    }
+    if let Some(source) = &filter.source {
+        question.name("e.source", source);
     }
     let seq = if by_event { "e.seq" } else { "d.seq" };
     if let Some(event) = filter.event {

@@ -56,12 +56,14 @@ async fn lists_page_by_themselves_and_json_is_an_object_a_line() {
         .collect();
     assert_eq!(ids.len(), 230);
     assert_eq!((ids[0].as_str(), ids[229].as_str()), ("sender-229", "sender-0"));
-    let table = run(address, VIEWER, &["deliveries", "--destination", "crm", "--status", "pending", "-n", "5"]).await;
+    let words = ["deliveries", "--source", "appmint", "--destination", "crm", "--status", "pending", "-n", "5"];
+    let table = run(address, VIEWER, &words).await;
     assert!(String::from_utf8_lossy(&table.stderr).contains("more: --after delivery_"));
     let table = out(&table);
     assert_eq!(table.lines().count(), 6, "a head and five rows: {table}");
     assert!(table.lines().next().unwrap().contains("DESTINATION") && table.contains("pending"));
     assert_eq!(out(&run(address, VIEWER, &["events", "--source", "nobody"]).await), "nothing found\n");
+    assert_eq!(out(&run(address, VIEWER, &["deliveries", "--source", "nobody"]).await), "nothing found\n");
     assert_eq!(out(&run(address, VIEWER, &["rejections", "--since", "1h"]).await), "nothing found\n");
 }
 

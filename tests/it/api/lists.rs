@@ -93,6 +93,12 @@ async fn filters_of_deliveries_narrow_the_list() {
     assert_eq!(count(format!("event={first}")).await, 2);
     assert_eq!(count(format!("event={second}")).await, 1);
     assert_eq!(count("type=user.created".into()).await, 1);
+    let other = NewEvent { source: "github".into(), ..event(&fixture.clock, "c", "push") };
+    fixture.admit(other, &["crm", "log"]).await;
+    assert_eq!(count("source=github".into()).await, 2);
+    assert_eq!(count("source=appmint".into()).await, 3);
+    assert_eq!(count("source=github&destination=log&status=pending".into()).await, 1);
+    assert_eq!(count("source=nobody".into()).await, 0);
     assert_eq!(count(format!("created[lte]={}", START.as_secs() - 1)).await, 0);
 }
 

@@ -434,6 +434,13 @@ pub(super) async fn lists_page_and_filter(factory: &impl Factory) {
     assert_eq!(count(state(DeliveryState::Pending)).await, 85);
     assert_eq!(count(state(DeliveryState::Dead)).await, 0);
     assert_eq!(count(DeliveryFilter { event_type: Some("even".into()), ..all.clone() }).await, 60);
+    let of = |source: &str| DeliveryFilter { source: Some(source.into()), ..Default::default() };
+    assert_eq!(count(of("stripe")).await, 80);
+    assert_eq!(count(of("nobody")).await, 0);
+    let stripe = DeliveryFilter { source: Some("stripe".into()), ..all.clone() };
+    assert_eq!(count(DeliveryFilter { event_type: Some("even".into()), ..stripe.clone() }).await, 20);
+    assert_eq!(count(DeliveryFilter { state: Some(DeliveryState::Succeeded), ..stripe.clone() }).await, 10);
+    assert_eq!(count(DeliveryFilter { state: Some(DeliveryState::Pending), ..stripe }).await, 40 - 10 - 2);
     let one = deliveries(&store).await[0].event;
     assert_eq!(count(DeliveryFilter { event: Some(one), ..Default::default() }).await, 2);
 }
