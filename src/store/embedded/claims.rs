@@ -153,7 +153,7 @@ impl Embedded {
     /// Ends the claim if it is still the newest.
     fn land(&self, claim: &Claim) -> Option<(Arc<Lane>, Entry)> {
         let lane = self.lanes.get(&claim.target)?;
-        let entry = lane.with(|queue| queue.land(key_of(claim), claim.lease))?;
+        let entry = lane.land(key_of(claim), claim.lease)?;
         Some((lane, entry))
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::encode;
 use super::lane::Lane;
+use super::pacing::Waiter;
 use super::queue::Entry;
 use super::record::{Framed, Place, Position};
 use crate::domain::Seq;
@@ -76,7 +77,7 @@ pub(super) struct Admitting {
     pub(super) seq: Seq,
     pub(super) dedup_key: Option<[u8; 16]>,
     pub(super) entries: Vec<(Arc<Lane>, Entry)>,
-    pub(super) waiter: oneshot::Sender<Result<(), AdmitError>>,
+    pub(super) waiter: Waiter,
 }
 
 // === impl Journal ===
@@ -160,15 +161,14 @@ impl Journal {
         std::mem::replace(&mut *batch, Batch { ended: true, ..Batch::default() })
     }
 
-    /// Waits for something to do and swaps the batch for the empty `spare`.
-    pub(super) fn take(&self, spare: Batch, unsynced_since: Option<Instant>) -> Batch {
+    /// Waits for something to do, until `until` at the latest, and swaps the batch for the empty `spare`.
+    pub(super) fn take(&self, spare: Batch, unsynced_since: Option<Instant>, until: Option<Instant>) -> Batch {
         let mut batch = self.lock();
         loop {
             let now = Instant::now();
-            let alarm = match (batch.since.map(|since| since + LAZY_WAIT), unsynced_since.map(|at| at + UNSYNCED_MAX)) {
-                (Some(write), Some(sync)) => Some(write.min(sync)),
-                (write, sync) => write.or(sync),
-            };
+            let (write, sync) =
+                (batch.since.map(|since| since + LAZY_WAIT), unsynced_since.map(|at| at + UNSYNCED_MAX));
+            let alarm = [write, sync, until].into_iter().flatten().min();
             let due = alarm.is_some_and(|alarm| alarm <= now) || batch.bytes.len() > LAZY_BYTES_MAX;
             if batch.urgent || batch.closing || due {
                 break;

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::key::Key;
+use super::pacing::{Pace, room};
 use super::queue::{Entry, Queue, Taken};
 use crate::domain::{Clock, Timestamp};
 use crate::store::{LaneState, TargetSettings};
@@ -22,8 +24,14 @@ pub(super) struct Lane {
     queue_max: AtomicU64,
     /// Deliveries whose admission is under way.
     reserved: AtomicU64,
-    /// Deliveries that wait or are in flight, as the queue last said.
-    taken: AtomicU64,
+    /// Deliveries that wait, as the queue last said.
+    waiting: AtomicU64,
+    /// Deliveries that are in flight, as the queue last said.
+    in_flight: AtomicU64,
+    /// Claims that ended, ever.
+    landed: AtomicU64,
+    /// How fast they end; asked by the writer alone.
+    pace: Mutex<Pace>,
 }
 
 /// Every lane; a lane once made stays.
@@ -45,7 +53,10 @@ impl Lane {
             active: AtomicBool::new(false),
             queue_max: AtomicU64::new(u64::MAX),
             reserved: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            landed: AtomicU64::new(0),
+            pace: Mutex::default(),
         }
     }
 
@@ -53,8 +64,8 @@ impl Lane {
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut Queue) -> R) -> R {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let result = work(&mut queue);
-        // What is in flight may come back: it keeps its place.
-        self.taken.store(queue.waiting() + queue.in_flight(), Ordering::Release);
+        self.waiting.store(queue.waiting(), Ordering::Release);
+        self.in_flight.store(queue.in_flight(), Ordering::Release);
         result
     }
 
@@ -65,7 +76,9 @@ impl Lane {
     /// A place in the queue for a delivery whose admission begins; false where the queue is full.
     pub(super) fn reserve(&self) -> bool {
         let reserved = self.reserved.fetch_add(1, Ordering::AcqRel);
-        let full = reserved + self.taken.load(Ordering::Acquire) >= self.queue_max.load(Ordering::Acquire);
+        // What is in flight may come back: it keeps its place.
+        let taken = self.waiting.load(Ordering::Acquire) + self.in_flight.load(Ordering::Acquire);
+        let full = reserved + taken >= self.queue_max.load(Ordering::Acquire);
         if full {
             self.unreserve();
         }
@@ -96,6 +109,29 @@ impl Lane {
 
     pub(super) fn claim(&self, most: usize, now: Timestamp, lease: Duration) -> Taken {
         if self.is_active() { self.with(|queue| queue.claim(most, now, now.plus(lease))) } else { Taken::default() }
+    }
+
+    /// Ends a claim, if `lease` is still its newest: gives the entry back.
+    pub(super) fn land(&self, key: Key, lease: u64) -> Option<Entry> {
+        let entry = self.with(|queue| queue.land(key, lease))?;
+        self.landed.fetch_add(1, Ordering::Relaxed);
+        Some(entry)
+    }
+
+    /// How many more deliveries may wait before the lane is crowded.
+    pub(super) fn room(&self) -> u64 {
+        room(self.in_flight.load(Ordering::Acquire)).saturating_sub(self.waiting.load(Ordering::Acquire))
+    }
+
+    /// Whether more deliveries wait than have room, of which there soon will be some again.
+    pub(super) fn is_crowded(&self, now: Instant) -> bool {
+        let waiting = self.waiting.load(Ordering::Acquire);
+        let room = room(self.in_flight.load(Ordering::Acquire));
+        if waiting <= room {
+            return false;
+        }
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.will_clear(waiting - room, self.landed.load(Ordering::Relaxed), now)
     }
 
     /// Waits until something may be due.

@@ -47,6 +47,7 @@ mod index;
 mod indexer;
 mod loader;
 mod names;
+mod pacing;
 mod readers;
 mod rejections;
 mod retention;

@@ -16,6 +16,7 @@ use super::indexer::Progress;
 use super::journal::{Admitting, Batch, Done, Journal};
 use super::keeper::KeeperBell;
 use super::lane::Lane;
+use super::pacing::{LOOK_AGAIN, Pacing};
 use super::queue::Entry;
 use super::record::{FRAME_BYTES, Place, Position};
 use super::segment::{HEADER_BYTES, Segment};
@@ -26,10 +27,13 @@ use crate::telemetry::StoreMetrics;
 
 /// The index may lag this many bytes behind before admissions are slowed down.
 const INDEX_LAG_BYTES_MAX: u64 = 128 * 1024 * 1024;
-/// A batch of so many that waited says that more are on the way: the next one is left to grow for a moment.
+/// A batch of fewer than this was not waited for.
 const GATHER_ITEMS_MIN: usize = 4;
-/// For this long: a part of a sync, and less than it costs to write and wake for each of them.
-const GATHER: Duration = Duration::from_micros(150);
+/// For each that waited in the last batch the next one is left to grow for so long: while they come faster than
+/// this, batches grow, and a sync with its wake-ups is shared by more.
+const GATHER_EACH: Duration = Duration::from_micros(60);
+/// But not longer than this.
+const GATHER_MAX: Duration = Duration::from_millis(1);
 /// How long one batch waits for the index at most.
 const INDEX_WAIT_MAX: Duration = Duration::from_millis(50);
 
@@ -42,6 +46,7 @@ pub(super) struct Writer {
     /// Written but not synced.
     unsynced: Vec<Arc<Segment>>,
     unsynced_since: Option<Instant>,
+    pacing: Pacing,
 }
 
 /// What the writer shares with the rest of the engine.
@@ -66,37 +71,48 @@ impl Writer {
         let active = parts.segments.get(end.segment)?;
         active.restore_capacity()?;
         parts.segments.set_active(end.segment);
-        Ok(Self { parts, active, offset: end.offset, unsynced: Vec::new(), unsynced_since: None })
+        Ok(Self {
+            parts,
+            active,
+            offset: end.offset,
+            unsynced: Vec::new(),
+            unsynced_since: None,
+            pacing: Pacing::default(),
+        })
     }
 
     /// Works until the journal is closed.
     pub(super) fn run(mut self) {
         let mut spare = Batch::default();
-        let mut busy = false;
+        let mut gather = Duration::ZERO;
         loop {
-            if busy {
-                std::thread::sleep(GATHER);
+            if !gather.is_zero() {
+                std::thread::sleep(gather);
             }
-            let mut batch = self.parts.journal.take(std::mem::take(&mut spare), self.unsynced_since);
-            busy = batch.items.len() >= GATHER_ITEMS_MIN;
+            let look_again = self.pacing.is_holding().then(|| Instant::now() + LOOK_AGAIN);
+            let mut batch = self.parts.journal.take(std::mem::take(&mut spare), self.unsynced_since, look_again);
+            gather = gather_after(batch.items.len());
             let (closing, abandoned) = (batch.closing, batch.abandoned);
             if abandoned {
                 self.refuse_all(&mut batch, &AdmitError::Unavailable("it was closed".into()));
             } else {
                 self.commit(&mut batch);
             }
+            self.pacing.let_go(Instant::now());
             batch.clear();
             spare = batch;
             if closing {
                 break;
             }
         }
+        self.pacing.let_all_go();
         // What came in between the last batch and the end of taking any.
         let mut last = self.parts.journal.end();
         if last.abandoned || self.parts.gate.usable().is_err() {
             return self.refuse_all(&mut last, &AdmitError::Unavailable("it is closed".into()));
         }
         self.commit(&mut last);
+        self.pacing.let_all_go();
         self.seal_journal();
     }
 
@@ -245,7 +261,7 @@ impl Writer {
         Position { segment: self.active.number, offset: self.offset }
     }
 
-    fn complete(&self, batch: &mut Batch, full_from: Option<usize>) {
+    fn complete(&mut self, batch: &mut Batch, full_from: Option<usize>) {
         let full = AdmitError::Full("there is no space for another journal file".into());
         let mut admitted = Vec::with_capacity(batch.items.len());
         let mut events: u64 = 0;
@@ -269,12 +285,13 @@ impl Writer {
             self.parts.metrics.commit_events.observe_number(events);
         }
         self.enqueue(&mut admitted);
+        let now = Instant::now();
         for admitting in admitted {
             if let Some(key) = &admitting.dedup_key {
                 self.parts.dedup.commit(key, admitting.seq);
             }
-            // A sender that went away meanwhile will come again and be told that it is a duplicate.
-            drop(admitting.waiter.send(Ok(())));
+            let mut lanes = admitting.entries.iter().map(|(lane, _)| lane);
+            self.pacing.answer(admitting.waiter, lanes.find(|lane| lane.is_crowded(now)), now);
         }
     }
 
@@ -282,10 +299,12 @@ impl Writer {
     fn enqueue(&self, admitted: &mut [Box<Admitting>]) {
         let mut lanes: Vec<(Arc<Lane>, Vec<Entry>)> = Vec::new();
         for admitting in admitted {
-            for (lane, entry) in admitting.entries.drain(..) {
-                match lanes.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &lane)) {
+            for (lane, entry) in &mut admitting.entries {
+                let event = entry.event.take();
+                let entry = Entry { event, ..entry.clone() };
+                match lanes.iter_mut().find(|(known, _)| Arc::ptr_eq(known, lane)) {
                     Some((_, entries)) => entries.push(entry),
-                    None => lanes.push((lane, vec![entry])),
+                    None => lanes.push((Arc::clone(lane), vec![entry])),
                 }
             }
         }
@@ -318,6 +337,12 @@ impl Writer {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// How long the next batch is left to grow after one in which so many waited.
+fn gather_after(items: usize) -> Duration {
+    let items = if items < GATHER_ITEMS_MIN { 0 } else { u32::try_from(items).unwrap_or(u32::MAX) };
+    GATHER_EACH.saturating_mul(items).min(GATHER_MAX)
 }
 
 /// The length of the record at `at`, from its frame.
