@@ -30,6 +30,7 @@ use super::progress::{Overdue, Progress};
 use super::service::{Adapter, Shared};
 use super::stream::Stream;
 use crate::domain::{Reason, Rejection};
+use crate::telemetry::IngressMetrics;
 
 /// What every connection is given.
 #[derive(Clone, Debug)]
@@ -38,6 +39,7 @@ pub(super) struct Setup<S> {
     pub(super) limits: Arc<ArcSwap<Config>>,
     pub(super) drain: Arc<Drain>,
     pub(super) ledger: Ledger,
+    pub(super) metrics: Arc<IngressMetrics>,
 }
 
 /// How a connection came to its end.
@@ -71,9 +73,9 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Setup { service, limits, drain, ledger } = setup;
+    let Setup { service, limits, drain, ledger, metrics } = setup;
     let config = limits.load_full();
-    let shared = Arc::new(Shared { peer, progress: Progress::new(), limits, drain, ledger });
+    let shared = Arc::new(Shared { peer, progress: Progress::new(), limits, drain, ledger, metrics });
     let stream = Stream::new(io, Arc::clone(&shared));
     let adapter = Adapter { service: RefCell::new(service), shared: Arc::clone(&shared) };
     let mut connection = http1::Builder::new()
@@ -84,7 +86,7 @@ where
         // A sender that closes its writing side still gets its answer.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), adapter);
-    let Shared { progress, drain, .. } = &*shared;
+    let Shared { progress, drain, metrics, .. } = &*shared;
     let end = until_its_end(&mut connection, progress, &config, drain).await;
     let stream = connection.into_parts().io.into_inner();
     let late = match end {
@@ -97,12 +99,13 @@ where
         End::Closed => None,
     };
     let mut io = stream.into_inner();
-    if let Some(answer) = late
-        && !matches!(timeout(LINGER, io.write_all(&answer)).await, Ok(Ok(())))
-    {
-        return;
+    if let Some(answer) = late {
+        if !matches!(timeout(LINGER, io.write_all(&answer)).await, Ok(Ok(()))) {
+            return;
+        }
+        metrics.bytes_out.inc_by(answer.len() as u64);
     }
-    linger(io).await;
+    linger(io, metrics).await;
 }
 
 /// Polls hyper's connection until it is done or a deadline has passed that no answer can follow.
@@ -141,7 +144,7 @@ async fn until_its_end<C: Future + Unpin>(
 }
 
 /// Says goodbye and drops what is still on its way, bounded in time and bytes.
-async fn linger<T: AsyncRead + AsyncWrite + Unpin>(mut io: T) {
+async fn linger<T: AsyncRead + AsyncWrite + Unpin>(mut io: T, metrics: &IngressMetrics) {
     let reading = async {
         // A peer that is gone already makes this fail, and there is nothing left to do then.
         if io.shutdown().await.is_err() {
@@ -151,6 +154,7 @@ async fn linger<T: AsyncRead + AsyncWrite + Unpin>(mut io: T) {
         let mut dropped = vec![0; LINGER_BUFFER_BYTES];
         let mut left = LINGER_BYTES_MAX;
         while let Ok(count @ 1..) = io.read(&mut dropped).await {
+            metrics.bytes_in.inc_by(count as u64);
             match left.checked_sub(count) {
                 Some(rest) => left = rest,
                 None => return,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -29,7 +29,7 @@ pub struct Server {
     listener: Listener,
     limits: Arc<ArcSwap<Config>>,
     ledger: Ledger,
-    metrics: IngressMetrics,
+    metrics: Arc<IngressMetrics>,
 }
 
 /// After the drain deadline requests in flight are told so; this long for their answers to get out.
@@ -46,7 +46,7 @@ const TOO_MANY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n";
 
 /// One open connection in the gauge.
-struct Counted(IngressMetrics);
+struct Counted(Arc<IngressMetrics>);
 
 // === impl Server ===
 
@@ -55,7 +55,7 @@ impl Server {
     /// `listen` while it runs: the time-outs for new connections, the rest at once.
     #[must_use]
     pub fn new(listener: Listener, limits: Arc<ArcSwap<Config>>) -> Self {
-        Self { listener, limits, ledger: Ledger::default(), metrics: IngressMetrics::default() }
+        Self { listener, limits, ledger: Ledger::default(), metrics: Arc::default() }
     }
 
     /// Tells `ledger` what is refused before the service sees it.
@@ -68,7 +68,7 @@ impl Server {
     /// Counts with `metrics`.
     #[must_use]
     pub fn metrics(mut self, metrics: IngressMetrics) -> Self {
-        self.metrics = metrics;
+        self.metrics = Arc::new(metrics);
         self
     }
 
@@ -87,8 +87,8 @@ impl Server {
     {
         let Self { listener, limits, ledger, metrics } = self;
         let drain = Arc::new(Drain::new());
-        let setup = Setup { service, limits, drain: Arc::clone(&drain), ledger };
-        let mut open = Open { tasks: JoinSet::new(), setup, metrics };
+        let setup = Setup { service, limits, drain: Arc::clone(&drain), ledger, metrics };
+        let mut open = Open { tasks: JoinSet::new(), setup };
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
@@ -124,7 +124,6 @@ impl Server {
 struct Open<S> {
     tasks: JoinSet<()>,
     setup: Setup<S>,
-    metrics: IngressMetrics,
 }
 
 // === impl Open ===
@@ -137,14 +136,18 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     fn take_in(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let metrics = &self.setup.metrics;
         if self.tasks.len() >= self.setup.limits.load().connections_max {
-            self.metrics.connections_refused.inc();
+            metrics.connections_refused.inc();
             // What fits into the socket's buffer is said, for the rest nobody waits.
-            drop(stream.try_write(TOO_MANY));
+            if let Ok(bytes) = stream.try_write(TOO_MANY) {
+                metrics.responses.count(StatusCode::SERVICE_UNAVAILABLE);
+                metrics.bytes_out.inc_by(bytes as u64);
+            }
             return;
         }
-        self.metrics.connections_accepted.inc();
-        let counted = Counted::new(&self.metrics);
+        metrics.connections_accepted.inc();
+        let counted = Counted::new(metrics);
         let connection = drive(stream, peer, self.setup.clone());
         self.tasks.spawn(async move {
             connection.await;
@@ -156,9 +159,9 @@ where
 // === impl Counted ===
 
 impl Counted {
-    fn new(metrics: &IngressMetrics) -> Self {
+    fn new(metrics: &Arc<IngressMetrics>) -> Self {
         metrics.connections_open.inc();
-        Self(metrics.clone())
+        Self(Arc::clone(metrics))
     }
 }
 

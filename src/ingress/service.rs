@@ -27,6 +27,7 @@ use super::line::Asked;
 use super::progress::Progress;
 use super::{Config, RETRY_AFTER};
 use crate::domain::{Facts, Reason, Refused, Rejection};
+use crate::telemetry::IngressMetrics;
 
 /// Where and when a request came in; travels in its extensions beside [`Facts`].
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +54,7 @@ pub(super) struct Shared {
     pub(super) limits: Arc<ArcSwap<Config>>,
     pub(super) drain: Arc<Drain>,
     pub(super) ledger: Ledger,
+    pub(super) metrics: Arc<IngressMetrics>,
 }
 
 pin_project! {
@@ -169,6 +171,7 @@ where
         if !is_whole() || drain.stage() != Stage::Open {
             response.headers_mut().insert(CONNECTION, CLOSE);
         }
+        this.shared.metrics.responses.count(response.status());
         progress.request_ends(*this.number);
         Poll::Ready(Ok(response))
     }

@@ -36,12 +36,21 @@ impl<T> Stream<T> {
     }
 
     fn saw(&mut self, bytes: &[u8]) {
+        self.shared.metrics.bytes_in.inc_by(bytes.len() as u64);
         self.shared.progress.bytes_read();
         self.scanner.scan(bytes);
         if let Some(rejection) = self.scanner.take_bad() {
             self.shared.progress.bad_head(self.scanner.heads(), rejection);
         }
         self.shared.progress.scanned(self.scanner.heads(), self.scanner.bodies(), self.scanner.is_in_head());
+    }
+
+    /// Notes what came of a write: its bytes, or that the sender does not read.
+    fn wrote(&self, written: &Poll<io::Result<usize>>) {
+        self.shared.progress.write_blocked(written.is_pending());
+        if let Poll::Ready(Ok(count)) = written {
+            self.shared.metrics.bytes_out.inc_by(*count as u64);
+        }
     }
 
     /// Takes an answer of hyper's own out of `bytes` and prepares ours.
@@ -55,7 +64,8 @@ impl<T> Stream<T> {
 
     /// The answer to a head that no service will see, as bytes for the socket; the refusal is kept.
     pub(super) fn refuse_head(&self, rejection: Rejection) -> Vec<u8> {
-        let Shared { peer, progress, ledger, .. } = &*self.shared;
+        let Shared { peer, progress, ledger, metrics, .. } = &*self.shared;
+        metrics.responses.count(rejection.reason.status());
         let asked = self.scanner.asked(progress.requests());
         let arrival = Arrival { peer: *peer, began: progress.began() };
         serialise(ledger.refuse_head(rejection, asked, peer.ip().to_canonical(), arrival))
@@ -66,7 +76,7 @@ impl<T: AsyncWrite + Unpin> Stream<T> {
     fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.instead.is_empty() {
             let written = Pin::new(&mut self.inner).poll_write(cx, &self.instead);
-            self.shared.progress.write_blocked(written.is_pending());
+            self.wrote(&written);
             match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => drop(self.instead.drain(..count.min(self.instead.len()))),
@@ -93,7 +103,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.shared.progress.write_blocked(written.is_pending());
+        self.wrote(&written);
         written
     }
 
@@ -108,7 +118,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
             return Poll::Ready(Ok(only.len()));
         }
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.shared.progress.write_blocked(written.is_pending());
+        self.wrote(&written);
         written
     }
 

@@ -6,13 +6,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::histogram::{Histogram, REQUEST_MICROS};
 use super::metrics::{
-    Destination, DestinationOutcome, DestinationReason, Families, Name, ResultLabel, Source, SourceReason, gauge,
+    Class, Destination, DestinationOutcome, DestinationReason, Families, Name, ResultLabel, Source, SourceReason, gauge,
 };
 use crate::domain::{DeadReason, DeliveryState, OutcomeClass, Reason, Timestamp};
 
@@ -61,10 +62,23 @@ pub struct IngressMetrics {
     pub connections_accepted: Counter,
     /// Connections closed at once because there were too many.
     pub connections_refused: Counter,
+    /// Answers to senders.
+    pub responses: Responses,
+    /// Bytes that senders sent, heads included.
+    pub bytes_in: Counter,
+    /// Bytes that they were sent, heads included.
+    pub bytes_out: Counter,
     /// Memory that bodies take while they are being read, in bytes.
     pub body_memory: Gauge,
     /// Lines of the access log that were dropped.
     pub access_log_dropped: Counter,
+}
+
+/// Answers by the class of their status.
+#[derive(Clone, Debug)]
+pub struct Responses {
+    pub(super) family: Family<Class, Counter>,
+    classes: [Counter; Responses::CLASSES.len()],
 }
 
 /// What the store counts.
@@ -238,6 +252,38 @@ impl DestinationMetrics {
 fn count<Key: PartialEq>(counters: &[(Key, Counter)], key: Key, by: u64) {
     if let Some((_, counter)) = counters.iter().find(|(known, _)| *known == key) {
         counter.inc_by(by);
+    }
+}
+
+// === impl Responses ===
+
+impl Responses {
+    /// Informational answers are hyper's own and not counted.
+    const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+
+    /// Counts an answer.
+    pub fn count(&self, status: StatusCode) {
+        if let Some(counter) = self.class(status) {
+            counter.inc();
+        }
+    }
+
+    /// How many answers had a status of the same class.
+    #[must_use]
+    pub fn like(&self, status: StatusCode) -> u64 {
+        self.class(status).map_or(0, Counter::get)
+    }
+
+    fn class(&self, status: StatusCode) -> Option<&Counter> {
+        self.classes.get(usize::from(status.as_u16() / 100).checked_sub(2)?)
+    }
+}
+
+impl Default for Responses {
+    fn default() -> Self {
+        let family = Family::<Class, Counter>::default();
+        let classes = Self::CLASSES.map(|class| family.get_or_create_owned(&Class { class }));
+        Self { family, classes }
     }
 }
 

@@ -91,6 +91,12 @@ pub(super) struct DestinationState {
     pub(super) state: &'static str,
 }
 
+/// `{class}`: `2xx` to `5xx`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Class {
+    pub(super) class: &'static str,
+}
+
 /// `{result}`: `ok` or `failed`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ResultLabel {
@@ -188,6 +194,9 @@ fn register_ingress(to: &mut Registry, m: &IngressMetrics) {
     to.register("connections_open", "Open connections on the ingress port", m.connections_open.clone());
     to.register("connections_accepted", "Connections that were accepted on the ingress port", m.connections_accepted.clone());
     to.register("connections_refused", "Connections that were closed at once because of connections_max", m.connections_refused.clone());
+    to.register("responses", "Answers to senders on the ingress port, by class of status", m.responses.family.clone());
+    to.register_with_unit("received", "What senders sent over the connections of the ingress port, heads included", Unit::Bytes, m.bytes_in.clone());
+    to.register_with_unit("sent", "What they were sent, heads included", Unit::Bytes, m.bytes_out.clone());
     to.register_with_unit("body_memory", "Memory that bodies take while they are being read", Unit::Bytes, m.body_memory.clone());
     to.register("access_log_dropped", "Lines of the access log that its reader was too slow for", m.access_log_dropped.clone());
 }

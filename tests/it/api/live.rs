@@ -204,6 +204,11 @@ async fn metrics_agree_with_what_happened() {
     assert!(metrics.sum("hookward_store_fsync_duration_seconds_count", &[]) >= 1.0);
     assert!(metrics.sum("hookward_store_journal_size_bytes", &[]) > 0.0);
     assert!(metrics.sum("hookward_connections_accepted_total", &[]) >= 1.0);
+    assert_eq!(metrics.sum("hookward_responses_total", &[("class", "2xx")]), 2.0);
+    assert_eq!(metrics.sum("hookward_responses_total", &[("class", "4xx")]), 1.0);
+    let bodies = 3 * body.len();
+    assert!(metrics.sum("hookward_received_bytes_total", &[]) > bodies as f64, "heads and bodies");
+    assert!(metrics.sum("hookward_sent_bytes_total", &[]) > 0.0);
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! What ordinary requests get: keep-alive, pipelining, HTTP/1.0, chunked bodies, 100-continue, half-closed peers.
 
-use tokio::io::AsyncWriteExt;
+use std::time::Duration;
 
 use hookward::guard::{AllowIps, AllowIpsLayer, allow_ips};
+use hookward::ingress::Config;
+use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
 use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
@@ -116,4 +119,41 @@ async fn a_guard_over_the_head_refuses_before_the_100_and_before_the_body() {
         let answer = peer.answer().await;
         assert_eq!((answer.status, answer.closes()), (403, false));
     }
+}
+
+#[tokio::test]
+async fn answers_and_bytes_are_counted_as_they_pass_the_wire() {
+    let gate = Gate::open(Config { connections_max: 1, ..short() }).await;
+    let (mut sent, mut received) = (0, 0);
+    for (request, status) in [
+        // Answered by the service, by the router, by the ingress in place of hyper, by the timer; and with a body
+        // that goes on after its answer.
+        (request("/hook", "hello"), 200),
+        (request("/nowhere", ""), 404),
+        ("nonsense\r\n\r\n".to_owned(), 400),
+        ("POST /hook HTTP/1.1\r\nHost: te".to_owned(), 408),
+        (format!("POST /hook HTTP/1.1\r\nHost: t\r\nContent-Length: 100001\r\n\r\n{}", "x".repeat(50_000)), 413),
+        (request("/never", "x"), 503),
+    ] {
+        let mut peer = gate.connect().await;
+        peer.write(&request).await;
+        sent += request.len();
+        let answer = peer.answer().await;
+        assert_eq!(answer.status, status);
+        received += answer.head.len() + answer.body.len();
+        drop(peer);
+        while gate.metrics.connections_open.get() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    assert_eq!(gate.metrics.bytes_in.get(), sent as u64);
+    assert_eq!(gate.metrics.bytes_out.get(), received as u64);
+    let answers = || [200, 302, 404, 503].map(|status| gate.metrics.responses.like(status.try_into().unwrap()));
+    assert_eq!(answers(), [1, 0, 4, 1]);
+    // One connection too many gets an answer, too.
+    let mut first = gate.connect().await;
+    first.write(request("/hook", "x")).await;
+    first.answer().await;
+    assert_eq!(gate.connect().await.answer().await.status, 503);
+    assert_eq!(answers(), [2, 0, 4, 2]);
 }
