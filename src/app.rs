@@ -29,9 +29,13 @@ use self::account::{AccountLayer, Books};
 use self::gateway::Gateway;
 use crate::config;
 use crate::guard::dedup::Dedup;
+use crate::guard::handshake::{Handshakes, Lenient};
 use crate::guard::rate_limit::By;
 use crate::guard::signature::Verifier;
-use crate::guard::{AllowIps, BodyLayer, Declared, Envelope, GuardLayer, ReplayWindow, Signature, SignatureHead};
+use crate::guard::{
+    AllowIps, BodyLayer, Declared, Envelope, GuardLayer, HandshakeHead, HandshakeSigned, HandshakeUnsigned,
+    ReplayWindow, Signature, SignatureHead,
+};
 use crate::intake::{self, Keep};
 use crate::store::Store;
 
@@ -70,6 +74,9 @@ fn stack<S: Store>(
     let ingress = &checked.ingress;
     let body_bytes_max = usize::try_from(source.declared.body_bytes_max).unwrap_or(usize::MAX);
     let body_timeout = ingress.request_timeout.saturating_sub(BODY_TIMEOUT_MARGIN).max(ingress.request_timeout / 2);
+    let handshakes =
+        Handshakes::new(source.handshakes, &source.methods, source.verify_token.clone(), Arc::clone(&verifier))
+            .map(Arc::new);
     ServiceBuilder::new()
         // Outside of everything that can refuse: counts each answer, keeps each refusal.
         .layer(AccountLayer(Arc::new(Books {
@@ -84,18 +91,24 @@ fn stack<S: Store>(
             source.allow_ips.as_ref().map(AllowIps::new),
             // Before anything is read or computed for this address.
             by_address,
+            // Not an event: it has another method, or content type, or nothing that proves anything.
+            handshakes.clone().map(HandshakeHead),
             // What the head admits about the body needs no body: 413, 415.
             Declared::new(source.declared.clone()),
-            // Without a signature header the body is not worth reading.
-            SignatureHead(Arc::clone(&verifier)),
+            // Without a signature header the body is not worth reading, unless it may be an unsigned handshake.
+            Lenient { handshakes: handshakes.clone(), next: SignatureHead(Arc::clone(&verifier)) },
         )))
         // From here on there is a body: bounded in bytes, in total time, and in memory over all requests.
         .layer(BodyLayer::new(body_bytes_max, body_timeout, gateway.body_budget.clone()))
         .layer(GuardLayer::new((
+            // Those handshakes that nobody signs.
+            handshakes.clone().map(HandshakeUnsigned),
             // The first guard that believes anything: nothing inside it ever sees a forged request.
             Signature(Arc::clone(&verifier)),
             // The time is part of what was signed, so it is asked after the signature.
             source.replay_window.clone().map(|config| ReplayWindow::new(config, gateway.clock.clone())),
+            // Signed as events are, and no events: nothing of them is kept.
+            handshakes.map(HandshakeSigned),
             // Parses, so it stands behind the proof that the sender is who it is.
             Envelope::new(source.envelope.clone()),
             // By source or header: counts verified requests only, so that strangers cannot use it up.

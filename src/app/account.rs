@@ -15,6 +15,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::domain::{Clock, Reason, Refused, RejectionId};
+use crate::guard::handshake::Handshaken;
 use crate::intake::Kept;
 use crate::store::{RejectedRequest, Store};
 use crate::telemetry::SourceMetrics;
@@ -127,6 +128,9 @@ impl<St: Store> Books<St> {
             }
             self.metrics.accept_duration.observe(started.elapsed());
             tracing::debug!(source = self.source.as_deref(), event = %kept.event, duplicate = kept.duplicate, "kept");
+        } else if response.extensions().get::<Handshaken>().is_some() {
+            self.metrics.handshakes.inc();
+            tracing::debug!(source = self.source.as_deref(), "handshake answered");
         } else if let Some(refused) = response.extensions_mut().remove::<Refused>() {
             let reason = refused.rejection.reason;
             let id = self.refuse(refused);

@@ -12,6 +12,7 @@ use crate::api::{self, Configured, DestinationEntry, Masks, SourceEntry};
 use crate::config::{self, Checked};
 use crate::dispatch::Dispatcher;
 use crate::domain::Clock;
+use crate::guard::handshake::Handshakes;
 use crate::guard::signature::Verifier;
 use crate::guard::{BodyBudget, RateLimit, rate_limit};
 use crate::ingress::{self, Table};
@@ -88,7 +89,8 @@ impl<S: Store> Gateway<S> {
         }
         let places = checked.sources.iter().zip(&verifiers).map(|(source, verifier)| {
             let service = stack(source, Arc::clone(verifier), self, checked);
-            (source.path.clone(), source.methods.clone(), service)
+            let methods = Handshakes::methods_of(source.handshakes, &source.methods);
+            (source.path.clone(), methods, service)
         });
         let table = Table::new(places)?;
         self.forget_limits(checked);

@@ -55,7 +55,18 @@ pub trait Guard<B> {
     /// # Errors
     /// The request must not go on, and why.
     fn check(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<(), Rejection>;
+
+    /// The same for a guard that may answer itself what would otherwise reach the service: a handshake.
+    ///
+    /// # Errors
+    /// The request must not go on, and why.
+    fn answer(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<Own, Rejection> {
+        self.check(head, body, facts).map(|()| None)
+    }
 }
+
+/// What a guard answers itself, where it does.
+pub type Own = Option<Box<Response<Bytes>>>;
 
 /// A request's head, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -115,12 +126,20 @@ impl<B, G: Guard<B> + ?Sized> Guard<B> for Arc<G> {
     fn check(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<(), Rejection> {
         (**self).check(head, body, facts)
     }
+
+    fn answer(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<Own, Rejection> {
+        (**self).answer(head, body, facts)
+    }
 }
 
 /// A guard that may be absent from a configuration: absent, it lets everything through.
 impl<B, G: Guard<B>> Guard<B> for Option<G> {
     fn check(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<(), Rejection> {
         self.as_ref().map_or(Ok(()), |guard| guard.check(head, body, facts))
+    }
+
+    fn answer(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<Own, Rejection> {
+        self.as_ref().map_or(Ok(None), |guard| guard.answer(head, body, facts))
     }
 }
 
@@ -140,6 +159,13 @@ macro_rules! guards_in_a_row {
                 $(self.$at.check(head, body, facts)?;)+
                 Ok(())
             }
+
+            fn answer(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<Own, Rejection> {
+                $(if let Some(own) = self.$at.answer(head, body, facts)? {
+                    return Ok(Some(own));
+                })+
+                Ok(None)
+            }
         }
     };
 }
@@ -149,6 +175,7 @@ guards_in_a_row!(G0 0, G1 1, G2 2);
 guards_in_a_row!(G0 0, G1 1, G2 2, G3 3);
 guards_in_a_row!(G0 0, G1 1, G2 2, G3 3, G4 4);
 guards_in_a_row!(G0 0, G1 1, G2 2, G3 3, G4 4, G5 5);
+guards_in_a_row!(G0 0, G1 1, G2 2, G3 3, G4 4, G5 5, G6 6);
 
 // === impl GuardLayer ===
 
@@ -211,7 +238,7 @@ where
     }
 }
 
-/// Asks a guard: gives the request back with its facts, or the response that refuses it.
+/// Asks a guard: gives the request back with its facts, or the response that refuses it or is the guard's own.
 fn ask<B: 'static, RB: From<Bytes>>(
     guard: &impl Guard<B>,
     request: Request<B>,
@@ -219,8 +246,9 @@ fn ask<B: 'static, RB: From<Bytes>>(
     let (mut parts, body) = request.into_parts();
     let facts = parts.extensions.get_or_insert_default::<Facts>();
     let head = Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers };
-    match guard.check(head, &body, facts) {
-        Ok(()) => Ok(Request::from_parts(parts, body)),
+    match guard.answer(head, &body, facts) {
+        Ok(None) => Ok(Request::from_parts(parts, body)),
+        Ok(Some(own)) => Err(Box::new(own.map(RB::from))),
         Err(rejection) => {
             let client = facts.client;
             let refused = Refused {

@@ -112,6 +112,7 @@ fn source(out: &mut String, source: &Source) {
         Some(types) => types.join(", "),
         None => "any content type".to_owned(),
     };
+    source.handshakes.iter().for_each(|handshake| guard(format!("a handshake is answered: {}", handshake.what)));
     guard(format!("at most {} of {types} (else 413, 415)", Size(source.declared.body_bytes_max)));
     guard(proof(&source.signature));
     if let Some(window) = &source.replay_window {

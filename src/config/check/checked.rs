@@ -9,6 +9,7 @@ use http::Method;
 
 use crate::config::Finding;
 use crate::domain::{Routes, Secret};
+use crate::guard::handshake::Handshake;
 use crate::guard::{allow_ips, declared, dedup, envelope, rate_limit, replay_window, signature};
 use crate::intake::Respond;
 use crate::{deliver, dispatch, ingress};
@@ -106,6 +107,10 @@ pub struct Source {
     pub rate_limits: Vec<rate_limit::Config>,
     /// Size and content types.
     pub declared: declared::Config,
+    /// What its senders ask besides sending events.
+    pub handshakes: &'static [Handshake],
+    /// What a handshake shows, where the provider has one that shows something.
+    pub verify_token: Option<Secret>,
     /// How a sender proves itself.
     pub signature: signature::Config,
     /// How far the signed time may be from now, where the scheme signs one.

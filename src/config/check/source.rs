@@ -63,7 +63,7 @@ fn source(
     match (written.mode.as_ref().map(|mode| mode.value), written.enforce.as_ref().map(|enforce| enforce.value)) {
         (None | Some(written::Mode::Queue), None | Some(written::Enforce::On)) => {}
     }
-    let Proof { signature, replay_window } = verify(&written.verify, problems);
+    let Proof { signature, replay_window, handshakes, verify_token } = verify(&written.verify, problems);
     let default = signature.scheme.body_bytes_max.unwrap_or(ingress.body_bytes_max as u64);
     let memory = (ingress.body_memory_max as u64).max(1);
     let checked = Source {
@@ -84,6 +84,8 @@ fn source(
         envelope: envelope::Config::of(&signature.scheme),
         dedup: dedup(written.dedup.as_ref(), *at, &signature, problems),
         respond: respond(written.respond.as_ref(), &signature, problems),
+        handshakes,
+        verify_token,
         signature,
         replay_window,
     };

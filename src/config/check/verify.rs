@@ -9,6 +9,7 @@ use crate::config::document::tree::NodeId;
 use crate::config::written;
 use crate::domain::Secret;
 use crate::guard::envelope::Field;
+use crate::guard::handshake::{Handshake, known};
 use crate::guard::replay_window;
 use crate::guard::signature::{
     self, Algorithm, ConfigError, Encoding, KeyEncoding, KeyForm, Part, Place, SECRETS_MAX, Scheme, Signatures,
@@ -19,6 +20,8 @@ use crate::guard::signature::{
 pub(super) struct Proof {
     pub(super) signature: signature::Config,
     pub(super) replay_window: Option<replay_window::Config>,
+    pub(super) handshakes: &'static [Handshake],
+    pub(super) verify_token: Option<Secret>,
 }
 
 pub(super) fn verify(At { value: written, at }: &At<written::Verify>, problems: &mut Problems<'_>) -> Proof {
@@ -28,11 +31,13 @@ pub(super) fn verify(At { value: written, at }: &At<written::Verify>, problems: 
     let public_url = public_url(written, &scheme, *at, problems);
     let secrets = secrets(written, &scheme, *at, problems);
     refuse_unusable(written, &scheme, public_url.as_deref(), problems);
-    Proof { signature: signature::Config { scheme, secrets, public_url }, replay_window }
+    let handshakes = handshakes(written, &scheme, problems);
+    let verify_token = verify_token(written, handshakes, *at, problems);
+    Proof { signature: signature::Config { scheme, secrets, public_url }, replay_window, handshakes, verify_token }
 }
 
 /// The keys that only the schemes of the configuration's own making have, where each was written.
-fn keys(written: &written::Verify) -> [(&'static str, Option<NodeId>, &'static [&'static str]); 9] {
+fn keys(written: &written::Verify) -> [(&'static str, Option<NodeId>, &'static [&'static str]); 10] {
     const HMAC: &[&str] = &["hmac"];
     const CUSTOM: &[&str] = &["hmac", "token", "basic", "none"];
     fn at<T>(value: Option<&At<T>>) -> Option<NodeId> {
@@ -48,6 +53,7 @@ fn keys(written: &written::Verify) -> [(&'static str, Option<NodeId>, &'static [
         ("id", at(written.id.as_ref()), CUSTOM),
         ("type", at(written.event_type.as_ref()), CUSTOM),
         ("key_encoding", at(written.key_encoding.as_ref()), HMAC),
+        ("handshake", at(written.handshake.as_ref()), CUSTOM),
     ]
 }
 
@@ -277,6 +283,33 @@ fn secrets(written: &written::Verify, scheme: &Scheme, at: NodeId, problems: &mu
         secrets.push(secret);
     }
     secrets
+}
+
+/// The scheme's own handshakes, or those of the sender that is named.
+fn handshakes(written: &written::Verify, scheme: &Scheme, problems: &mut Problems<'_>) -> &'static [Handshake] {
+    let Some(named) = &written.handshake else { return scheme.handshakes };
+    let name = named.value.trim();
+    if let Some((_, handshakes)) = known::BY_NAME.iter().find(|(known, _)| *known == name) {
+        return handshakes;
+    }
+    let names = known::BY_NAME.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    problems.wrong(named.at, "nobody of this name has a handshake here", format!("one of {names}"));
+    &[]
+}
+
+fn verify_token(
+    written: &written::Verify,
+    handshakes: &[Handshake],
+    at: NodeId,
+    problems: &mut Problems<'_>,
+) -> Option<Secret> {
+    let token = written.verify_token.as_ref()?;
+    if handshakes.iter().all(|handshake| handshake.token.is_none()) {
+        let message = format!("the scheme `{}` has no handshake that shows a token", written.scheme.value.0);
+        problems.wrong_key(at, "verify_token", message, "remove it");
+        return None;
+    }
+    secret(token, problems)
 }
 
 /// Secrets that the scheme cannot make a key of, each at its own place.

@@ -24,6 +24,7 @@ const LINE_BYTES_MAX: usize = 4096;
 /// Keys whose values are secrets or may carry them, wherever they stand.
 const SECRET_KEYS: &[&str] = &[
     "secret",
+    "verify_token",
     "secrets",
     "token",
     "tokens",

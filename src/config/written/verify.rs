@@ -22,6 +22,12 @@ pub(in crate::config) struct Verify {
     pub(in crate::config) scheme: At<SchemeName>,
     /// One secret, or several while they are rotated: any of them may match. For `basic` each is user:password.
     pub(in crate::config) secrets: Option<At<OneOrMany<SecretText>>>,
+    /// What the sender's handshake must show, as it is set at the provider: `meta`, and `handshake: strava`. Without it
+    /// every handshake is answered.
+    pub(in crate::config) verify_token: Option<At<SecretText>>,
+    /// `hmac`, `token`, `basic`, `none`: whose handshake is answered: cloudevents, microsoft-graph, monday, okta or strava.
+    /// Named schemes answer their own.
+    pub(in crate::config) handshake: Option<At<String>>,
     /// How far the signed time may be from now, both ways. Only where the scheme signs a time; 300s by default.
     pub(in crate::config) tolerance: Option<At<Period>>,
     /// The URL of this source as the sender knows it. Only where the sender signs it: square, twilio, hubspot, and

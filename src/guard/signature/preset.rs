@@ -16,6 +16,7 @@ use super::scheme::{
 use super::template::Template;
 use crate::guard::dedup::By;
 use crate::guard::envelope::{Field, Lookup};
+use crate::guard::handshake::Handshake;
 
 /// A scheme with a name.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,8 @@ pub struct Preset {
     pub body_bytes_max: Option<u64>,
     /// The body of the answer that they want to see; empty: any.
     pub respond: &'static str,
+    /// What they ask besides sending events.
+    pub handshakes: &'static [Handshake],
     /// What `secrets` takes, and where it is found.
     pub secret: &'static str,
     /// What to set up at the provider.
@@ -139,6 +142,7 @@ impl Preset {
         content_types: &["application/json"],
         body_bytes_max: None,
         respond: "",
+        handshakes: &[],
         secret: "",
         setup: "",
         page: "",
@@ -169,6 +173,7 @@ impl Preset {
             content_types: Some(Cow::Owned(types)).filter(|types: &Cow<'_, [_]>| !types.is_empty()),
             body_bytes_max: self.body_bytes_max,
             respond: text(self.respond),
+            handshakes: self.handshakes,
         }
     }
 }

@@ -14,6 +14,7 @@ use http::HeaderName;
 use super::template::{Part, Template};
 use crate::guard::dedup::By;
 use crate::guard::envelope::{Field, Lookup, Pointer};
+use crate::guard::handshake::Handshake;
 
 /// Text of a preset or of the configuration.
 pub type Text = Cow<'static, str>;
@@ -40,6 +41,8 @@ pub struct Scheme {
     pub body_bytes_max: Option<u64>,
     /// The body of the answer that the sender wants to see; `None`: any will do.
     pub respond: Option<Text>,
+    /// What the sender asks besides sending events.
+    pub handshakes: &'static [Handshake],
 }
 
 /// What proves that a request is genuine.
@@ -259,6 +262,7 @@ impl Scheme {
             content_types: None,
             body_bytes_max: None,
             respond: None,
+            handshakes: &[],
         }
     }
 

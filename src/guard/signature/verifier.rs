@@ -11,7 +11,9 @@ use super::key::Keyed;
 use super::pieces::{is_piece, pieces, urls};
 use super::public_key::PublicKey;
 use super::read::{Read, malformed, single};
-use super::scheme::{Algorithm, Form, KeyEncoding, Place, Proof, Scheme, Signatures, TimestampPlace, Token, UrlForm};
+use super::scheme::{
+    Algorithm, Encoding, Form, KeyEncoding, Place, Proof, Scheme, Signatures, TimestampPlace, Token, UrlForm,
+};
 use super::template::Part;
 use super::{Config, SECRETS_MAX};
 use crate::domain::{Facts, Reason, Rejection, Secret};
@@ -213,6 +215,14 @@ impl Verifier {
         }
         facts.signed_at = read.timestamp.map(|(_, signed_at)| signed_at);
         Ok(matching)
+    }
+
+    /// A message's HMAC with the secret of this index, for handshakes that ask for one; `None` where the scheme
+    /// has no such secret.
+    #[must_use]
+    pub fn prove(&self, message: &[u8], secret: usize, encoding: Encoding) -> Option<String> {
+        let Keys::Hmac(keys) = &self.keys else { return None };
+        Some(keys.get(secret)?.hash(|update| update(message)).encode(encoding))
     }
 
     pub(super) fn id_header(&self) -> Option<&http::HeaderName> {

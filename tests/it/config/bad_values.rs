@@ -176,6 +176,13 @@ fn presets_take_what_they_sign_and_nothing_else() {
     );
     verify("scheme: github, secrets: [SECRET], tolerance: ‸5m", "tolerance", "signs no time");
     verify("scheme: github, secrets: [SECRET], ‸header: X-A", "header", "has no `header`");
+    verify(
+        "scheme: slack, secrets: [SECRET], ‸verify_token: SECRET",
+        "verify_token",
+        "no handshake that shows a token",
+    );
+    verify("scheme: none, handshake: ‸slack", "handshake", "nobody of this name");
+    verify("scheme: meta, secrets: [SECRET], ‸handshake: strava", "handshake", "has no `handshake`");
     verify("scheme: discord, secrets: [‸SECRET]", "secrets[0]", "not written in hex");
     verify("scheme: sendgrid, secrets: [‸c2VjcmV0]", "secrets[0]", "not a public key of ecdsa-p256");
 }

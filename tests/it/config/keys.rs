@@ -182,6 +182,11 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
     ("tests/it/settings/store.rs", "the_ledger_of_rejections_stays_within_its_bound", &["store.rejections_bytes_max"]),
     ("tests/it/settings/store.rs", "the_store_is_where_its_path_says", &["store", "store.path"]),
     ("tests/it/settings/verify.rs", "a_tolerance_bounds_the_age_of_what_is_signed", &["sources.*.verify.tolerance"]),
+    (
+        "tests/it/settings/verify.rs",
+        "handshakes_are_answered_and_nothing_of_them_is_kept",
+        &["sources.*.verify.handshake", "sources.*.verify.verify_token"],
+    ),
     ("tests/it/settings/verify.rs", "any_of_several_secrets_counts", &["sources.*.verify.secrets"]),
     ("tests/it/settings/verify.rs", "basic_compares_user_and_password", &["sources.*.verify.scheme"]),
     (

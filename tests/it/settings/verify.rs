@@ -2,11 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
+use http::Request;
 use http::request::Builder;
+use http_body_util::Full;
 
 use super::{send, with_source};
-use crate::support::Sink;
+use crate::support::{Client, Gateway, Reply, Sink};
 
 const KEY: &[u8] = b"the key of the sender";
 
@@ -118,4 +121,62 @@ async fn id_and_type_are_found_where_the_configuration_says() {
     let hit = &sink.wait_for(1).await[0];
     assert_eq!((hit.header("hookward-source-event-id"), hit.header("hookward-event-type")), ("i7", "paid"));
     assert_eq!(send(&gateway, |request| request, "{\"kind\":\"paid\"}").await.status, 400);
+}
+
+/// The answer to a request of any method.
+async fn answer(gateway: &Gateway, request: Builder, body: &str) -> Reply {
+    let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
+    Client::new(gateway.ingress()).send(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn handshakes_are_answered_and_nothing_of_them_is_kept() {
+    let sink = Sink::start().await;
+    let meta = "verify: { scheme: meta, secrets: [app-secret], verify_token: of-the-test }";
+    let gateway = with_source(meta, &sink).await;
+    let question = |token: &str| format!("/in?hub.mode=subscribe&hub.challenge=42&hub.verify_token={token}");
+    let reply = answer(&gateway, Request::get(question("of-the-test")), "").await;
+    assert_eq!((reply.status, &*reply.body), (200, b"42".as_slice()), "{reply:?}");
+    assert_eq!(reply.header("x-content-type-options"), "nosniff");
+    assert_eq!(answer(&gateway, Request::get(question("of-somebody")), "").await.status, 401);
+    let other = answer(&gateway, Request::get("/in"), "").await;
+    assert_eq!((other.status, other.header("allow")), (405, "POST"), "an event is not sent with GET");
+    assert_eq!(answer(&gateway, Request::put("/in"), "").await.status, 405);
+
+    let event = r#"{"object":"whatsapp_business_account","entry":[]}"#;
+    let mut mac = <Hmac<sha2::Sha256> as KeyInit>::new_from_slice(b"app-secret").unwrap();
+    mac.update(event.as_bytes());
+    let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+    let signed = Request::post("/in").header("content-type", "application/json");
+    let reply = answer(&gateway, signed.header("x-hub-signature-256", signature), event).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let hits = sink.wait_for(1).await;
+    assert_eq!((hits.len(), &*hits[0].body), (1, event.as_bytes()), "only the event is delivered");
+    assert_eq!(gateway.metrics().await.sum("hookward_handshakes_total", &[("source", "a")]), 1.0);
+
+    let gateway = with_source("dedup: off, verify: { scheme: none, handshake: monday }", &sink).await;
+    let reply = answer(&gateway, Request::post("/in"), r#"{"challenge":"abc"}"#).await;
+    assert_eq!((reply.status, &*reply.body), (200, br#"{"challenge":"abc"}"#.as_slice()), "{reply:?}");
+    assert!(reply.headers.get("hookward-event-id").is_none(), "{reply:?}");
+    assert!(answer(&gateway, Request::post("/in"), r#"{"event":{}}"#).await.headers.contains_key("hookward-event-id"));
+}
+
+#[tokio::test]
+async fn a_signed_handshake_must_be_signed() {
+    let sink = Sink::start().await;
+    let gateway = with_source("dedup: off, verify: { scheme: xero, secrets: [key-of-the-test] }", &sink).await;
+    let intent = r#"{"events":[],"firstEventSequence":0,"lastEventSequence":0,"entropy":"S0m3r4Nd0mt3xt"}"#;
+    let sign = |key: &[u8]| {
+        let mut mac = <Hmac<sha2::Sha256> as KeyInit>::new_from_slice(key).unwrap();
+        mac.update(intent.as_bytes());
+        STANDARD.encode(mac.finalize().into_bytes())
+    };
+    let ask = |key: &'static [u8]| {
+        let request = Request::post("/in").header("content-type", "application/json");
+        answer(&gateway, request.header("x-xero-signature", sign(key)), intent)
+    };
+    let right = ask(b"key-of-the-test").await;
+    assert_eq!((right.status, right.body.len()), (200, 0), "{right:?}");
+    assert_eq!(ask(b"another key").await.status, 401);
+    assert!(right.headers.get("hookward-event-id").is_none());
 }

@@ -2,6 +2,7 @@
 
 use super::super::preset::{Checked, Preset, PresetCopies, PresetField, PresetProof, PresetSignatures};
 use super::super::scheme::Form;
+use crate::guard::handshake::known;
 
 /// Stripe. The key is the secret's own text, `whsec_` included.
 pub const STRIPE: Preset = Preset {
@@ -120,6 +121,7 @@ pub const WOOCOMMERCE: Preset = Preset {
     }),
     event_id: PresetField::Optional(&["header:x-wc-webhook-delivery-id"]),
     event_type: PresetField::Optional(&["header:x-wc-webhook-topic"]),
+    handshakes: &[known::WOOCOMMERCE],
     secret: "the webhook's secret",
     setup: "WooCommerce, Settings, Advanced, Webhooks: delivery URL, secret and topic",
     page: "https://woocommerce.com/document/webhooks/",
@@ -133,6 +135,7 @@ pub const XERO: Preset = Preset {
     provider: "Xero",
     proof: PresetProof::Signatures(PresetSignatures { place: "header:x-xero-signature", ..PresetSignatures::BASE64 }),
     copies: PresetCopies::Body,
+    handshakes: &[known::NO_EVENTS],
     secret: "the webhooks key of the app",
     setup: "My Apps, app, Webhooks: delivery URL; then Send intent to receive",
     page: "https://developer.xero.com/documentation/guides/webhooks/configuring-your-server/",

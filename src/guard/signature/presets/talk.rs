@@ -2,6 +2,7 @@
 
 use super::super::preset::{Checked, Preset, PresetCopies, PresetField, PresetProof, PresetSignatures};
 use super::super::scheme::{Algorithm, Encoding, Form, KeyEncoding, KeyForm, TimestampUnit, UrlForm};
+use crate::guard::handshake::known;
 
 const JSON_OR_FORM: &[&str] = &["application/json", "application/x-www-form-urlencoded"];
 
@@ -19,6 +20,7 @@ pub const SLACK: Preset = Preset {
     event_id: PresetField::Optional(&["body:/event_id"]),
     event_type: PresetField::Optional(&["body:/event/type"]),
     content_types: JSON_OR_FORM,
+    handshakes: &[known::SLACK],
     secret: "the app's signing secret (Basic Information)",
     setup: "app, Event Subscriptions (or Interactivity, Slash Commands): request URL",
     page: "https://docs.slack.dev/authentication/verifying-requests-from-slack",
@@ -41,6 +43,7 @@ pub const DISCORD: Preset = Preset {
     }),
     event_id: PresetField::Optional(&["body:/id"]),
     event_type: PresetField::Optional(&["body:/type"]),
+    handshakes: &[known::DISCORD_INTERACTIONS, known::DISCORD_EVENTS],
     secret: "the application's public key (General Information): not a secret",
     setup: "Developer Portal, application: interactions endpoint URL, or Webhooks, endpoint URL",
     page: "https://docs.discord.com/developers/interactions/overview",
@@ -72,6 +75,7 @@ pub const META: Preset = Preset {
     }),
     event_type: PresetField::Optional(&["body:/object"]),
     copies: PresetCopies::Body,
+    handshakes: &[known::META],
     secret: "the app's secret (App settings, Basic)",
     setup: "app, Webhooks (or the product's own page): callback URL and verify token",
     page: "https://developers.facebook.com/docs/graph-api/webhooks/getting-started",
@@ -85,6 +89,7 @@ pub const LINE: Preset = Preset {
     provider: "LINE Messaging API",
     proof: PresetProof::Signatures(PresetSignatures { place: "header:x-line-signature", ..PresetSignatures::BASE64 }),
     copies: PresetCopies::Body,
+    handshakes: &[known::NO_EVENTS],
     secret: "the channel secret",
     setup: "LINE Developers, channel, Messaging API: webhook URL",
     page: "https://developers.line.biz/en/docs/messaging-api/verify-webhook-signature/",
@@ -167,6 +172,7 @@ pub const ZOOM: Preset = Preset {
     }),
     event_type: PresetField::Optional(&["body:/event"]),
     copies: PresetCopies::Body,
+    handshakes: &[known::ZOOM],
     secret: "the app's secret token (Features, Access)",
     setup: "Marketplace, app, Features, Event Subscriptions: event notification endpoint URL",
     page: "https://developers.zoom.us/docs/api/webhooks/",
@@ -189,6 +195,7 @@ pub const TWITCH: Preset = Preset {
     }),
     event_id: PresetField::Required(&["header:twitch-eventsub-message-id"]),
     event_type: PresetField::Optional(&["header:twitch-eventsub-subscription-type"]),
+    handshakes: &[known::TWITCH],
     secret: "the `secret` that the subscription was created with",
     setup: "create an EventSub subscription with transport webhook: callback and secret",
     page: "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/",
@@ -207,6 +214,7 @@ pub const INTERCOM: Preset = Preset {
     }),
     event_id: PresetField::Optional(&["body:/id"]),
     event_type: PresetField::Optional(&["body:/topic"]),
+    handshakes: &[known::INTERCOM],
     secret: "the app's client secret",
     setup: "Developer Hub, app, Webhooks: endpoint URL and topics",
     page: "https://developers.intercom.com/docs/webhooks/setting-up-webhooks",
@@ -225,6 +233,7 @@ pub const X: Preset = Preset {
         ..PresetSignatures::HEX
     }),
     copies: PresetCopies::Body,
+    handshakes: &[known::X],
     secret: "the app's consumer secret (API secret key)",
     setup: "register the URL through the webhooks API",
     page: "https://docs.x.com/x-api/webhooks/introduction",

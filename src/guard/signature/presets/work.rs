@@ -2,6 +2,7 @@
 
 use super::super::preset::{Checked, Preset, PresetCopies, PresetField, PresetProof, PresetSignatures};
 use super::super::scheme::{TimestampUnit, UrlForm};
+use crate::guard::handshake::known;
 
 /// HubSpot's signature of the third version.
 pub const HUBSPOT: Preset = Preset {
@@ -48,6 +49,7 @@ pub const DROPBOX: Preset = Preset {
     provider: "Dropbox",
     proof: PresetProof::Signatures(PresetSignatures { place: "header:x-dropbox-signature", ..PresetSignatures::HEX }),
     content_types: &[],
+    handshakes: &[known::DROPBOX],
     secret: "the app's secret",
     setup: "App Console, app, Webhooks: webhook URI",
     page: "https://www.dropbox.com/developers/reference/webhooks",
