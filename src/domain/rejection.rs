@@ -51,6 +51,8 @@ macro_rules! reasons {
 reasons! {
     /// The request was not HTTP that can be read in one way only.
     MalformedRequest "malformed_request" BAD_REQUEST;
+    /// The body comes in a transfer coding that we do not know.
+    TransferCodingUnknown "transfer_coding_unknown" NOT_IMPLEMENTED;
     /// The request line was too long.
     UriTooLong "uri_too_long" URI_TOO_LONG;
     /// The headers were too many or too large.

@@ -48,14 +48,30 @@ impl Framing {
 
     fn transfer_encoding(&mut self, line: &[u8], is_cut: bool) -> ControlFlow<Wrong> {
         let Some(value) = value_of(line, b"transfer-encoding:") else { return look_alike(line, b"transferencoding") };
-        if is_cut || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-            return ControlFlow::Break((Reason::MalformedRequest, "transfer-encoding other than chunked"));
+        let malformed = |detail| ControlFlow::Break((Reason::MalformedRequest, detail));
+        if !is_cut && value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+            if std::mem::replace(&mut self.chunked, true) {
+                return malformed("transfer-encoding more than once");
+            }
+            return ControlFlow::Continue(());
         }
-        if std::mem::replace(&mut self.chunked, true) {
-            return ControlFlow::Break((Reason::MalformedRequest, "transfer-encoding more than once"));
+        let codings = || value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        if is_cut || !codings().all(is_token) {
+            return malformed("transfer-encoding that cannot be read");
         }
-        ControlFlow::Continue(())
+        // RFC 9112 section 6.3: without chunked as the last one nobody knows where the body ends.
+        let chunked = codings().filter(|coding| coding.eq_ignore_ascii_case(b"chunked")).count();
+        let is_last = codings().next_back().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+        if self.chunked || chunked > usize::from(is_last) {
+            return malformed("chunked is not the last transfer coding, or not the only chunked");
+        }
+        ControlFlow::Break((Reason::TransferCodingUnknown, "transfer coding other than chunked"))
     }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {

@@ -8,7 +8,8 @@
 //! Invariants:
 //!
 //! - Every limit is a field of [`Config`] or a constant beside the code that holds it.
-//! - What can be read in two ways is refused with 400 and the connection is closed, never mended.
+//! - What can be read in two ways is refused with 400 (a transfer coding that is only unknown: 501) and the
+//!   connection is closed, never mended.
 //! - Nothing here reads a body: the guards decide first.
 //! - A client's address comes from the socket, or from proxies that the configuration trusts.
 //!

@@ -42,6 +42,20 @@ fn heads_and_bodies_are_counted() {
     check("P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n00a\r\n0123456789\r\n000\r\n\r\n", (1, 1, false, None));
     check("P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n", (1, 0, false, None));
     check("P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\ng\r\n", (1, 0, false, BAD));
+    for (coding, refused) in [
+        ("gzip", Reason::TransferCodingUnknown),
+        ("gzip , chunked", Reason::TransferCodingUnknown),
+        ("identity", Reason::TransferCodingUnknown),
+        ("chunked, gzip", Reason::MalformedRequest),
+        ("chunked, chunked", Reason::MalformedRequest),
+        ("gzip;q=1", Reason::MalformedRequest),
+        ("gzip,", Reason::MalformedRequest),
+        ("", Reason::MalformedRequest),
+        (&"x".repeat(200), Reason::MalformedRequest),
+    ] {
+        check(&format!("P / HTTP/1.1\r\nTransfer-Encoding: {coding}\r\n"), (0, 0, false, Some(refused)));
+    }
+    check("P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n", (0, 0, false, BAD));
     check("P /#f HTTP/1.1\r\n", (0, 0, false, BAD));
     check("P / HTTP/1.1\n", (0, 0, false, BAD));
     check("P / HTTP/1.1\r\n\r\nP / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n", (1, 1, false, BAD));

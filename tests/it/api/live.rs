@@ -102,6 +102,14 @@ async fn what_the_connection_itself_refuses_has_its_line_and_its_place_in_the_le
             "HTTP/1.1",
         ),
         ("BREW /pot HTTP/1.0\r\ncontent-length: 1, 1\r\n\r\n", 400, "malformed_request", "BREW", "/pot", "HTTP/1.0"),
+        (
+            "POST /in HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+            501,
+            "transfer_coding_unknown",
+            "POST",
+            "/in",
+            "HTTP/1.1",
+        ),
         ("POST /\u{1b}[2J HTTP/1.1\r\nhost: a\r\n\r\n", 400, "malformed_request", "POST", "*", "HTTP/1.1"),
         ("\u{16}\u{3}\u{1}\r\n\r\n", 400, "malformed_request", "-", "*", "-"),
         (&format!("POST /in?{long} HTTP/1.1\r\n\r\n"), 414, "uri_too_long", "POST", "/in", "HTTP/1.1"),
@@ -140,7 +148,7 @@ async fn what_the_connection_itself_refuses_has_its_line_and_its_place_in_the_le
         assert_eq!(row["reason"], reason);
     }
     assert!(!gateway.log().contains("canary"), "queries carry credentials");
-    assert_eq!(access_lines(&gateway).len(), 10, "one line a request");
+    assert_eq!(access_lines(&gateway).len(), 11, "one line a request");
 }
 
 #[tokio::test]

@@ -13,6 +13,10 @@ fn post(fields: &[&str], body: &str) -> String {
 }
 
 async fn check(gate: &Gate, bytes: impl AsRef<[u8]>) {
+    refused(gate, bytes, (400, "malformed_request")).await;
+}
+
+async fn refused(gate: &Gate, bytes: impl AsRef<[u8]>, (status, code): (u16, &str)) {
     let bytes = bytes.as_ref();
     let shown = String::from_utf8_lossy(bytes);
     // In one piece, and in pieces that cut every line.
@@ -24,7 +28,7 @@ async fn check(gate: &Gate, bytes: impl AsRef<[u8]>) {
             tokio::task::yield_now().await;
         }
         let answer = peer.answer().await;
-        assert_eq!((answer.status, answer.code(), answer.closes()), (400, "malformed_request", true), "{shown}");
+        assert_eq!((answer.status, answer.code(), answer.closes()), (status, code, true), "{shown}");
         peer.closed().await;
     }
 }
@@ -51,20 +55,35 @@ async fn rfc9112_6_3_a_body_with_two_lengths_is_refused() {
 }
 
 #[tokio::test]
-async fn rfc9112_6_1_any_transfer_coding_but_plain_chunked_is_refused() {
+async fn rfc9112_6_1_a_transfer_coding_that_we_do_not_know_is_501() {
     let gate = Gate::open(short()).await;
     for coding in [
         "Transfer-Encoding: gzip",
+        "transfer-encoding:deflate\t",
         "Transfer-Encoding: identity",
-        "Transfer-Encoding: chunked, gzip",
         "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: xchunked",
+    ] {
+        refused(&gate, post(&[coding], "0\r\n\r\n"), (501, "transfer_coding_unknown")).await;
+    }
+}
+
+#[tokio::test]
+async fn rfc9112_6_3_chunked_that_is_not_the_last_coding_or_cannot_be_read_is_refused() {
+    let gate = Gate::open(short()).await;
+    for coding in [
+        "Transfer-Encoding: chunked, gzip",
         "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: gzip, chunked, chunked",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
-        "Transfer-Encoding: xchunked",
         "Transfer-Encoding: chunked;q=1",
         "Transfer-Encoding: \"chunked\"",
         "Transfer-Encoding: \x0bchunked",
+        "Transfer-Encoding: chunked,",
+        "Transfer-Encoding: ,chunked",
+        "Transfer-Encoding: gzip chunked",
         "Transfer-Encoding:",
     ] {
         check(&gate, post(&[coding], "0\r\n\r\n")).await;
