@@ -4,6 +4,7 @@
 
 mod json_test_suite;
 mod octokit;
+mod providers;
 mod standard_webhooks;
 
 use std::io::Write;
