@@ -342,10 +342,7 @@ impl EventDetail {
             method: received.method.to_string(),
             query: received.query.as_deref().map(|query| masks.query(query)),
             headers: headers
-                .map(|(name, value)| Header {
-                    name: name.to_string(),
-                    value: masks.header(name.as_str(), value.as_bytes()),
-                })
+                .map(|(name, value)| Header { name: name.to_owned(), value: masks.header(name, value) })
                 .collect(),
             body_bytes: received.body.len(),
             body_url: format!("/v1/events/{}/body", event.id),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Uri};
 
 use crate::deliver::{Resign, SignatureMode};
-use crate::domain::{Event, Timestamp};
+use crate::domain::{Clock, Event, NewEvent, Timestamp};
 use crate::guard::Head;
 use crate::guard::signature::{Signing, Verifier};
 
@@ -39,25 +39,34 @@ impl Signers {
 }
 
 impl Resign for Signers {
-    fn resign(&self, event: &Event, mode: SignatureMode, now: Timestamp, headers: &mut HeaderMap) {
+    fn resign(&self, event: &Event, mode: SignatureMode, clock: &Clock) -> Vec<(HeaderName, HeaderValue)> {
         let received = &event.received;
         let signers = self.0.load();
-        let Some(signer) = signers.get(&received.source) else { return };
-        let (Some(tolerance), Some(secret)) = (signer.tolerance, received.secret_index) else { return };
+        let Some(signer) = signers.get(&received.source) else { return Vec::new() };
+        let (Some(tolerance), Some(secret)) = (signer.tolerance, received.secret_index) else { return Vec::new() };
         if !signer.verifier.can_renew() {
-            return;
+            return Vec::new();
         }
-        let target = match &received.query {
-            Some(query) => format!("{}?{query}", signer.path),
-            None => signer.path.to_string(),
-        };
-        let Ok(uri) = target.parse::<Uri>() else { return };
+        let now = clock.wall();
         // The app's tolerance counts from what the sender signed, which may be older than what we received.
-        let head = Head { method: &received.method, uri: &uri, headers: &received.headers };
-        let signed_at = signer.verifier.signed_at(head).unwrap_or(received.received_at);
-        let fresh = now.since(signed_at) + MARGIN < tolerance;
-        if mode == SignatureMode::Keep || (mode == SignatureMode::Auto && fresh) {
-            return;
+        let is_fresh = |signed_at: Timestamp| now.since(signed_at) + MARGIN < tolerance;
+        if mode == SignatureMode::Auto && received.signed_at.is_some_and(is_fresh) {
+            return Vec::new();
+        }
+        let Some(uri) = signer.uri(received) else { return Vec::new() };
+        let headers = received.headers.to_map();
+        // Events of older journals do not say when they were signed; their headers do.
+        let signed_at = || {
+            let head = Head { method: &received.method, uri: &uri, headers: &headers };
+            signer.verifier.signed_at(head).unwrap_or(received.received_at)
+        };
+        let is_kept = match mode {
+            SignatureMode::Keep => true,
+            SignatureMode::Auto => is_fresh(received.signed_at.unwrap_or_else(signed_at)),
+            SignatureMode::Refresh => false,
+        };
+        if is_kept {
+            return Vec::new();
         }
         let signing = Signing {
             body: &received.body,
@@ -65,25 +74,25 @@ impl Resign for Signers {
             signed_at: now,
             method: &received.method,
             uri: &uri,
-            headers: &received.headers,
+            headers: &headers,
         };
-        match signer.verifier.sign(&signing, usize::from(secret)) {
-            Ok(renewed) => replace(headers, renewed),
+        signer.verifier.sign(&signing, usize::from(secret)).unwrap_or_else(|error| {
             // The secret is gone with a reload, say: what came is still the best there is.
-            Err(error) => {
-                tracing::debug!(%error, source = %received.source, event = %event.id, "signature not renewed")
-            }
-        }
+            tracing::debug!(%error, source = %received.source, event = %event.id, "signature not renewed");
+            Vec::new()
+        })
     }
 }
 
-/// Puts the new values in place of the old ones, which stay as `Hookward-Original-…`.
-fn replace(headers: &mut HeaderMap, renewed: Vec<(HeaderName, HeaderValue)>) {
-    for (name, value) in renewed {
-        let old = headers.insert(name.clone(), value.clone());
-        let Some(old) = old.filter(|old| *old != value) else { continue };
-        if let Ok(original) = HeaderName::try_from(format!("hookward-original-{name}")) {
-            headers.insert(original, old);
-        }
+// === impl Signer ===
+
+impl Signer {
+    /// The target that the sender called.
+    fn uri(&self, received: &NewEvent) -> Option<Uri> {
+        let target = match &received.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.to_string(),
+        };
+        target.parse().ok()
     }
 }

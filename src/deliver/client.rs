@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Request};
-use http_body_util::Full;
+use http::Method;
 use tokio::time::Instant;
 use tokio_rustls::rustls::ClientConfig;
 
-use super::connection::{Answer, Connection, Unanswered};
+use super::connection::{Connection, Exchanged, Outgoing, Unanswered};
 use super::connector::Connector;
 use super::failure::Failure;
 use super::request::{self, Parcel};
@@ -23,9 +21,6 @@ pub struct Client {
     connector: Connector,
     resign: Arc<dyn Resign>,
 }
-
-/// The most bytes of an answer's headers (names and values) that are kept with the attempt.
-pub const RESPONSE_HEADERS_BYTES_MAX: usize = 8 * 1024;
 
 // === impl Client ===
 
@@ -54,8 +49,14 @@ impl Client {
     ) -> Attempt {
         let started_at = self.clock.now();
         let started = Instant::now();
-        let request = request::build(endpoint, parcel, &self.clock, &*self.resign);
-        let result = self.exchange(endpoint, connection, request, started + endpoint.timeout).await;
+        let mut head = connection.as_mut().map(Connection::take_head).unwrap_or_default();
+        request::write(&mut head, endpoint, parcel, &self.clock, &*self.resign);
+        let received = &parcel.event.received;
+        let request = Outgoing { head: &head, body: &received.body, is_head: received.method == Method::HEAD };
+        let result = self.exchange(endpoint, connection, request, started).await;
+        if let Some(open) = connection {
+            open.keep_head(head);
+        }
         attempt(parcel.attempt, started_at, started.elapsed(), result)
     }
 
@@ -68,23 +69,24 @@ impl Client {
         &self,
         endpoint: &Endpoint,
         connection: &mut Option<Connection>,
-        mut request: Request<Full<Bytes>>,
-        deadline: Instant,
-    ) -> Result<Answer, Failure> {
-        if let Some(warm) = connection.take().filter(|warm| warm.serves(&endpoint.url)) {
+        request: Outgoing<'_>,
+        started: Instant,
+    ) -> Result<Exchanged, Failure> {
+        let deadline = started + endpoint.timeout;
+        if let Some(warm) = connection.take().filter(|warm| warm.serves(&endpoint.url, started)) {
             match exchange_over(warm, connection, request, endpoint.response_bytes_max, deadline).await {
-                Ok(answer) => return Ok(answer),
+                Ok(exchanged) => return Ok(exchanged),
                 Err(Unanswered::Failed(failure)) => return Err(failure),
-                Err(Unanswered::NotSent(unsent)) => request = *unsent,
+                Err(Unanswered::NotSent) => {}
             }
         }
         let stream = self.connector.connect(&endpoint.url, deadline).await?;
-        let fresh = Connection::over(stream, &endpoint.url, deadline).await?;
+        let fresh = Connection::over(stream, &endpoint.url, deadline);
         match exchange_over(fresh, connection, request, endpoint.response_bytes_max, deadline).await {
-            Ok(answer) => Ok(answer),
+            Ok(exchanged) => Ok(exchanged),
             Err(Unanswered::Failed(failure)) => Err(failure),
-            Err(Unanswered::NotSent(_)) => {
-                Err(Failure::new(OutcomeClass::Protocol, "the connection was closed before the request was sent"))
+            Err(Unanswered::NotSent) => {
+                Err(Failure::protocol(&"the connection was closed before the request was sent"))
             }
         }
     }
@@ -95,53 +97,37 @@ impl Client {
 async fn exchange_over(
     mut connection: Connection,
     slot: &mut Option<Connection>,
-    request: Request<Full<Bytes>>,
+    request: Outgoing<'_>,
     body_bytes_max: usize,
     deadline: Instant,
-) -> Result<Answer, Unanswered> {
-    let answer = connection.exchange(request, body_bytes_max, deadline).await?;
-    if answer.cut.is_none() && connection.stays_open() {
+) -> Result<Exchanged, Unanswered> {
+    let exchanged = connection.exchange(request, body_bytes_max, deadline).await?;
+    if connection.stays_open() {
         *slot = Some(connection);
     }
-    Ok(answer)
+    Ok(exchanged)
 }
 
-fn attempt(number: u16, started_at: Timestamp, duration: Duration, result: Result<Answer, Failure>) -> Attempt {
-    let (status, response_headers, response_body, failure) = match result {
-        Ok(Answer { status, head, body, cut }) => (Some(status), head.headers, body, cut),
-        Err(failure) => (None, HeaderMap::new(), Bytes::new(), Some(failure)),
+fn attempt(number: u16, started_at: Timestamp, duration: Duration, result: Result<Exchanged, Failure>) -> Attempt {
+    let (answer, failure) = match result {
+        Ok(Exchanged { answer, cut }) => (Some(answer), cut),
+        Err(failure) => (None, Some(failure)),
     };
+    let status = answer.as_ref().map(|answer| answer.status);
     let outcome = match (&failure, status) {
         (Some(failure), _) => failure.class,
-        (None, Some(status)) if status.is_success() => OutcomeClass::Succeeded,
+        (None, Some(200..=299)) => OutcomeClass::Succeeded,
         (None, _) => OutcomeClass::Status,
     };
+    let answer = answer.unwrap_or_default();
     Attempt {
         number,
         started_at,
         duration,
         outcome,
-        status: status.map(|status| status.as_u16()),
-        response_headers: bounded(response_headers),
-        response_body,
+        status,
+        response_headers: answer.headers,
+        response_body: answer.body,
         error: failure.map(|failure| failure.message),
     }
-}
-
-/// The headers up to a bound; the fields that go over it are left out.
-fn bounded(headers: HeaderMap) -> HeaderMap {
-    let size =
-        |headers: &HeaderMap| -> usize { headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum() };
-    if size(&headers) <= RESPONSE_HEADERS_BYTES_MAX {
-        return headers;
-    }
-    let mut kept = HeaderMap::new();
-    let mut bytes = 0;
-    for (name, value) in &headers {
-        bytes += name.as_str().len() + value.len();
-        if bytes <= RESPONSE_HEADERS_BYTES_MAX {
-            kept.append(name, value.clone());
-        }
-    }
-    kept
 }

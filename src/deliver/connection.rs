@@ -1,27 +1,22 @@
 //! One keep-alive connection of one worker, and one exchange over it.
 //!
-//! The connection's own future is polled by whoever holds the connection, in the attempt and between two
-//! attempts: no second task, no hand-off. Dropping it closes the socket.
+//! Reads and writes in the task that asks, in the attempt and between two attempts: no second task, no
+//! hand-off, no copy of the body. Dropping it closes the socket.
 
-use std::future::{Future as _, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::response::Parts;
-use http::{Request, StatusCode};
-use http_body::Body as _;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::Instant;
 
 use super::EndpointUrl;
 use super::deadline::Deadline;
 use super::failure::Failure;
-use super::stream::{Io, Stream};
+use super::http1::{Answer, Fault, Reader, Step};
+use super::stream::Stream;
 
 /// A connection to one origin.
 pub struct Connection(Box<Inner>);
@@ -29,25 +24,35 @@ pub struct Connection(Box<Inner>);
 struct Inner {
     url: EndpointUrl,
     too_old_at: Instant,
-    sender: http1::SendRequest<Full<Bytes>>,
-    io: http1::Connection<Io, Full<Bytes>>,
-    io_ended: bool,
+    stream: Stream,
+    input: Input,
+    /// Room for the head of the next request.
+    head: Vec<u8>,
+    open: bool,
     deadline: Deadline,
 }
 
-/// What came back, as far as it was wanted.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) head: Parts,
-    pub(super) body: Bytes,
-    /// Set where the body did not come whole; what came of it is in `body`.
+/// A request as it goes out.
+#[derive(Clone, Copy)]
+pub(super) struct Outgoing<'a> {
+    pub(super) head: &'a [u8],
+    pub(super) body: &'a [u8],
+    /// Whether its method is HEAD, whose answer has no body.
+    pub(super) is_head: bool,
+}
+
+/// What came of an exchange that brought at least the head of an answer.
+pub(super) struct Exchanged {
+    pub(super) answer: Answer,
+    /// Set where the body did not come whole; what came of it is in `answer`.
     pub(super) cut: Option<Failure>,
 }
 
 /// Why there is no answer.
+#[derive(Debug)]
 pub(super) enum Unanswered {
     /// Nothing of the request was written: it may go out over another connection.
-    NotSent(Box<Request<Full<Bytes>>>),
+    NotSent,
     /// It was, or may have been, written.
     Failed(Failure),
 }
@@ -55,49 +60,48 @@ pub(super) enum Unanswered {
 /// A connection older than this is not used again: the name is looked up anew.
 const AGE_MAX: Duration = Duration::from_secs(300);
 
-/// The most header fields of an answer.
-const HEADERS_MAX: usize = 100;
+/// Room for what is read, at first and between two exchanges.
+const INPUT_BYTES: usize = 8 * 1024;
 
-/// The most bytes of an answer's head.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-
-/// How much of a body that nobody keeps is read so that the connection can be used again.
-const DISCARD_BYTES_MAX: u64 = 64 * 1024;
+/// Room for heads that is kept between two exchanges.
+const HEAD_BYTES_KEPT: usize = 16 * 1024;
 
 // === impl Connection ===
 
 impl Connection {
     /// Speaks HTTP/1.1 over a stream that was just opened.
-    pub(super) async fn over(stream: Stream, url: &EndpointUrl, deadline: Instant) -> Result<Self, Failure> {
-        let handshake = http1::Builder::new()
-            .max_headers(HEADERS_MAX)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .handshake(TokioIo::new(stream))
-            .await;
-        let (sender, io) = handshake.map_err(|error| Failure::protocol(&error))?;
-        let inner = Inner {
+    pub(super) fn over(stream: Stream, url: &EndpointUrl, deadline: Instant) -> Self {
+        Self(Box::new(Inner {
             url: url.clone(),
             too_old_at: Instant::now() + AGE_MAX,
-            sender,
-            io,
-            io_ended: false,
+            stream,
+            input: Input { bytes: vec![0; INPUT_BYTES], filled: 0 },
+            head: Vec::new(),
+            open: true,
             deadline: Deadline::new(deadline),
-        };
-        Ok(Self(Box::new(inner)))
+        }))
     }
 
-    /// Whether the next request for this URL may go out over it.
-    pub(super) fn serves(&self, url: &EndpointUrl) -> bool {
-        !self.0.io_ended
-            && !self.0.sender.is_closed()
-            && self.0.url.same_origin(url)
-            && Instant::now() < self.0.too_old_at
+    /// Whether a request for this URL may go out over it at `now`.
+    pub(super) fn serves(&self, url: &EndpointUrl, now: Instant) -> bool {
+        self.0.open && self.0.url.same_origin(url) && now < self.0.too_old_at
     }
 
-    /// Whether it can carry another request: not one that is closing, or still busy with a request whose answer
-    /// came early.
+    /// Whether it can carry another request: not one that is closing, that has said more than it was asked, or
+    /// whose last request was answered before it was written.
     pub(super) fn stays_open(&self) -> bool {
-        !self.0.io_ended && self.0.sender.is_ready()
+        self.0.open
+    }
+
+    /// The buffer for the head of the next request; give it back with [`keep_head`](Self::keep_head).
+    pub(super) fn take_head(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0.head)
+    }
+
+    pub(super) fn keep_head(&mut self, head: Vec<u8>) {
+        if head.capacity() <= HEAD_BYTES_KEPT {
+            self.0.head = head;
+        }
     }
 
     #[cfg(test)]
@@ -108,153 +112,226 @@ impl Connection {
     /// Waits until the other side closes it; nothing must be under way.
     pub(super) async fn closed(&mut self) {
         let inner = &mut *self.0;
-        poll_fn(|context| {
-            inner.drive(context);
-            if inner.io_ended { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        poll_fn(|context| if inner.is_quiet(context) { Poll::Pending } else { Poll::Ready(()) }).await;
     }
 
     /// Sends one request and reads its answer, keeping at most `body_bytes_max` of the body.
     pub(super) async fn exchange(
         &mut self,
-        request: Request<Full<Bytes>>,
+        request: Outgoing<'_>,
         body_bytes_max: usize,
         deadline: Instant,
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<Exchanged, Unanswered> {
         let inner = &mut *self.0;
         inner.deadline.move_to(deadline);
-        let (head, mut body) = inner.head(request).await?.into_parts();
-        let (body, cut) = inner.body(&mut body, body_bytes_max).await;
-        Ok(Answer { status: head.status, head, body, cut })
+        // Until the answer is whole, whoever looks finds a connection that is of no use.
+        if !std::mem::take(&mut inner.open) {
+            return Err(Unanswered::NotSent);
+        }
+        let mut exchange = Exchange {
+            request,
+            begun: false,
+            written: 0,
+            flushed: false,
+            write_error: None,
+            reader: Reader::new(request.is_head, body_bytes_max),
+        };
+        let end = poll_fn(|context| exchange.poll(inner, context)).await;
+        let Exchange { flushed, reader, .. } = exchange;
+        let failure = match end {
+            End::NotSent => return Err(Unanswered::NotSent),
+            End::Whole => {
+                inner.open = flushed && reader.keeps_alive() && inner.input.filled == 0;
+                inner.input.shrink();
+                None
+            }
+            End::Enough => None,
+            End::Failed(failure) if reader.has_head() => Some(failure),
+            End::Failed(failure) => return Err(Unanswered::Failed(failure)),
+        };
+        Ok(Exchanged { answer: reader.into_answer(), cut: failure })
     }
 }
 
 // === impl Inner ===
 
 impl Inner {
-    async fn head(&mut self, request: Request<Full<Bytes>>) -> Result<http::Response<Incoming>, Unanswered> {
-        if !poll_fn(|context| Poll::Ready(self.is_ready(context))).await {
-            return Err(Unanswered::NotSent(Box::new(request)));
-        }
-        let mut response = pin!(self.sender.try_send_request(request));
-        let (io, io_ended, deadline) = (&mut self.io, &mut self.io_ended, &mut self.deadline);
-        poll_fn(|context| {
-            // Asked first: a flood of bytes uses up the task's budget, and a timer asked afterwards would never fire.
-            let late = deadline.poll_passed(context).is_ready();
-            drive(io, io_ended, context);
-            if let Poll::Ready(result) = response.as_mut().poll(context) {
-                return Poll::Ready(result.map_err(|mut error| match error.take_message() {
-                    Some(request) => Unanswered::NotSent(Box::new(request)),
-                    None => Unanswered::Failed(Failure::protocol(error.error())),
-                }));
-            }
-            if late { Poll::Ready(Err(Unanswered::Failed(Failure::timeout("no answer came")))) } else { Poll::Pending }
-        })
-        .await
-    }
-
-    /// Whether a request would go out at once. After a whole answer, or when the connection is new, that takes
-    /// one turn of it; one that needs longer is still busy with something that nobody waits for.
-    fn is_ready(&mut self, context: &mut Context<'_>) -> bool {
-        if self.sender.poll_ready(context).is_pending() {
-            self.drive(context);
-        }
-        matches!(self.sender.poll_ready(context), Poll::Ready(Ok(())))
-    }
-
-    async fn body(&mut self, body: &mut Incoming, bytes_max: usize) -> (Bytes, Option<Failure>) {
-        let mut kept = Kept { bytes: BytesMut::new(), bytes_max, read: 0 };
-        let (io, io_ended, deadline) = (&mut self.io, &mut self.io_ended, &mut self.deadline);
-        let end = poll_fn(|context| {
-            let late = deadline.poll_passed(context).is_ready();
-            // The connection hands a frame over by waking this task; asking the body once more saves the way
-            // through the scheduler.
-            let mut end = kept.poll_frame(Pin::new(&mut *body), context);
-            if end.is_none() {
-                drive(io, io_ended, context);
-                end = kept.poll_frame(Pin::new(&mut *body), context);
-            }
-            match end {
-                Some(end) => Poll::Ready(end),
-                None if late => Poll::Ready(End::Failed(Failure::timeout("the answer's body did not end"))),
-                None => Poll::Pending,
-            }
-        })
-        .await;
-        match end {
-            End::Whole => {
-                // Lets the connection notice that it is free, or that the other side wants it closed.
-                poll_fn(|context| {
-                    self.drive(context);
-                    Poll::Ready(())
-                })
-                .await;
-                (kept.bytes.freeze(), None)
-            }
-            End::Enough => {
-                self.io_ended = true;
-                (kept.bytes.freeze(), None)
-            }
-            End::Failed(failure) => (kept.bytes.freeze(), Some(failure)),
-        }
-    }
-
-    fn drive(&mut self, context: &mut Context<'_>) {
-        drive(&mut self.io, &mut self.io_ended, context);
+    /// Whether the other side has neither closed the connection nor said anything that it was not asked; where
+    /// it has, the connection is of no more use.
+    fn is_quiet(&mut self, context: &mut Context<'_>) -> bool {
+        self.open = self.open && self.input.poll_fill(&mut self.stream, context).is_pending();
+        self.open
     }
 }
 
-/// Lets the connection read and write. Its errors reach the request that waits; between two requests they
-/// mean that the connection is of no more use.
-fn drive(io: &mut http1::Connection<Io, Full<Bytes>>, ended: &mut bool, context: &mut Context<'_>) {
-    if !*ended {
-        *ended = Pin::new(io).poll(context).is_ready();
-    }
+/// One exchange while it is under way.
+struct Exchange<'a> {
+    request: Outgoing<'a>,
+    begun: bool,
+    /// Bytes of head and body that the stream has taken.
+    written: usize,
+    flushed: bool,
+    /// The request does not go out; the answer may be here already.
+    write_error: Option<io::Error>,
+    reader: Reader,
 }
 
-/// The part of a body that is kept.
-struct Kept {
-    bytes: BytesMut,
-    bytes_max: usize,
-    read: u64,
-}
-
-/// How a body ended.
+/// How an exchange ended.
 enum End {
+    NotSent,
     Whole,
-    /// There is more than anybody wants: the connection goes with it.
     Enough,
     Failed(Failure),
 }
 
-// === impl Kept ===
+// === impl Exchange ===
 
-impl Kept {
-    /// Takes what is there; `None`: nothing more yet.
-    fn poll_frame(&mut self, mut body: Pin<&mut Incoming>, context: &mut Context<'_>) -> Option<End> {
-        loop {
-            match body.as_mut().poll_frame(context) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    let Some(data) = frame.data_ref() else { continue };
-                    let room = self.bytes_max.saturating_sub(self.bytes.len());
-                    // Copied: a slice would keep the connection's whole read buffer.
-                    self.bytes.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
-                    self.read += data.len() as u64;
-                    if self.beyond(body.size_hint().lower()) {
-                        return Some(End::Enough);
-                    }
+impl Exchange<'_> {
+    fn poll(&mut self, connection: &mut Inner, context: &mut Context<'_>) -> Poll<End> {
+        // Asked first: a flood of bytes uses up the task's budget, and a timer asked afterwards would never fire.
+        let late = connection.deadline.poll_passed(context).is_ready();
+        if !self.begun {
+            self.begun = true;
+            connection.open = true;
+            let quiet = connection.is_quiet(context);
+            connection.open = false;
+            if !quiet {
+                return Poll::Ready(End::NotSent);
+            }
+        }
+        if let Some(end) = self.send(connection, context) {
+            return Poll::Ready(end);
+        }
+        if let Some(end) = self.receive(connection, context) {
+            return Poll::Ready(end);
+        }
+        if late { Poll::Ready(End::Failed(self.too_late())) } else { Poll::Pending }
+    }
+
+    /// Writes what the stream takes. An error does not end the exchange: a server that refuses a large body
+    /// answers and closes while it is still being written (RFC 9112 section 9.5).
+    fn send(&mut self, connection: &mut Inner, context: &mut Context<'_>) -> Option<End> {
+        if self.flushed || self.write_error.is_some() {
+            return None;
+        }
+        match self.poll_write(&mut connection.stream, context) {
+            Poll::Ready(Ok(())) => self.flushed = true,
+            // The very first write failed. What encrypts may have sent a part of it before it failed.
+            Poll::Ready(Err(_)) if self.written == 0 && connection.stream.is_plain() => return Some(End::NotSent),
+            Poll::Ready(Err(error)) => self.write_error = Some(error),
+            Poll::Pending => {}
+        }
+        None
+    }
+
+    fn poll_write(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Outgoing { head, body, .. } = self.request;
+        let mut stream = Pin::new(stream);
+        while self.written < head.len() + body.len() {
+            let count = match head.get(self.written..).filter(|rest| !rest.is_empty()) {
+                Some(rest) => stream.as_mut().poll_write_vectored(context, &[IoSlice::new(rest), IoSlice::new(body)]),
+                None => {
+                    let rest = body.get(self.written - head.len()..).unwrap_or_default();
+                    stream.as_mut().poll_write(context, rest)
                 }
-                Poll::Ready(Some(Err(error))) => return Some(End::Failed(Failure::protocol(&error))),
-                Poll::Ready(None) => return Some(End::Whole),
+            };
+            match count {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => self.written += count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        stream.poll_flush(context)
+    }
+
+    fn receive(&mut self, connection: &mut Inner, context: &mut Context<'_>) -> Option<End> {
+        let Inner { stream, input, .. } = connection;
+        loop {
+            match input.poll_fill(stream, context) {
                 Poll::Pending => return None,
+                Poll::Ready(Ok(0)) => {
+                    return Some(match self.reader.end() {
+                        Ok(()) => End::Whole,
+                        Err(fault) => End::Failed(self.broken(None, fault)),
+                    });
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Some(End::Failed(self.broken(Some(error), Fault::NoAnswer))),
+            }
+            let mut rest = input.bytes();
+            let step = self.reader.take(&mut rest);
+            let used = input.filled - rest.len();
+            input.consume(used);
+            match step {
+                Ok(Step::More) => {}
+                Ok(Step::Whole) => return Some(End::Whole),
+                Ok(Step::Enough) => return Some(End::Enough),
+                Err(fault) => return Some(End::Failed(Failure::protocol(&fault))),
             }
         }
     }
 
-    /// Whether what is read beyond the kept part, with what is known to follow, is more than is worth reading.
-    fn beyond(&self, follows: u64) -> bool {
-        self.read.saturating_add(follows) > self.bytes_max as u64 + DISCARD_BYTES_MAX
-            && self.read >= self.bytes_max as u64
+    /// The connection broke before the answer was whole. Where the request could not be written, that came first.
+    fn broken(&mut self, read_error: Option<io::Error>, fault: Fault) -> Failure {
+        match self.write_error.take().or(read_error) {
+            Some(error) => Failure::protocol(&format_args!("the connection broke: {error}")),
+            None => Failure::protocol(&fault),
+        }
+    }
+
+    fn too_late(&self) -> Failure {
+        Failure::timeout(match (self.flushed, self.reader.has_head()) {
+            (_, true) => "the answer's body did not end",
+            (true, false) => "no answer came",
+            (false, false) => "the request was not taken",
+        })
+    }
+}
+
+/// What was read and not used yet; its memory is used again for every answer.
+struct Input {
+    /// As long as there is room; only the first `filled` bytes mean something.
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+// === impl Input ===
+
+impl Input {
+    /// Reads more behind what is there; how much, 0 at the end of the connection.
+    fn poll_fill(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.filled == self.bytes.len() {
+            // Bounded by the reader, which gives up on a head that is too large and leaves nothing of a body.
+            self.bytes.resize(self.filled * 2, 0);
+        }
+        let mut room = ReadBuf::new(self.bytes.get_mut(self.filled..).unwrap_or_default());
+        match Pin::new(stream).poll_read(context, &mut room) {
+            Poll::Ready(Ok(())) => {
+                let count = room.filled().len();
+                self.filled += count;
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.filled).unwrap_or_default()
+    }
+
+    fn consume(&mut self, count: usize) {
+        if count < self.filled {
+            self.bytes.copy_within(count..self.filled, 0);
+        }
+        self.filled -= count;
+    }
+
+    fn shrink(&mut self) {
+        if self.bytes.len() > INPUT_BYTES {
+            self.bytes.truncate(INPUT_BYTES);
+            self.bytes.shrink_to_fit();
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! Why an attempt brought no whole answer: the class that counts it and the words that explain it.
 
-use std::error::Error;
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::io;
 
 use tokio_rustls::rustls;
@@ -52,15 +51,7 @@ impl Failure {
     }
 
     /// The connection broke, or what came was not HTTP.
-    pub(super) fn protocol(error: &hyper::Error) -> Self {
-        let mut message = String::new();
-        // Writing into a String cannot fail.
-        write!(message, "{error}").unwrap_or_default();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            write!(message, ": {error}").unwrap_or_default();
-            cause = error.source();
-        }
-        Self::new(OutcomeClass::Protocol, message)
+    pub(super) fn protocol(why: &dyn Display) -> Self {
+        Self::new(OutcomeClass::Protocol, why)
     }
 }

@@ -14,8 +14,11 @@
 //! Deliberately absent: a shared pool. Whoever makes attempts one after the other owns the connection and
 //! lends it to each attempt; between two attempts it watches over it with [`Client::closed`].
 //!
-//! Reading order: [`endpoint`] (settings), `request` (what goes out), `connector` (from URL to socket),
-//! `connection` (one exchange), [`client`] (all of it).
+//! The HTTP/1.1 is our own: one request at a time over one connection, in the task that asks, with the event's
+//! bytes written from where they lie, costs less than half of what a general client does.
+//!
+//! Reading order: [`endpoint`] (settings), `request` (what goes out), `http1` (its form, and the answer's),
+//! `connector` (from URL to socket), `connection` (one exchange), [`client`] (all of it).
 
 pub mod client;
 pub mod endpoint;
@@ -26,10 +29,13 @@ mod connection;
 mod connector;
 mod deadline;
 mod failure;
+mod http1;
 mod request;
 mod stream;
 mod tls;
 
+#[cfg(test)]
+mod client_framing_tests;
 #[cfg(test)]
 mod client_tests;
 #[cfg(test)]

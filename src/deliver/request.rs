@@ -1,18 +1,11 @@
 //! The request of an attempt: the event as it came, what hookward adds, what the destination's settings change.
 
-use std::fmt::{Display, Write as _};
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue};
 
-use bytes::{Bytes, BytesMut};
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
-};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
-use http_body_util::Full;
-
+use super::http1::Head;
 use super::{Endpoint, Resign, SignatureMode};
-use crate::domain::{Clock, DeliveryId, Event};
+use crate::domain::{Clock, DeliveryId, Event, HeaderBlock};
 
 /// What is delivered: one event, on behalf of one delivery, for the `attempt`-th time (from 1).
 #[derive(Clone, Copy, Debug)]
@@ -25,150 +18,142 @@ pub struct Parcel<'a> {
     pub attempt: u16,
 }
 
-const EVENT_ID: HeaderName = HeaderName::from_static("hookward-event-id");
-const SOURCE: HeaderName = HeaderName::from_static("hookward-source");
-const SOURCE_EVENT_ID: HeaderName = HeaderName::from_static("hookward-source-event-id");
-const EVENT_TYPE: HeaderName = HeaderName::from_static("hookward-event-type");
-const DELIVERY_ID: HeaderName = HeaderName::from_static("hookward-delivery-id");
-const ATTEMPT: HeaderName = HeaderName::from_static("hookward-attempt");
-const RECEIVED_AT: HeaderName = HeaderName::from_static("hookward-received-at");
-
 /// Id, timestamp and signature of Standard Webhooks.
-type Trio = [HeaderName; 3];
+type Trio = [&'static str; 3];
 
-const WEBHOOK: Trio = [
-    HeaderName::from_static("webhook-id"),
-    HeaderName::from_static("webhook-timestamp"),
-    HeaderName::from_static("webhook-signature"),
-];
+const WEBHOOK: Trio = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 
 /// Where the event carries a trio of its own.
-const HOOKWARD_WEBHOOK: Trio = [
-    HeaderName::from_static("hookward-webhook-id"),
-    HeaderName::from_static("hookward-webhook-timestamp"),
-    HeaderName::from_static("hookward-webhook-signature"),
-];
+const HOOKWARD_WEBHOOK: Trio = ["hookward-webhook-id", "hookward-webhook-timestamp", "hookward-webhook-signature"];
 
-/// How many headers are added at most, not counting the destination's own.
-const ADDED_MAX: usize = 12;
+/// The sender's fields, and what takes the place of some of them.
+struct Fields<'a> {
+    endpoint: &'a Endpoint,
+    sent: &'a HeaderBlock,
+    renewed: Vec<(HeaderName, HeaderValue)>,
+}
 
-/// Room for the added values: one allocation for all of them.
-const VALUES_BYTES: usize = 256;
-
-/// The request of one attempt.
-pub(super) fn build(
-    endpoint: &Endpoint,
-    parcel: Parcel<'_>,
-    clock: &Clock,
-    resign: &dyn Resign,
-) -> Request<Full<Bytes>> {
+/// Writes the head of one attempt's request into `out`; its body is the event's.
+pub(super) fn write(out: &mut Vec<u8>, endpoint: &Endpoint, parcel: Parcel<'_>, clock: &Clock, resign: &dyn Resign) {
     let received = &parcel.event.received;
-    let mut headers = end_to_end(&received.headers, ADDED_MAX + endpoint.headers.add.len());
-    for name in &endpoint.headers.remove {
-        headers.remove(name);
+    let renewed = match endpoint.signature {
+        SignatureMode::Keep => Vec::new(),
+        mode => resign.resign(parcel.event, mode, clock),
+    };
+    let fields = Fields { endpoint, sent: &received.headers, renewed };
+    let (url, query) = (&endpoint.url, received.query.as_deref());
+    let mut head = Head::start(out, &received.method, url.target(), query, url.host_header().as_bytes());
+    fields.write(&mut head);
+    describe(&mut head, parcel);
+    if let Some(key) = &endpoint.sign {
+        let (id, timestamp) = (parcel.event.id.to_string(), clock.wall().as_secs().to_string());
+        if let Some(signature) = key.sign(id.as_bytes(), timestamp.as_bytes(), &received.body) {
+            let taken = WEBHOOK.iter().any(|name| fields.value(name).is_some());
+            let [id_name, timestamp_name, signature_name] = if taken { HOOKWARD_WEBHOOK } else { WEBHOOK };
+            head.field(id_name, id.as_bytes());
+            head.field(timestamp_name, timestamp.as_bytes());
+            head.field(signature_name, signature.as_bytes());
+        }
     }
-    let mut values = Values(BytesMut::with_capacity(VALUES_BYTES));
-    let event_id = values.of(parcel.event.id);
-    describe(&mut headers, &mut values, parcel, event_id.clone());
-    for (name, value) in &endpoint.headers.add {
-        headers.insert(name, value.clone());
-    }
-    if let Some(auth) = &endpoint.auth {
-        headers.insert(AUTHORIZATION, auth.clone());
-    }
-    if endpoint.signature != SignatureMode::Keep {
-        resign.resign(parcel.event, endpoint.signature, clock.wall(), &mut headers);
-    }
-    if let (Some(key), Some(id)) = (&endpoint.sign, event_id) {
-        let timestamp = values.of(clock.wall().as_secs());
-        let signature = timestamp.as_ref().and_then(|time| key.sign(id.as_bytes(), time.as_bytes(), &received.body));
-        let taken = WEBHOOK.iter().any(|name| headers.contains_key(name));
-        let [id_name, timestamp_name, signature_name] = if taken { HOOKWARD_WEBHOOK } else { WEBHOOK };
-        put(&mut headers, id_name, Some(id));
-        put(&mut headers, timestamp_name, timestamp);
-        put(&mut headers, signature_name, signature);
-    }
-    headers.insert(HOST, endpoint.url.host_header().clone());
-    let mut request = Request::new(Full::new(received.body.clone()));
-    *request.method_mut() = received.method.clone();
-    *request.uri_mut() = target(endpoint.url.target(), received.query.as_deref());
-    *request.headers_mut() = headers;
-    request
+    head.finish(&received.method, received.body.len());
 }
 
 /// What hookward says about the event.
-fn describe(headers: &mut HeaderMap, values: &mut Values, parcel: Parcel<'_>, event_id: Option<HeaderValue>) {
+fn describe(head: &mut Head<'_>, parcel: Parcel<'_>) {
     let received = &parcel.event.received;
-    put(headers, EVENT_ID, event_id);
-    put(headers, SOURCE, values.of(&received.source));
-    put(headers, SOURCE_EVENT_ID, received.source_event_id.as_ref().and_then(|id| values.of(id)));
-    put(headers, EVENT_TYPE, received.event_type.as_ref().and_then(|event_type| values.of(event_type)));
-    put(headers, DELIVERY_ID, values.of(parcel.delivery));
-    put(headers, ATTEMPT, values.of(parcel.attempt));
-    put(headers, RECEIVED_AT, values.of(received.received_at));
-}
-
-fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
-    if let Some(value) = value {
-        headers.insert(name, value);
+    head.shown("hookward-event-id", parcel.event.id);
+    head.field("hookward-source", received.source.as_bytes());
+    if let Some(id) = &received.source_event_id {
+        head.field("hookward-source-event-id", id.as_bytes());
     }
+    if let Some(event_type) = &received.event_type {
+        head.field("hookward-event-type", event_type.as_bytes());
+    }
+    head.shown("hookward-delivery-id", parcel.delivery);
+    head.number("hookward-attempt", parcel.attempt.into());
+    head.shown("hookward-received-at", received.received_at);
 }
 
-/// A copy of the sender's headers with room for more. The ingress keeps end-to-end headers only; an event
-/// that came another way must not smuggle anything about the connection either.
-fn end_to_end(sent: &HeaderMap, more: usize) -> HeaderMap {
-    let mut headers = sent.clone();
-    headers.reserve(more);
-    if sent.keys().any(is_of_the_connection) {
-        for name in sent.keys().filter(|name| is_of_the_connection(name)) {
-            headers.remove(name);
+// === impl Fields ===
+
+impl Fields<'_> {
+    /// The sender's fields, in one piece where nothing takes the place of any.
+    fn write(&self, head: &mut Head<'_>) {
+        let Endpoint { headers, auth, .. } = self.endpoint;
+        let edited =
+            !headers.remove.is_empty() || !headers.add.is_empty() || auth.is_some() || !self.renewed.is_empty();
+        if !edited && !self.sent.iter().any(|(name, _)| is_not_the_senders(name)) {
+            return head.block(self.sent.as_bytes());
+        }
+        for (name, value) in self.sent.iter().filter(|(name, _)| self.passes(name)) {
+            head.field(name, value);
+        }
+        for (name, value) in &headers.add {
+            if !(auth.is_some() && name == AUTHORIZATION || self.is_renewed(name.as_str())) {
+                head.field(name.as_str(), value.as_bytes());
+            }
+        }
+        if let Some(auth) = auth.as_ref().filter(|_| !self.is_renewed(AUTHORIZATION.as_str())) {
+            head.field(AUTHORIZATION.as_str(), auth.as_bytes());
+        }
+        for (name, value) in &self.renewed {
+            head.field(name.as_str(), value.as_bytes());
+            if let Some(old) = self.before_renewal(name.as_str()).filter(|old| *old != value.as_bytes()) {
+                head.field(&format!("hookward-original-{name}"), old);
+            }
         }
     }
-    headers
+
+    /// Whether a field of the sender's goes out as it came.
+    fn passes(&self, name: &str) -> bool {
+        self.is_let_through(name) && !self.is_renewed(name)
+    }
+
+    /// The same, were no signature renewed.
+    fn is_let_through(&self, name: &str) -> bool {
+        let Endpoint { headers, auth, .. } = self.endpoint;
+        !(is_not_the_senders(name)
+            || auth.is_some() && name == AUTHORIZATION
+            || headers.remove.iter().any(|removed| removed == name)
+            || headers.add.contains_key(name))
+    }
+
+    fn is_renewed(&self, name: &str) -> bool {
+        self.renewed.iter().any(|(renewed, _)| renewed == name)
+    }
+
+    /// The first value that goes out under a name, not counting what hookward adds.
+    fn value(&self, name: &str) -> Option<&[u8]> {
+        let renewed = self.renewed.iter().find(|(renewed, _)| renewed == name);
+        renewed.map(|(_, value)| value.as_bytes()).or_else(|| self.before_renewal(name))
+    }
+
+    /// The first value that would go out under a name, were no signature renewed.
+    fn before_renewal(&self, name: &str) -> Option<&[u8]> {
+        let Endpoint { headers, auth, .. } = self.endpoint;
+        let auth = auth.as_ref().filter(|_| name == AUTHORIZATION);
+        auth.or_else(|| headers.add.get(name))
+            .map(HeaderValue::as_bytes)
+            .or_else(|| self.sent.get(name).filter(|_| self.is_let_through(name)))
+    }
 }
 
-/// Headers that say something about one connection or its framing, which is ours to say.
-fn is_of_the_connection(name: &HeaderName) -> bool {
-    [
-        CONNECTION,
-        CONTENT_LENGTH,
-        EXPECT,
-        HOST,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ]
-    .contains(name)
-        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
-}
-
-/// The destination's path and query with the sender's query after it, as it was sent: an empty one (`/path?`)
-/// is empty there too.
-fn target(own: &Uri, query: Option<&str>) -> Uri {
-    let Some(query) = query else { return own.clone() };
-    let separator = match own.query() {
-        Some(_) if query.is_empty() => return own.clone(),
-        Some(_) => '&',
-        None => '?',
-    };
-    // A query that came over HTTP can go out over HTTP; should one not, the event goes without it.
-    format!("{own}{separator}{query}").parse::<PathAndQuery>().map_or_else(|_| own.clone(), Uri::from)
-}
-
-/// Makes header values that share one allocation.
-struct Values(BytesMut);
-
-// === impl Values ===
-
-impl Values {
-    /// The value as text; `None` where that cannot be the value of a header.
-    fn of(&mut self, value: impl Display) -> Option<HeaderValue> {
-        // What is left of a value that failed half way must not start the next one.
-        self.0.clear();
-        write!(self.0, "{value}").ok()?;
-        HeaderValue::from_maybe_shared(self.0.split().freeze()).ok()
+/// Fields that say something about one connection or its framing, which is ours to say, and what only
+/// hookward says. The intake keeps neither; an event that came another way must not smuggle them in.
+fn is_not_the_senders(name: &str) -> bool {
+    match name {
+        "connection"
+        | "content-length"
+        | "expect"
+        | "host"
+        | "keep-alive"
+        | "proxy-authenticate"
+        | "proxy-authorization"
+        | "proxy-connection"
+        | "te"
+        | "trailer"
+        | "transfer-encoding"
+        | "upgrade" => true,
+        _ => name.starts_with("hookward-"),
     }
 }

@@ -1,20 +1,20 @@
 //! The hook that renews a sender's signature; what knows the schemes implements it.
 
-use http::HeaderMap;
+use http::{HeaderName, HeaderValue};
 
 use super::SignatureMode;
-use crate::domain::{Event, Timestamp};
+use crate::domain::{Clock, Event};
 
 /// Renews the sender's signature on a late attempt.
 pub trait Resign: Send + Sync + 'static {
-    /// Called with the headers as they are about to go out, for every attempt whose destination says
-    /// [`SignatureMode::Auto`] or [`SignatureMode::Refresh`], never for [`SignatureMode::Keep`].
+    /// The fields that take the place of the sender's own, whose values go out as `Hookward-Original-<name>`
+    /// then; none where the sender's signature goes out as it came. Called for every attempt whose destination
+    /// says [`SignatureMode::Auto`] or [`SignatureMode::Refresh`], never for [`SignatureMode::Keep`].
     ///
-    /// With `Auto` it leaves the headers alone while the sender's tolerance still accepts them at `now` (the
-    /// wall clock). Otherwise it puts a new timestamp and signature in their place, made with the secret that
-    /// verified the event, and keeps the old ones as `Hookward-Original-<header>`. Where the scheme has no
-    /// timestamp, or nothing is known of the source any more, it does nothing.
-    fn resign(&self, event: &Event, mode: SignatureMode, now: Timestamp, headers: &mut HeaderMap);
+    /// With `Auto` there are none while the sender's tolerance still accepts its own at what the clock's wall
+    /// shows. Otherwise they are a new timestamp and signature, made with the secret that verified the event.
+    /// Where the scheme has no timestamp, or nothing is known of the source any more, there are none.
+    fn resign(&self, event: &Event, mode: SignatureMode, clock: &Clock) -> Vec<(HeaderName, HeaderValue)>;
 }
 
 /// Leaves every signature as it came.
@@ -22,5 +22,7 @@ pub trait Resign: Send + Sync + 'static {
 pub struct KeepSignatures;
 
 impl Resign for KeepSignatures {
-    fn resign(&self, _event: &Event, _mode: SignatureMode, _now: Timestamp, _headers: &mut HeaderMap) {}
+    fn resign(&self, _event: &Event, _mode: SignatureMode, _clock: &Clock) -> Vec<(HeaderName, HeaderValue)> {
+        Vec::new()
+    }
 }

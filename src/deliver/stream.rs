@@ -1,10 +1,9 @@
-//! A connection's bytes, plain or encrypted, as hyper wants to read and write them.
+//! A connection's bytes, plain or encrypted.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -20,10 +19,14 @@ pin_project! {
     }
 }
 
-/// The stream as hyper takes it.
-pub(super) type Io = TokioIo<Stream>;
-
 // === impl Stream ===
+
+impl Stream {
+    /// Whether what it takes goes out as it is.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain { .. })
+    }
+}
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -14,7 +13,7 @@ use super::breaker::Turn;
 use super::gate::{Entry, Gate};
 use super::seat::{Call, Seat};
 use super::{Attempts, Destination, LaneStatus, retry};
-use crate::domain::{Attempt, Clock, DeadReason, Next, OutcomeClass, Settlement};
+use crate::domain::{Attempt, Clock, DeadReason, HeaderBlock, Next, OutcomeClass, Settlement};
 use crate::store::{Claim, Store};
 use crate::telemetry::{BreakerState, DestinationMetrics, task};
 
@@ -360,7 +359,7 @@ fn unmade(claim: &Claim, clock: &Clock, outcome: OutcomeClass, error: Option<&ta
         duration: Duration::ZERO,
         outcome,
         status: None,
-        response_headers: HeaderMap::new(),
+        response_headers: HeaderBlock::default(),
         response_body: Bytes::new(),
         error: error.map(|error| error.to_string().into()),
     }

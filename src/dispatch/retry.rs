@@ -2,11 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
-use http::header::RETRY_AFTER;
-
 use crate::domain::schedule::RETRY_AFTER_MAX;
-use crate::domain::{Attempt, Next, OutcomeClass, Schedule, Timestamp};
+use crate::domain::{Attempt, HeaderBlock, Next, OutcomeClass, Schedule, Timestamp};
 
 /// What follows `attempt`, which ended at `ended_at`; `wall` is what the wall clock shows, for dates in
 /// `Retry-After`, and `random` (0 to 1) spreads the retries.
@@ -20,9 +17,9 @@ pub(super) fn after(attempt: &Attempt, schedule: &Schedule, ended_at: Timestamp,
 
 /// What `Retry-After` asks for (RFC 9110 section 10.2.3): seconds or a date, at most an hour; nothing where it
 /// is neither, lies in the past, or says several things.
-fn retry_after(headers: &HeaderMap, wall: Timestamp) -> Option<Duration> {
-    let mut values = headers.get_all(RETRY_AFTER).iter();
-    let value = values.next()?.to_str().ok()?.trim();
+fn retry_after(headers: &HeaderBlock, wall: Timestamp) -> Option<Duration> {
+    let mut values = headers.get_all("retry-after");
+    let value = str::from_utf8(values.next()?).ok().filter(|value| value.is_ascii())?.trim();
     if values.next().is_some() || value.is_empty() {
         return None;
     }
@@ -38,20 +35,19 @@ fn retry_after(headers: &HeaderMap, wall: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
+    use crate::domain::HeaderBlockBuilder;
 
     // Sun, 06 Nov 1994 08:49:37 GMT
     const NOW: Timestamp = Timestamp(784_111_777_000);
 
     #[track_caller]
     fn check(values: &[&str], expected: Option<u64>) {
-        let mut headers = HeaderMap::new();
+        let mut headers = HeaderBlockBuilder::default();
         for value in values {
-            headers.append(RETRY_AFTER, HeaderValue::from_str(value).unwrap());
+            assert!(headers.try_add(b"Retry-After", value.as_bytes()));
         }
-        assert_eq!(retry_after(&headers, NOW), expected.map(Duration::from_secs), "{values:?}");
+        assert_eq!(retry_after(&headers.finish(), NOW), expected.map(Duration::from_secs), "{values:?}");
     }
 
     #[test]

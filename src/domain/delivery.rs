@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 
-use super::Timestamp;
+use super::{HeaderBlock, Timestamp};
 
 /// Where the deliveries of one event go; frozen when the event is admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,8 +95,8 @@ pub struct Attempt {
     pub outcome: OutcomeClass,
     /// The answer's status, where there was an answer.
     pub status: Option<u16>,
-    /// The answer's headers.
-    pub response_headers: HeaderMap,
+    /// The answer's headers, as far as they were kept.
+    pub response_headers: HeaderBlock,
     /// The first bytes of the answer's body, at most the destination's `response_bytes_max`.
     pub response_body: Bytes,
     /// What went wrong, for people.

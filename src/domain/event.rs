@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 
-use super::{EventId, Seq, Timestamp};
+use super::{EventId, HeaderBlock, Seq, Timestamp};
 
 /// What a source received and the guards let through, before the store has given it an id.
 #[derive(Clone, Debug)]
@@ -25,9 +25,11 @@ pub struct NewEvent {
     /// The request's query without the `?`, as it was sent.
     pub query: Option<Box<str>>,
     /// The end-to-end headers as sent: no hop-by-hop fields, no `Host`, no `Content-Length`, none of a sender's own `Hookward-*`.
-    pub headers: HeaderMap,
+    pub headers: HeaderBlock,
     /// The body's bytes as sent, content encoding included.
     pub body: Bytes,
+    /// The time that the sender signed, where its scheme signs one: tells how old the signature is on a late attempt.
+    pub signed_at: Option<Timestamp>,
     /// Which of the source's secrets verified it, counted from 0: a late retry is signed anew with this one.
     pub secret_index: Option<u8>,
 }

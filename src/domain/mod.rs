@@ -3,7 +3,7 @@
 //! Every other module speaks in these types and none of them is `Serialize`: what goes over a wire or into
 //! a file is a type of the module that owns that wire or file.
 //!
-//! Reading order: [`clock`] and [`id`], then an [`event`] on its [`route`] becomes deliveries
+//! Reading order: [`clock`] and [`id`], then an [`event`] with its [`headers`] on its [`route`] becomes deliveries
 //! ([`delivery`]) that follow a [`schedule`]; what a guard refuses is a [`rejection`].
 
 pub mod clock;
@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod event;
 pub mod facts;
 pub mod glob;
+pub mod headers;
 pub mod id;
 pub mod rejection;
 pub mod route;
@@ -22,6 +23,7 @@ pub use delivery::{Attempt, DeadReason, DeliveryState, Next, OutcomeClass, Plan,
 pub use event::{Event, NewEvent};
 pub use facts::Facts;
 pub use glob::Glob;
+pub use headers::{HeaderBlock, HeaderBlockBuilder};
 pub use id::{AttemptId, DeliveryId, EventId, IdMint, RejectionId, Seq};
 pub use rejection::{Reason, Refused, Rejection};
 pub use route::{Route, Routes};

@@ -1,46 +1,25 @@
 //! Which headers of a request belong to the event.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
 
-/// What a header of ours starts with; a sender cannot send one.
-const OURS: &str = "hookward-";
+use crate::domain::{HeaderBlock, HeaderBlockBuilder};
 
-/// Fields that speak about the connection or the message's framing, not about the event (RFC 9110 section 7.6.1).
-const NOT_END_TO_END: [HeaderName; 10] = [
-    CONNECTION,
-    CONTENT_LENGTH,
-    EXPECT,
-    HOST,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
-
-/// Leaves the end-to-end headers: everything but hop-by-hop fields, framing, `Host` and `Hookward-*`.
+/// The end-to-end headers: everything but hop-by-hop fields, framing, `Host` and `Hookward-*`.
 ///
 /// `Connection` may name further fields as hop-by-hop; they go too, but for those in `kept`: a client must
 /// not be able to strip a field that the signature or the event needs.
-pub fn keep_end_to_end(headers: &mut HeaderMap, kept: &[HeaderName]) {
-    if headers.contains_key(CONNECTION) {
-        for name in named_by_connection(headers) {
-            if !kept.contains(&name) && !is_content_field(&name) {
-                headers.remove(&name);
-            }
+#[must_use]
+pub fn end_to_end(headers: &HeaderMap, kept: &[HeaderName]) -> HeaderBlock {
+    let mut named = named_by_connection(headers);
+    named.retain(|name| !kept.contains(name) && !is_content_field(name));
+    let mut block = HeaderBlockBuilder::with_capacity(headers);
+    for (name, value) in headers {
+        if !is_not_end_to_end(name) && !named.contains(name) {
+            block.add(name, value);
         }
     }
-    for name in &NOT_END_TO_END {
-        headers.remove(name);
-    }
-    if headers.keys().any(is_ours) {
-        let ours: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
-        for name in ours {
-            headers.remove(&name);
-        }
-    }
+    block.finish()
 }
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
@@ -53,8 +32,14 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-fn is_ours(name: &HeaderName) -> bool {
-    name.as_str().starts_with(OURS)
+/// Fields that speak about the connection or the message's framing, not about the event (RFC 9110 section
+/// 7.6.1), and those of ours, which a sender cannot send.
+fn is_not_end_to_end(name: &HeaderName) -> bool {
+    match name.as_str() {
+        "connection" | "content-length" | "expect" | "host" | "keep-alive" | "proxy-connection" | "te" | "trailer"
+        | "transfer-encoding" | "upgrade" => true,
+        name => name.starts_with("hookward-"),
+    }
 }
 
 /// `Content-Type` and its kin say how to read the body: never hop-by-hop, whatever a client claims.
@@ -68,13 +53,13 @@ mod tests {
 
     #[track_caller]
     fn check(sent: &[(&'static str, &'static str)], kept: &[&'static str], expected: &[&str]) {
-        let mut headers: HeaderMap = sent
+        let headers: HeaderMap = sent
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), http::HeaderValue::from_static(value)))
             .collect();
         let kept: Vec<HeaderName> = kept.iter().map(|name| HeaderName::from_static(name)).collect();
-        keep_end_to_end(&mut headers, &kept);
-        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        let block = end_to_end(&headers, &kept);
+        let mut left: Vec<&str> = block.iter().map(|(name, _)| name).collect();
         left.sort_unstable();
         assert_eq!(left, expected);
     }

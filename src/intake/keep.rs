@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower_service::Service;
 
-use super::headers::keep_end_to_end;
+use super::headers::end_to_end;
 use crate::domain::event::DEFAULT_PROJECT;
 use crate::domain::{Clock, EventId, Facts, NewEvent, Reason, Refused, Rejection, Routes};
 use crate::store::{Admission, AdmitError, Admitted, DedupMark, Store};
@@ -93,8 +93,7 @@ impl<S: Store> Keeper<S> {
     async fn keep<B: AsRef<Bytes>>(&self, mut request: Request<B>) -> Response<Full<Bytes>> {
         let facts = request.extensions_mut().remove::<Facts>().unwrap_or_default();
         let received_at = self.clock.now();
-        let (mut head, body) = request.into_parts();
-        keep_end_to_end(&mut head.headers, &self.config.needed_headers);
+        let (head, body) = request.into_parts();
         let plan = self.config.routes.plan(&self.config.source, facts.event_type.as_deref(), received_at);
         let unrouted = plan.deliveries.is_empty();
         let dedup = facts.dedup_key.zip(self.config.dedup_window).map(|(key, window)| DedupMark { key, window });
@@ -106,8 +105,9 @@ impl<S: Store> Keeper<S> {
             received_at,
             method: head.method,
             query: head.uri.query().map(Box::from),
-            headers: head.headers,
+            headers: end_to_end(&head.headers, &self.config.needed_headers),
             body: body.as_ref().clone(),
+            signed_at: facts.signed_at,
             secret_index: facts.secret_index,
         };
         // `body` lives until the answer: it holds the request's share of the memory for bodies.

@@ -4,25 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::Method;
 
 use super::record::{
     DeliveryRecord, EventHead, Kind, Mark, Payload, Position, Progress, Record, RedeliverRecord, ReplayRecord,
     SettleRecord, StopRecord,
 };
 use crate::domain::{
-    Attempt, DeadReason, DeliveryState, NewEvent, Next, OutcomeClass, PlannedDelivery, Seq, Timestamp,
+    Attempt, DeadReason, DeliveryState, HeaderBlock, HeaderBlockBuilder, NewEvent, Next, OutcomeClass, PlannedDelivery,
+    Seq, Timestamp,
 };
 use crate::store::DedupMark;
 
 /// Takes values off the front of a payload.
 struct Decoder<'a> {
     rest: &'a [u8],
+    /// The payload that `rest` is the end of: what is kept longer shares its memory.
+    payload: &'a Payload,
 }
 
 /// Any record; of an event only the head.
 pub(super) fn record(payload: &Payload) -> Option<Record<'_>> {
-    let mut from = Decoder { rest: &payload.bytes };
+    let mut from = Decoder::new(payload);
     Some(match payload.kind {
         Kind::Admit => Record::Admit(from.event_head()?),
         Kind::Carry => Record::Carry(from.event_head()?),
@@ -62,10 +65,11 @@ pub(super) fn event(payload: &Payload) -> Option<(Seq, NewEvent, Option<DedupMar
     if !matches!(payload.kind, Kind::Admit | Kind::Carry) {
         return None;
     }
-    let mut from = Decoder { rest: &payload.bytes };
+    let mut from = Decoder::new(payload);
     let head = from.event_head()?;
     let method = Method::from_bytes(from.text()?.as_bytes()).ok()?;
     let query = from.text_option()?.map(Box::from);
+    let signed_at = if payload.version == 1 { None } else { from.time_option()? };
     let headers = from.headers()?;
     let body_bytes = head.body_bytes as usize;
     if from.rest.len() != body_bytes {
@@ -82,13 +86,14 @@ pub(super) fn event(payload: &Payload) -> Option<(Seq, NewEvent, Option<DedupMar
         query,
         headers,
         body,
+        signed_at,
         secret_index: head.secret_index,
     };
     Some((head.seq, received, head.dedup, head.deliveries))
 }
 
 fn settle(payload: &Payload) -> Option<SettleRecord> {
-    let mut from = Decoder { rest: &payload.bytes };
+    let mut from = Decoder::new(payload);
     let (seq, ordinal, number) = (Seq(from.u64()?), from.u16()?, from.u16()?);
     let started_at = Timestamp(from.u64()?);
     let duration = Duration::from_micros(from.u64()?);
@@ -137,6 +142,10 @@ pub(super) fn reason(byte: u8) -> Option<Option<DeadReason>> {
 // === impl Decoder ===
 
 impl<'a> Decoder<'a> {
+    fn new(payload: &'a Payload) -> Self {
+        Self { rest: &payload.bytes, payload }
+    }
+
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(count)?;
         self.rest = rest;
@@ -185,19 +194,23 @@ impl<'a> Decoder<'a> {
         Some((millis != u64::MAX).then_some(Timestamp(millis)))
     }
 
-    fn headers(&mut self) -> Option<HeaderMap> {
+    fn headers(&mut self) -> Option<HeaderBlock> {
+        if self.payload.version == 1 {
+            return self.counted_headers();
+        }
+        let block = self.bytes()?;
+        HeaderBlock::from_bytes(self.payload.bytes.slice_ref(block))
+    }
+
+    /// Version 1: how many, then each name and value behind their lengths.
+    fn counted_headers(&mut self) -> Option<HeaderBlock> {
         let count = self.u32()? as usize;
-        // A header takes eight bytes at least: what says more is damaged, and must not make us reserve memory.
-        if count > self.rest.len() / 8 {
-            return None;
-        }
-        let mut headers = HeaderMap::with_capacity(count);
+        let mut headers = HeaderBlockBuilder::default();
         for _ in 0..count {
-            let name = HeaderName::from_bytes(self.bytes()?).ok()?;
-            let value = HeaderValue::from_bytes(self.bytes()?).ok()?;
-            headers.append(name, value);
+            let (name, value) = (self.bytes()?, self.bytes()?);
+            headers.try_add(name, value).then_some(())?;
         }
-        Some(headers)
+        Some(headers.finish())
     }
 
     fn event_head(&mut self) -> Option<EventHead<'a>> {

@@ -1,12 +1,10 @@
 //! From values to the bytes of a record: little-endian numbers, text and bytes behind their length.
 
-use http::HeaderMap;
-
 use super::record::{
     DeliveryRecord, FRAME_BYTES, Framed, Kind, Mark, Position, Progress, RECORD_VERSION, RedeliverRecord, ReplayRecord,
     StopRecord,
 };
-use crate::domain::{Attempt, DeadReason, DeliveryState, NewEvent, Next, OutcomeClass, Seq, Timestamp};
+use crate::domain::{Attempt, DeadReason, DeliveryState, HeaderBlock, NewEvent, Next, OutcomeClass, Seq, Timestamp};
 use crate::store::DedupMark;
 
 /// Builds one record.
@@ -37,6 +35,7 @@ pub(super) fn event(
     out.deliveries(deliveries);
     out.text(received.method.as_str());
     out.text_option(received.query.as_deref());
+    out.u64(received.signed_at.map_or(u64::MAX, |at| at.0));
     out.headers(&received.headers);
     out.raw(&received.body);
     out.finish()
@@ -208,12 +207,9 @@ impl Encoder {
         }
     }
 
-    fn headers(&mut self, headers: &HeaderMap) {
-        self.u32(length(headers.len()));
-        for (name, value) in headers {
-            self.text(name.as_str());
-            self.bytes(value.as_bytes());
-        }
+    /// As they go over a wire.
+    fn headers(&mut self, headers: &HeaderBlock) {
+        self.bytes(headers.as_bytes());
     }
 
     fn deliveries(&mut self, deliveries: &[DeliveryRecord]) {

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use crate::domain::{Attempt, DeadReason, DeliveryState, Next, OutcomeClass, PlannedDelivery, Seq, Timestamp};
 use crate::store::DedupMark;
 
-/// The version that this build writes into every record; it reads no other yet.
-pub(super) const RECORD_VERSION: u8 = 1;
+/// The version that this build writes into every record. It reads version 1 too, whose headers are counted
+/// pairs and whose events do not say when they were signed.
+pub(super) const RECORD_VERSION: u8 = 2;
 
 /// Bytes of a record before its payload.
 pub(super) const FRAME_BYTES: usize = 16;
@@ -157,6 +158,7 @@ pub(super) struct Framed(pub(super) Vec<u8>);
 #[derive(Clone, Debug)]
 pub(super) struct Payload {
     pub(super) kind: Kind,
+    pub(super) version: u8,
     pub(super) bytes: Bytes,
 }
 

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::Method;
 use proptest::prelude::*;
 
 use super::record::{DeliveryRecord, Framed, Kind, Payload, Place, Progress, Record};
 use super::segment::{HEADER_BYTES, Segment, StoreKeys};
 use super::{decode, encode};
-use crate::domain::{Attempt, DeadReason, NewEvent, Next, OutcomeClass, PlannedDelivery, Seq, Timestamp};
+use crate::domain::{
+    Attempt, DeadReason, HeaderBlock, HeaderBlockBuilder, NewEvent, Next, OutcomeClass, PlannedDelivery, Seq, Timestamp,
+};
 use crate::store::DedupMark;
 
 /// Seals a record into a fresh segment and reads it back, as the engine does.
@@ -31,33 +33,36 @@ fn text() -> impl Strategy<Value = String> {
     proptest::string::string_regex("(?s).{0,40}").unwrap()
 }
 
-fn headers() -> impl Strategy<Value = HeaderMap> {
+fn headers() -> impl Strategy<Value = HeaderBlock> {
     let value = proptest::collection::vec(prop_oneof![Just(b'\t'), 32_u8..=126, 128_u8..=255], 0..60);
     proptest::collection::vec(("[a-z][a-z0-9-]{0,20}", value), 0..12).prop_map(|fields| {
-        let mut headers = HeaderMap::new();
+        let mut headers = HeaderBlockBuilder::default();
         for (name, value) in fields {
-            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            headers.append(name, HeaderValue::from_bytes(&value).unwrap());
+            assert!(headers.try_add(name.as_bytes(), &value));
         }
-        headers
+        headers.finish()
     })
 }
 
 fn new_event() -> impl Strategy<Value = NewEvent> {
     let names = (text(), proptest::option::of(text()), proptest::option::of(text()), text());
     let rest = (any::<u64>(), proptest::option::of(text()), headers(), any::<Vec<u8>>(), any::<Option<u8>>());
-    (names, rest).prop_map(|((source, id, event_type, project), (at, query, headers, body, secret_index))| NewEvent {
-        source: source.into(),
-        source_event_id: id.map(Into::into),
-        event_type: event_type.map(Into::into),
-        project: project.into(),
-        received_at: Timestamp(at),
-        method: Method::PUT,
-        query: query.map(Into::into),
-        headers,
-        body: body.into(),
-        secret_index,
-    })
+    let rest = (rest, proptest::option::of(0..u64::MAX));
+    (names, rest).prop_map(
+        |((source, id, event_type, project), ((at, query, headers, body, secret_index), signed_at))| NewEvent {
+            source: source.into(),
+            source_event_id: id.map(Into::into),
+            event_type: event_type.map(Into::into),
+            project: project.into(),
+            received_at: Timestamp(at),
+            method: Method::PUT,
+            query: query.map(Into::into),
+            headers,
+            body: body.into(),
+            signed_at: signed_at.map(Timestamp),
+            secret_index,
+        },
+    )
 }
 
 fn delivery() -> impl Strategy<Value = DeliveryRecord> {
@@ -99,6 +104,7 @@ proptest! {
         let (its_seq, got, its_dedup, its_deliveries) = decode::event(&payload).unwrap();
         prop_assert_eq!((its_seq, its_dedup, its_deliveries), (Seq(seq), dedup, deliveries));
         prop_assert_eq!(format!("{got:?}"), format!("{received:?}"));
+        prop_assert_eq!(got.headers, received.headers);
         let Some(Record::Admit(head)) = decode::record(&payload) else { panic!("not an admission") };
         prop_assert_eq!(head.body_bytes as usize, received.body.len());
     }
@@ -128,12 +134,13 @@ proptest! {
         let Some(Record::Settle(got)) = decode::record(&payload) else { panic!("not a settlement") };
         prop_assert_eq!((got.seq, got.ordinal, got.next), (Seq(micros), number, next));
         prop_assert_eq!(format!("{:?}", got.attempt), format!("{attempt:?}"));
+        prop_assert_eq!(got.attempt.response_headers, attempt.response_headers);
     }
 
     /// Whatever bytes verify by chance or malice: decoding them neither panics nor takes memory without end.
     #[test]
-    fn any_bytes_decode_or_do_not(kind in 1_u8..=9, bytes: Vec<u8>) {
-        let payload = Payload { kind: Kind::from_byte(kind).unwrap(), bytes: bytes.into() };
+    fn any_bytes_decode_or_do_not(kind in 1_u8..=9, version in 1_u8..=2, bytes: Vec<u8>) {
+        let payload = Payload { kind: Kind::from_byte(kind).unwrap(), version, bytes: bytes.into() };
         drop(decode::record(&payload));
         drop(decode::event(&payload));
     }
@@ -151,8 +158,9 @@ fn every_flipped_bit_and_every_cut_of_64_kib_of_records_is_noticed() {
         received_at: Timestamp(5),
         method: Method::POST,
         query: None,
-        headers: HeaderMap::new(),
+        headers: HeaderBlock::default(),
         body: vec![0x5a; body].into(),
+        signed_at: None,
         secret_index: None,
     };
     let (mut offset, mut bits) = (HEADER_BYTES, 0_usize);

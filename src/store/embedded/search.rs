@@ -374,7 +374,7 @@ fn read_attempt(segments: &Segments, place: Place, key: Key, mint: &crate::domai
         duration: attempt.duration,
         outcome: attempt.outcome,
         status: attempt.status,
-        response_headers: headers.map(|(name, value)| (name.as_str().into(), text(value.as_bytes()))).collect(),
+        response_headers: headers.map(|(name, value)| (name.into(), text(value))).collect(),
         response_body: attempt.response_body,
         error: attempt.error,
     })

@@ -15,8 +15,9 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 use super::record::{FRAME_BYTES, Kind, Payload, Place, RECORD_VERSION};
 
-/// The format of the folder; a change that older builds cannot read raises it.
-pub(super) const FORMAT_VERSION: u32 = 1;
+/// The format of the folder; a change that older builds cannot read raises it. Older ones are read, but not
+/// written: a file says what is in it.
+pub(super) const FORMAT_VERSION: u32 = 2;
 
 /// Records start here.
 pub(super) const HEADER_BYTES: u32 = 4096;
@@ -40,6 +41,7 @@ pub(super) struct Segment {
     pub(super) number: u32,
     /// Bytes that may be used, header included.
     pub(super) capacity: u32,
+    format: u32,
     salt: u64,
     file: File,
 }
@@ -100,7 +102,7 @@ impl Segment {
         preallocate(&file, capacity)?;
         let mut salt = [0; 8];
         getrandom::fill(&mut salt).map_err(io::Error::other)?;
-        let segment = Self { number, capacity, salt: u64::from_le_bytes(salt), file };
+        let segment = Self { number, capacity, format: FORMAT_VERSION, salt: u64::from_le_bytes(salt), file };
         let fields = segment.header_fields(keys);
         let mut header = vec![0; HEADER_BYTES as usize];
         for at in HEADER_COPIES_AT {
@@ -116,7 +118,7 @@ impl Segment {
     fn header_fields(&self, keys: &StoreKeys) -> Vec<u8> {
         let mut fields = Vec::with_capacity(HEADER_FIELDS_BYTES + 4);
         fields.extend_from_slice(&MAGIC);
-        fields.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        fields.extend_from_slice(&self.format.to_le_bytes());
         fields.extend_from_slice(&self.number.to_le_bytes());
         fields.extend_from_slice(&self.capacity.to_le_bytes());
         fields.extend_from_slice(&self.salt.to_le_bytes());
@@ -136,13 +138,18 @@ impl Segment {
         for at in HEADER_COPIES_AT {
             let Some(fields) = header.get(at..at + HEADER_FIELDS_BYTES + 4) else { continue };
             let Some(parsed) = ParsedHeader::read(fields) else { continue };
-            if parsed.version != FORMAT_VERSION {
-                return Err(HeaderFault::Version(parsed.version));
+            let ParsedHeader { version: format, number, capacity, salt, keys } = parsed;
+            if !(1..=FORMAT_VERSION).contains(&format) {
+                return Err(HeaderFault::Version(format));
             }
-            let segment = Self { number: parsed.number, capacity: parsed.capacity, salt: parsed.salt, file };
-            return Ok((segment, parsed.keys));
+            return Ok((Self { number, capacity, format, salt, file }, keys));
         }
         Err(HeaderFault::Damaged)
+    }
+
+    /// Whether an older build made it: nothing is added to it that such a build could not read.
+    pub(super) fn is_old(&self) -> bool {
+        self.format < FORMAT_VERSION
     }
 
     /// Gives back the space behind `end` of a segment that takes no more records.
@@ -212,9 +219,9 @@ impl Segment {
             return None;
         }
         let (kind, version) = (*frame.get(12)?, *frame.get(13)?);
-        let kind = Kind::from_byte(kind).filter(|_| version == RECORD_VERSION)?;
+        let kind = Kind::from_byte(kind).filter(|_| (1..=RECORD_VERSION).contains(&version))?;
         let length = (FRAME_BYTES + payload_bytes).next_multiple_of(8);
-        let payload = Payload { kind, bytes: bytes.slice(FRAME_BYTES..FRAME_BYTES + payload_bytes) };
+        let payload = Payload { kind, version, bytes: bytes.slice(FRAME_BYTES..FRAME_BYTES + payload_bytes) };
         Some((payload, u32::try_from(length).ok()?))
     }
 

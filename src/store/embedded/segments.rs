@@ -217,8 +217,9 @@ impl Segments {
     }
 }
 
+/// Whether records of this build, of this size, can go into it.
 fn fits(segment: &Segment, record_bytes: usize) -> bool {
-    record_bytes as u64 + u64::from(segment::HEADER_BYTES) + 64 <= u64::from(segment.capacity)
+    !segment.is_old() && record_bytes as u64 + u64::from(segment::HEADER_BYTES) + 64 <= u64::from(segment.capacity)
 }
 
 /// The journal files of a folder by number; what was not finished is removed.

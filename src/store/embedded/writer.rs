@@ -160,7 +160,8 @@ impl Writer {
 
     /// Writes the batch; answers from which byte on there was no space.
     fn write(&mut self, batch: &mut Batch) -> io::Result<Option<usize>> {
-        if std::mem::take(&mut batch.roll) && self.offset > HEADER_BYTES {
+        let wanted = std::mem::take(&mut batch.roll) && self.offset > HEADER_BYTES;
+        if wanted || self.active.is_old() {
             let full = self.roll(0, true)?;
             if full {
                 tracing::warn!("no space to begin a new journal file early");

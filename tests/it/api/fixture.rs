@@ -8,13 +8,13 @@ use axum::body::Body;
 use bytes::Bytes;
 use hookward::api::{self, Configured, DestinationEntry, Masks, Role, SourceEntry, Token};
 use hookward::domain::{
-    Attempt, Clock, DeadReason, EventId, NewEvent, Next, OutcomeClass, Plan, PlannedDelivery, Route, Routes, Secret,
-    Settlement, Timestamp,
+    Attempt, Clock, DeadReason, EventId, HeaderBlock, HeaderBlockBuilder, NewEvent, Next, OutcomeClass, Plan,
+    PlannedDelivery, Route, Routes, Secret, Settlement, Timestamp,
 };
 use hookward::store::embedded::{Config, Durability, Embedded};
 use hookward::store::{Admission, Admitted, Claim, Store, TargetSettings};
 use hookward::telemetry::{Metrics, Readiness};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::{HeaderName, Method, Request};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -171,13 +171,22 @@ pub(crate) fn planned(target: &str) -> PlannedDelivery {
     }
 }
 
+fn headers(fields: &[(&str, &str)]) -> HeaderBlock {
+    let mut block = HeaderBlockBuilder::default();
+    for (name, value) in fields {
+        assert!(block.try_add(name.as_bytes(), value.as_bytes()));
+    }
+    block.finish()
+}
+
 /// An event of the source `appmint`, received now, with credentials in its headers.
 pub(crate) fn event(clock: &Clock, id: &str, event_type: &str) -> NewEvent {
-    let mut headers = HeaderMap::new();
-    headers.insert("content-type", HeaderValue::from_static("application/json"));
-    headers.insert("authorization", HeaderValue::from_static("Basic canary-basic-11"));
-    headers.insert("cookie", HeaderValue::from_static("session=canary-cookie-22"));
-    headers.insert("x-gitlab-token", HeaderValue::from_static("canary-scheme-33"));
+    let headers = headers(&[
+        ("content-type", "application/json"),
+        ("authorization", "Basic canary-basic-11"),
+        ("cookie", "session=canary-cookie-22"),
+        ("x-gitlab-token", "canary-scheme-33"),
+    ]);
     NewEvent {
         source: "appmint".into(),
         source_event_id: Some(id.into()),
@@ -188,22 +197,20 @@ pub(crate) fn event(clock: &Clock, id: &str, event_type: &str) -> NewEvent {
         query: Some("a=1".into()),
         headers,
         body: Bytes::from(format!(r#"{{"id":"{id}","type":"{event_type}"}}"#)),
+        signed_at: None,
         secret_index: Some(0),
     }
 }
 
 /// One attempt that was answered with this status and body.
 pub(crate) fn settled(claim: &Claim, clock: &Clock, status: u16, body: &[u8], next: Next) -> Settlement {
-    let mut response_headers = HeaderMap::new();
-    response_headers.insert("set-cookie", HeaderValue::from_static("sid=canary-set-cookie-44"));
-    response_headers.insert("x-served-by", HeaderValue::from_static("crm-1"));
     let attempt = Attempt {
         number: claim.attempt,
         started_at: clock.now(),
         duration: Duration::from_millis(12),
         outcome: if status < 300 { OutcomeClass::Succeeded } else { OutcomeClass::Status },
         status: Some(status),
-        response_headers,
+        response_headers: headers(&[("set-cookie", "sid=canary-set-cookie-44"), ("x-served-by", "crm-1")]),
         response_body: Bytes::copy_from_slice(body),
         error: (status >= 300).then(|| format!("answered {status}").into()),
     };

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hookward::dispatch::{Attempts, RateLimit};
-use hookward::domain::{Attempt, Clock, DeliveryState, OutcomeClass};
+use hookward::domain::{Attempt, Clock, DeliveryState, HeaderBlock, OutcomeClass};
 use hookward::store::Claim;
-use http::HeaderMap;
 
 use super::{Flow, destination, seats, to};
 use crate::support::{Answer, Sink, eventually};
@@ -169,7 +168,7 @@ impl Attempts for Breaking {
                 duration: Duration::ZERO,
                 outcome: OutcomeClass::Succeeded,
                 status: Some(200),
-                response_headers: HeaderMap::new(),
+                response_headers: HeaderBlock::default(),
                 response_body: Bytes::new(),
                 error: None,
             }

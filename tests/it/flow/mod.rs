@@ -14,11 +14,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use hookward::deliver::{Client, Connection, Endpoint, EndpointUrl, KeepSignatures, Parcel};
 use hookward::dispatch::{Attempts, BreakerSettings, Destination, Dispatcher, LaneStatus};
-use hookward::domain::{Attempt, Clock, DeliveryState, EventId, NewEvent, Plan, PlannedDelivery, Schedule};
+use hookward::domain::{
+    Attempt, Clock, DeliveryState, EventId, HeaderBlock, NewEvent, Plan, PlannedDelivery, Schedule,
+};
 use hookward::store::embedded::{Config, Embedded};
 use hookward::store::{Admission, Admitted, AttemptRow, Claim, DeliveryFilter, DeliveryRow, PageRequest, Store};
 use hookward::telemetry::Metrics;
-use http::{HeaderMap, Method};
+use http::Method;
 use tempfile::TempDir;
 
 use crate::support::{Sink, eventually};
@@ -87,8 +89,9 @@ impl<A: Attempts> Flow<A> {
             received_at: self.clock.now(),
             method: Method::POST,
             query: None,
-            headers: HeaderMap::new(),
+            headers: HeaderBlock::default(),
             body: Bytes::from(number.to_string()),
+            signed_at: None,
             secret_index: None,
         };
         let admission = Admission { event, plan: Plan { deliveries: plan.collect() }, dedup: None };

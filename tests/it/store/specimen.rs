@@ -10,7 +10,11 @@ use hookward::store::{Admitted, Store};
 use super::embedded::Folder;
 use super::world::*;
 
+/// Headers are counted pairs; events do not say when they were signed.
 const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/specimens/store-v1");
+
+/// Headers as they go over a wire, and when the sender signed.
+const V2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/specimens/store-v2");
 
 /// Made once, by `cargo test make_specimen -- --ignored`, and never changed afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,21 +35,21 @@ async fn make_specimen() {
     let crm = deliveries(&store).await.into_iter().find(|row| &*row.target == "crm").unwrap();
     store.cancel(crm.id).await.unwrap();
     store.close().await.unwrap();
-    std::fs::create_dir_all(Path::new(V1).join("journal")).unwrap();
-    std::fs::copy(folder.path.path().join("index.db"), Path::new(V1).join("index.db")).unwrap();
+    std::fs::create_dir_all(Path::new(V2).join("journal")).unwrap();
+    std::fs::copy(folder.path.path().join("index.db"), Path::new(V2).join("index.db")).unwrap();
     // Without the preallocated zeros behind the last record.
     let name = "journal/0000000001.journal";
     let bytes = std::fs::read(folder.path.path().join(name)).unwrap();
     let end = (bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1).next_multiple_of(8);
-    std::fs::write(Path::new(V1).join(name), &bytes[..end]).unwrap();
+    std::fs::write(Path::new(V2).join(name), &bytes[..end]).unwrap();
 }
 
-async fn check(with_index: bool) {
+async fn check(specimen: &str, with_index: bool) {
     let folder = Folder::new();
     std::fs::create_dir(folder.path.path().join("journal")).unwrap();
     let files = ["journal/0000000001.journal", "index.db"];
     for file in &files[..if with_index { 2 } else { 1 }] {
-        std::fs::copy(Path::new(V1).join(file), folder.path.path().join(file)).unwrap();
+        std::fs::copy(Path::new(specimen).join(file), folder.path.path().join(file)).unwrap();
     }
     let store = Embedded::open(Config { bytes_max: Some(2 * 1024 * 1024), ..folder.config() }).unwrap();
     store.set_targets(&targets(&["crm", "log"]));
@@ -60,8 +64,16 @@ async fn check(with_index: bool) {
     for claim in claim(&store, "crm", 10).await {
         let id = claim.event.received.source_event_id.clone().unwrap();
         let expected = event(&folder.clock, &id);
-        assert_eq!((&claim.event.received.body, &claim.event.received.headers), (&expected.body, &expected.headers));
+        let received = &claim.event.received;
+        assert_eq!((&received.body, &received.headers), (&expected.body, &expected.headers));
+        assert_eq!(received.signed_at, expected.signed_at.filter(|_| specimen != V1));
     }
+    keep(&store, &folder.clock, "new", &["crm"]).await;
+    let number = if specimen == V1 { 2 } else { 1 };
+    let file = std::fs::read(folder.path.path().join(format!("journal/{number:010}.journal"))).unwrap();
+    let body = body_of("new");
+    let goes_on_here = file[8] == 2 && file.windows(body.len()).any(|window| window == body);
+    assert!(goes_on_here, "nothing new goes into a file of an old format");
     folder.clock.advance(Duration::from_secs(60));
     let log = claim(&store, "log", 10).await;
     let mut attempts: Vec<_> = log.iter().map(|claim| claim.attempt).collect();
@@ -71,12 +83,22 @@ async fn check(with_index: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn version_1_opens() {
-    check(true).await;
+    check(V1, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn version_1_opens_without_its_index() {
-    check(false).await;
+    check(V1, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_2_opens() {
+    check(V2, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_2_opens_without_its_index() {
+    check(V2, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookward::domain::{Attempt, Clock, NewEvent, Next, OutcomeClass, Plan, PlannedDelivery, Settlement, Timestamp};
+use hookward::domain::{
+    Attempt, Clock, HeaderBlock, HeaderBlockBuilder, NewEvent, Next, OutcomeClass, Plan, PlannedDelivery, Settlement,
+    Timestamp,
+};
 use hookward::store::{Admission, Admitted, Claim, DedupMark, DeliveryRow, PageRequest, Store, TargetSettings};
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
 
 /// 2026-01-01, so that nothing depends on today.
 pub(super) const START: Timestamp = Timestamp(1_767_225_600_000);
@@ -22,10 +25,7 @@ pub(super) trait Factory {
 }
 
 pub(super) fn event(clock: &Clock, id: &str) -> NewEvent {
-    let mut headers = HeaderMap::new();
-    headers.append("x-signature", HeaderValue::from_static("sha256=abc"));
-    headers.append("x-twice", HeaderValue::from_static("one"));
-    headers.append("x-twice", HeaderValue::from_bytes(b"tw\xf6").unwrap());
+    let headers = headers(&[("x-signature", b"sha256=abc"), ("x-twice", b"one"), ("x-twice", b"tw\xf6")]);
     NewEvent {
         source: "github".into(),
         source_event_id: Some(id.into()),
@@ -36,8 +36,17 @@ pub(super) fn event(clock: &Clock, id: &str) -> NewEvent {
         query: Some("a=1&b=%20".into()),
         headers,
         body: body_of(id),
+        signed_at: Some(clock.now().minus(Duration::from_secs(3))),
         secret_index: Some(1),
     }
+}
+
+fn headers(fields: &[(&str, &[u8])]) -> HeaderBlock {
+    let mut block = HeaderBlockBuilder::default();
+    for (name, value) in fields {
+        assert!(block.try_add(name.as_bytes(), value));
+    }
+    block.finish()
 }
 
 /// A body that names its event, so that a wrong one is noticed.
@@ -85,8 +94,6 @@ pub(super) fn targets(names: &[&str]) -> Vec<TargetSettings> {
 }
 
 pub(super) fn settlement(clock: &Clock, claim: &Claim, status: u16, next: Next) -> Settlement {
-    let mut response_headers = HeaderMap::new();
-    response_headers.append("server", HeaderValue::from_static("test"));
     Settlement {
         attempt: Attempt {
             number: claim.attempt,
@@ -94,7 +101,7 @@ pub(super) fn settlement(clock: &Clock, claim: &Claim, status: u16, next: Next) 
             duration: Duration::from_millis(12),
             outcome: if status < 300 { OutcomeClass::Succeeded } else { OutcomeClass::Status },
             status: Some(status),
-            response_headers,
+            response_headers: headers(&[("server", b"test")]),
             response_body: Bytes::from(format!("answer {status}")),
             error: (status >= 300).then(|| "refused".into()),
         },
