@@ -8,12 +8,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
+use crate::telemetry::IngressMetrics;
+
 /// Connections that the kernel holds for us until they are accepted.
 const BACKLOG: i32 = 4096;
 
 /// The pause after an accept that failed for want of resources: long enough not to spin, short enough to be
 /// back within a second.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The socket could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -60,8 +62,8 @@ impl Listener {
         self.local
     }
 
-    /// The next connection; waits through shortages.
-    pub(super) async fn accept(&self) -> (TcpStream, SocketAddr) {
+    /// The next connection; waits through shortages, whose failures it counts.
+    pub(super) async fn accept(&self, metrics: &IngressMetrics) -> (TcpStream, SocketAddr) {
         let mut short_of_resources = false;
         loop {
             match self.inner.accept().await {
@@ -73,6 +75,7 @@ impl Listener {
                 }
                 Err(error) if belongs_to_connection(&error) => {}
                 Err(error) => {
+                    metrics.accepts_failed.inc();
                     if !std::mem::replace(&mut short_of_resources, true) {
                         tracing::warn!(%error, "cannot accept connections; trying again until it works");
                     }

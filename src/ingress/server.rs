@@ -87,19 +87,19 @@ impl Server {
     {
         let Self { listener, limits, ledger, metrics } = self;
         let drain = Arc::new(Drain::new());
-        let setup = Setup { service, limits, drain: Arc::clone(&drain), ledger, metrics };
+        let setup = Setup { service, limits, drain: Arc::clone(&drain), ledger, metrics: Arc::clone(&metrics) };
         let mut open = Open { tasks: JoinSet::new(), setup };
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                (stream, peer) = listener.accept() => open.take_in(stream, peer),
+                (stream, peer) = listener.accept(&metrics) => open.take_in(stream, peer),
                 Some(ended) = open.tasks.join_next(), if !open.tasks.is_empty() => log_panic(ended),
             }
         }
         drain.begin();
         let backlog_ends = Instant::now() + BACKLOG_TIME_MAX;
-        while let Ok((stream, peer)) = timeout(BACKLOG_QUIET, listener.accept()).await {
+        while let Ok((stream, peer)) = timeout(BACKLOG_QUIET, listener.accept(&metrics)).await {
             open.take_in(stream, peer);
             if Instant::now() > backlog_ends {
                 break;

@@ -62,6 +62,8 @@ pub struct IngressMetrics {
     pub connections_accepted: Counter,
     /// Connections closed at once because there were too many.
     pub connections_refused: Counter,
+    /// Tries to accept a connection that failed for want of file descriptors or memory.
+    pub accepts_failed: Counter,
     /// Answers to senders.
     pub responses: Responses,
     /// Bytes that senders sent, heads included.
