@@ -15,7 +15,7 @@ const LOCK_FILE: &str = "lock";
 /// Held as long as the engine is open.
 #[derive(Debug)]
 pub(super) struct FolderLock {
-    _file: File,
+    file: File,
 }
 
 // === impl FolderLock ===
@@ -51,6 +51,33 @@ impl FolderLock {
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(OpenError::folder("write", &path))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for FolderLock {
+    /// Gives the lock back itself: closing the file does so only when no process that was being started at that
+    /// moment holds a copy of it.
+    fn drop(&mut self) {
+        if let Err(error) = flock(&self.file, FlockOperation::Unlock) {
+            tracing::warn!(%error, "the lock of the store could not be given back; it goes with its file");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_given_back_even_while_a_copy_of_its_file_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = FolderLock::take(folder.path()).unwrap();
+        assert!(matches!(FolderLock::take(folder.path()), Err(OpenError::InUse { .. })));
+        // What a child has between fork and exec.
+        let copy = lock.file.try_clone().unwrap();
+        drop(lock);
+        drop(FolderLock::take(folder.path()).unwrap());
+        drop(copy);
     }
 }
