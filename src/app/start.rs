@@ -137,7 +137,9 @@ pub async fn start(checked: &Checked, log: AccessLog, metrics: Metrics) -> Resul
             gateway.metrics.retention().clone(),
         ),
     );
-    gateway.readiness.set_relaxed(checked.store.durability == Durability::Relaxed);
+    let relaxed = checked.store.durability == Durability::Relaxed;
+    gateway.readiness.set_relaxed(relaxed);
+    gateway.metrics.store().relaxed.set(relaxed.into());
     gateway.readiness.set_started();
     let running =
         Running { ingress, admin, gateway, apply, stop_ingress, stop_admin, ingress_task, admin_task, retention_task };

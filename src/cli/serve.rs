@@ -80,6 +80,7 @@ async fn serve(loaded: Loaded, log: AccessLog, metrics: Metrics) -> Result<(), F
         ingress = %running.ingress,
         admin = %running.admin,
         config = %loaded.file.display(),
+        durability = loaded.checked.store.durability.as_str(),
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );

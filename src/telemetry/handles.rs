@@ -106,6 +106,8 @@ pub struct StoreMetrics {
     pub damaged_records: Gauge,
     /// 1 while it can keep events; filled in from the store's health.
     pub ready: Gauge,
+    /// 1 while it acknowledges before it has synced.
+    pub relaxed: Gauge,
     /// Rejections that the ledger had no room for.
     pub rejections_dropped: Counter,
 }
@@ -305,6 +307,7 @@ impl Default for StoreMetrics {
             dedup_tail: Gauge::default(),
             damaged_records: Gauge::default(),
             ready: Gauge::default(),
+            relaxed: Gauge::default(),
             rejections_dropped: Counter::default(),
         }
     }

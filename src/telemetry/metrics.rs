@@ -214,6 +214,7 @@ fn register_store(to: &mut Registry, m: &StoreMetrics) {
     to.register("store_dedup_tail_marks", "Dedup marks that are held in memory only, the journal aside", m.dedup_tail.clone());
     to.register("store_damaged_records", "Records that were found damaged and set aside", m.damaged_records.clone());
     to.register("store_ready", "1 while the store can keep events", m.ready.clone());
+    to.register("store_relaxed", "1 while the store acknowledges before it has synced (store.durability: relaxed)", m.relaxed.clone());
     to.register("rejections_dropped", "Rejections that did not fit into the ledger's queue", m.rejections_dropped.clone());
 }
 

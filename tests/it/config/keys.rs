@@ -178,7 +178,11 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
     ("tests/it/settings/source.rs", "only_the_content_types_of_a_source_are_taken", &["sources.*.content_types"]),
     ("tests/it/settings/source.rs", "only_the_methods_of_a_source_are_taken", &["sources.*.methods"]),
     ("tests/it/settings/store.rs", "rejections_go_when_their_time_is_over", &["store.retention.rejections"]),
-    ("tests/it/settings/store.rs", "relaxed_durability_is_labelled", &["store.durability", "store.engine"]),
+    (
+        "tests/it/settings/store.rs",
+        "relaxed_durability_is_labelled_wherever_somebody_looks",
+        &["store.durability", "store.engine"],
+    ),
     ("tests/it/settings/store.rs", "the_ledger_of_rejections_stays_within_its_bound", &["store.rejections_bytes_max"]),
     ("tests/it/settings/store.rs", "the_store_is_where_its_path_says", &["store", "store.path"]),
     ("tests/it/settings/verify.rs", "a_tolerance_bounds_the_age_of_what_is_signed", &["sources.*.verify.tolerance"]),

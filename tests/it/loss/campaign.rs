@@ -36,6 +36,8 @@ pub(crate) struct Campaign {
     pub(crate) cycles: usize,
     /// The build that is the victim; `None` for the real one.
     pub(crate) binary: Option<PathBuf>,
+    /// `store.durability: relaxed`: must lose nothing when the process dies; a power cut may.
+    pub(crate) relaxed: bool,
     /// A broken build: drain and judge after every cycle and stop at the first loss.
     pub(crate) until_lost: bool,
 }
@@ -84,7 +86,7 @@ impl Campaign {
         if let Some(disk) = &disk {
             gateway.store_at(&disk.path().join("data"));
         }
-        gateway.configure(&config(&sinks));
+        gateway.configure(&config(&sinks, self.relaxed));
         gateway.run().await;
         let mut victim = Victim { gateway, disk, sinks, ledger, slowest_start: Duration::ZERO };
         let mut cycles = 0;
@@ -199,7 +201,8 @@ async fn pause(milliseconds: std::ops::Range<u64>) {
     tokio::time::sleep(Duration::from_millis(fastrand::u64(milliseconds))).await;
 }
 
-fn config(sinks: &[Sink; 2]) -> String {
+fn config(sinks: &[Sink; 2], relaxed: bool) -> String {
+    let durability = if relaxed { "relaxed" } else { "strict" };
     let schedule = ["50ms"; 10].iter().chain(["200ms"; 40].iter()).copied().collect::<Vec<_>>().join(", ");
     let lanes = DESTINATIONS
         .iter()
@@ -213,7 +216,8 @@ fn config(sinks: &[Sink; 2]) -> String {
         })
         .collect::<String>();
     format!(
-        "sources:\n  appmint:\n    path: /in\n    verify: {{ scheme: appmint, secrets: [\"{SECRET}\"] }}\n\
+        "store: {{ path: \"@STORE@\", disk_free_min: 1MiB, durability: {durability} }}\n\
+         sources:\n  appmint:\n    path: /in\n    verify: {{ scheme: appmint, secrets: [\"{SECRET}\"] }}\n\
          routes:\n  - {{ from: appmint, to: [steady, shaky] }}\ndestinations:\n{lanes}"
     )
 }

@@ -27,14 +27,21 @@ const CYCLES_UNTIL_LOST_MAX: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_loses_and_doubles_nothing() {
-    let campaign = Campaign { fault: Fault::Kill, cycles: CYCLES, binary: None, until_lost: false };
+    let campaign = Campaign { fault: Fault::Kill, cycles: CYCLES, binary: None, relaxed: false, until_lost: false };
+    let outcome = campaign.run().await;
+    assert!(outcome.verdict.is_clean(), "{outcome}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_loses_and_doubles_nothing_with_relaxed_durability_either() {
+    let campaign = Campaign { fault: Fault::Kill, cycles: CYCLES / 2, binary: None, relaxed: true, until_lost: false };
     let outcome = campaign.run().await;
     assert!(outcome.verdict.is_clean(), "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn power_cut_loses_and_doubles_nothing() {
-    let campaign = Campaign { fault: Fault::PowerCut, cycles: CYCLES, binary: None, until_lost: false };
+    let campaign = Campaign { fault: Fault::PowerCut, cycles: CYCLES, binary: None, relaxed: false, until_lost: false };
     let outcome = campaign.run().await;
     assert!(outcome.verdict.is_clean(), "{outcome}");
 }
@@ -54,7 +61,7 @@ async fn control_build_with_mark_and_event_in_two_steps_loses_events_when_it_is_
 async fn long_run() {
     let cycles = std::env::var("LOSS_CYCLES").expect("LOSS_CYCLES is set by tests/loss").parse().unwrap();
     let fault = if std::env::var_os("LOSS_POWER").is_some() { Fault::PowerCut } else { Fault::Kill };
-    let outcome = Campaign { fault, cycles, binary: None, until_lost: false }.run().await;
+    let outcome = Campaign { fault, cycles, binary: None, relaxed: false, until_lost: false }.run().await;
     assert!(outcome.verdict.is_clean(), "{outcome}");
 }
 
@@ -67,7 +74,8 @@ async fn must_lose(fault: Fault, build: &str) {
         )
     }));
     assert!(binary.is_file(), "{variable}: there is no {}", binary.display());
-    let campaign = Campaign { fault, cycles: CYCLES_UNTIL_LOST_MAX, binary: Some(binary), until_lost: true };
+    let campaign =
+        Campaign { fault, cycles: CYCLES_UNTIL_LOST_MAX, binary: Some(binary), relaxed: false, until_lost: true };
     let outcome = campaign.run().await;
     assert!(!outcome.verdict.lost.is_empty(), "a build that is broken on purpose lost nothing: {outcome}");
 }

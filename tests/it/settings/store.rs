@@ -19,11 +19,18 @@ async fn the_store_is_where_its_path_says() {
 }
 
 #[tokio::test]
-async fn relaxed_durability_is_labelled() {
-    let relaxed = Gateway::start(&config("durability: relaxed")).await;
-    assert_eq!(relaxed.get("/readyz").await.json()["durability"], "relaxed");
-    let strict = Gateway::start(&config("engine: embedded, durability: strict")).await;
-    assert_eq!(strict.get("/readyz").await.json()["durability"], "strict");
+async fn relaxed_durability_is_labelled_wherever_somebody_looks() {
+    for (setting, label, gauge) in
+        [("durability: relaxed", "relaxed", 1.0), ("engine: embedded, durability: strict", "strict", 0.0)]
+    {
+        let gateway = Gateway::start(&config(setting)).await;
+        assert_eq!(gateway.get("/readyz").await.json()["durability"], label);
+        assert_eq!(gateway.metrics().await.sum("hookward_store_relaxed", &[]), gauge);
+        let log = gateway.log();
+        let serving = log.lines().find(|line| line.contains("\"serving\"")).expect("it says that it serves");
+        assert!(serving.contains(&format!("\"durability\":\"{label}\"")), "{serving}");
+        assert_eq!(log.contains("can be lost in a power cut"), label == "relaxed", "{log}");
+    }
 }
 
 #[tokio::test]

@@ -190,13 +190,42 @@ async fn files_belong_to_their_owner_alone() {
     assert!(seen > 6);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn relaxed_durability_keeps_across_a_reopening_too() {
+/// How many of 50 events were acknowledged without a sync between their admission and their answer.
+async fn acknowledged_without_a_sync(durability: Durability) -> usize {
     let folder = Folder::new();
-    let config = Config { durability: Durability::Relaxed, ..folder.config() };
+    let config = Config { durability, ..folder.config() };
+    let syncs = config.metrics.fsync_duration.clone();
     let store = Embedded::open(config.clone()).unwrap();
-    keep(&store, &folder.clock, "e1", &["crm"]).await;
+    let mut without = 0;
+    for number in 0..50 {
+        let before = syncs.count();
+        keep(&store, &folder.clock, &format!("e{number}"), &["crm"]).await;
+        without += usize::from(syncs.count() == before);
+    }
     drop(store);
     let store = Embedded::open(config).unwrap();
-    assert_eq!(deliveries(&store).await.len(), 1);
+    assert_eq!(deliveries(&store).await.len(), 50);
+    without
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relaxed_durability_answers_before_the_sync_and_strict_after_it() {
+    assert_eq!(acknowledged_without_a_sync(Durability::Strict).await, 0);
+    // One in 200 ms may meet the sync that comes by itself; of a machine that stands still all could.
+    assert!(acknowledged_without_a_sync(Durability::Relaxed).await > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relaxed_durability_syncs_soon_by_itself() {
+    let folder = Folder::new();
+    let config = Config { durability: Durability::Relaxed, ..folder.config() };
+    let syncs = config.metrics.fsync_duration.clone();
+    let store = Embedded::open(config).unwrap();
+    let before = syncs.count();
+    keep(&store, &folder.clock, "e1", &["crm"]).await;
+    let patience = std::time::Instant::now();
+    while syncs.count() == before {
+        assert!(patience.elapsed() < Duration::from_secs(10), "never synced");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
