@@ -25,7 +25,7 @@ pub(super) async fn sources<S: Store>(
         since_start: counts(&state.metrics, &entry.name),
     };
     let data = state.configured().sources.iter().map(show).collect();
-    Ok(Json(List { object: "list", url: "/v1/sources", has_more: false, data }))
+    Ok(Json(List { object: "list", url: "/v1/sources", has_more: false, continue_after: None, data }))
 }
 
 fn counts(metrics: &Metrics, source: &str) -> SourceCounts {
@@ -105,7 +105,7 @@ pub(super) async fn destinations<S: Store>(
     let known = |lane: &&LaneState| configured.destinations.iter().any(|entry| entry.name == lane.target);
     let gone = lanes.iter().filter(|lane| !known(lane) && lane.pending + lane.in_flight + lane.held > 0);
     data.extend(gone.map(|lane| destination(&lane.target, None, Some(lane), &configured, &state.metrics)));
-    Ok(Json(List { object: "list", url: "/v1/destinations", has_more: false, data }))
+    Ok(Json(List { object: "list", url: "/v1/destinations", has_more: false, continue_after: None, data }))
 }
 
 fn destination(

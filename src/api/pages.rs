@@ -7,7 +7,7 @@ use super::params::Params;
 use super::problem::Problem;
 use super::wire::List;
 use crate::domain::{DeliveryId, EventId, RejectionId, Seq};
-use crate::store::{Page, PageRequest};
+use crate::store::{Listed, Page, PageRequest};
 
 /// An id that leads to its row's place in a list.
 pub(super) trait Cursor: FromStr + Display {
@@ -51,6 +51,12 @@ pub(super) fn requested<Id: Cursor>(params: &Params) -> Result<PageRequest, Prob
 }
 
 /// The page as it is shown.
-pub(super) fn shown<Row, Shown>(page: Page<Row>, url: &'static str, show: impl Fn(Row) -> Shown) -> List<Shown> {
-    List { object: "list", url, has_more: page.has_more, data: page.rows.into_iter().map(show).collect() }
+pub(super) fn shown<Row: Listed, Shown>(
+    page: Page<Row>,
+    url: &'static str,
+    show: impl Fn(Row) -> Shown,
+) -> List<Shown> {
+    let continue_after = page.stopped_at.map(|id| id.to_string());
+    let data = page.rows.into_iter().map(show).collect();
+    List { object: "list", url, has_more: page.has_more, continue_after, data }
 }

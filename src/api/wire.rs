@@ -15,8 +15,12 @@ pub struct List<Item> {
     pub object: &'static str,
     /// The list's path.
     pub url: &'static str,
-    /// Whether older ones follow: ask with `starting_after` and the last one's id.
+    /// Whether older ones follow (or may): ask with `starting_after` and the last one's id.
     pub has_more: bool,
+    /// Only where the search ended before the page was full, for a filter that little fits: ask with
+    /// `starting_after` and this instead. The page may be empty then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continue_after: Option<String>,
     /// The page.
     pub data: Vec<Item>,
 }

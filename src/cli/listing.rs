@@ -61,7 +61,7 @@ impl Listing {
         let mut left = self.limit;
         let mut after = self.after.clone();
         let mut rows = Vec::new();
-        let more = loop {
+        let next = loop {
             let mut page = query.clone();
             page.push(("limit", left.min(PAGE_ROWS_MAX).to_string()));
             page.extend(after.take().map(|after| ("starting_after", after)));
@@ -69,22 +69,23 @@ impl Listing {
             let more = answer.get("has_more").and_then(Value::as_bool).unwrap_or_default();
             let got = answer.get_mut("data").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
             left = left.saturating_sub(got.len() as u64);
-            after = got.last().map(|row| text(row, "id"));
+            let stopped_at = answer.get("continue_after").and_then(Value::as_str).map(str::to_owned);
+            after = stopped_at.or_else(|| got.last().map(|row| text(row, "id")));
             if self.json {
                 print_lines(&got)?;
             } else {
                 rows.extend(got);
             }
             if !more || left == 0 || after.is_none() {
-                break more;
+                break after.filter(|_| more);
             }
         };
         if self.json {
             return Ok(());
         }
         print(&table(&rows, columns))?;
-        if more && let Some(last) = rows.last() {
-            eprintln!("more: --after {}", text(last, "id"));
+        if let Some(after) = next {
+            eprintln!("more: --after {after}");
         }
         Ok(())
     }

@@ -15,8 +15,8 @@ pub mod query;
 pub mod verbs;
 
 pub use query::{
-    AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Page, PageRequest, RejectionFilter, RejectionRow,
-    SourceTotals, TargetTotals, Totals,
+    AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Listed, Page, PageRequest, RejectionFilter,
+    RejectionRow, SourceTotals, TargetTotals, Totals,
 };
 pub use verbs::{
     Admission, AdmitError, Admitted, Claim, DedupMark, Health, LaneState, RejectedRequest, Retention, Store,

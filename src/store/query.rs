@@ -1,6 +1,7 @@
 //! What can be asked of a store: filters, pages, and rows.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,13 +23,22 @@ pub struct PageRequest {
     pub after: Option<(Seq, u16)>,
 }
 
+/// What a list holds.
+pub trait Listed {
+    /// By what a row is known; also the cursor.
+    type Id: Copy + fmt::Debug + fmt::Display + PartialEq + Eq;
+}
+
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<Row> {
+pub struct Page<Row: Listed> {
     /// Newest first.
     pub rows: Vec<Row>,
-    /// Whether older ones follow.
+    /// Whether older ones follow, or may.
     pub has_more: bool,
+    /// The search ended before the page was full, because it had looked at as many rows as it may for one
+    /// page: the next page is what comes after this place, whether or not this one has rows.
+    pub stopped_at: Option<Row::Id>,
 }
 
 /// Which events.
@@ -225,4 +235,16 @@ impl Totals {
     pub fn target(&mut self, name: impl Into<Box<str>>) -> &mut TargetTotals {
         self.targets.entry(name.into()).or_default()
     }
+}
+
+impl Listed for EventRow {
+    type Id = EventId;
+}
+
+impl Listed for DeliveryRow {
+    type Id = DeliveryId;
+}
+
+impl Listed for RejectionRow {
+    type Id = RejectionId;
 }

@@ -13,7 +13,7 @@ use super::key::Key;
 use super::lane::Lane;
 use super::queue::{Entry, NEVER};
 use super::record::{DeliveryRecord, Kind, Mark, Place, Progress};
-use super::rows::key_halves;
+use super::runs;
 use crate::domain::{DeadReason, Event, PlannedDelivery, Seq, Timestamp};
 use crate::store::{Admission, AdmitError, Admitted, DedupMark};
 
@@ -129,18 +129,11 @@ impl Embedded {
         }
         let oldest = now.minus(mark.window);
         let found = self.readers.read(move |connection| {
-            let (high, low) = key_halves(&mark.key);
-            let mut statement =
-                connection.prepare_cached("SELECT seq FROM dedup WHERE bucket = ?1 AND high = ?2 AND low = ?3")?;
-            for bucket in (bucket_of(oldest)..=bucket_of(now)).rev() {
-                let mut rows = statement.query([number(bucket), high, low])?;
-                if let Some(row) = rows.next()? {
-                    let seq = seq_of(row.get(0)?);
-                    // As in the tail: a mark as old as its window no longer counts.
-                    return Ok((now.since(seq.time()) < mark.window).then_some(seq));
-                }
-            }
-            Ok(None)
+            let slices = (number(bucket_of(oldest)), number(bucket_of(now)));
+            let found = runs::find(connection, runs::Kind::Marks, slices, u128::from_be_bytes(mark.key), 1)?;
+            let newest = found.into_iter().map(seq_of).max();
+            // As in the tail: a mark as old as its window no longer counts.
+            Ok(newest.filter(|seq| now.since(seq.time()) < mark.window))
         });
         found.await.map_err(|error| AdmitError::Unavailable(error.to_string().into()))
     }

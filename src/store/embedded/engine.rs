@@ -191,7 +191,7 @@ impl Embedded {
                 lanes.loaded();
             }
             loaded.send_replace(true);
-            match readers.read_here(|connection| loader::build_filters(connection, &dedup)) {
+            match loader::build_filters(&readers, &dedup) {
                 Ok(()) => dedup.built(),
                 // Without filters every new id is looked up: slower, not wrong.
                 Err(error) => tracing::warn!(%error, "the filters of the dedup table could not be built"),
@@ -285,10 +285,16 @@ fn bring_up(config: &Config, parts: &IndexerParts, lanes: &Lanes) -> Result<Inde
     match try_bring_up(config, parts, lanes) {
         Ok(indexed) => return Ok(indexed),
         Err(fault) if fault.is_environment() => return Err(index_error(config.path.clone(), &fault)),
+        Err(fault @ IndexFault::OtherVersion(_)) => {
+            tracing::info!(%fault, "the index is built anew from the journal");
+            index::remove(&parts.path).map_err(OpenError::folder("remove", &parts.path))?;
+        }
         // SQLite has many words for a file that it cannot make sense of.
-        Err(fault) => tracing::error!(%fault, "the index is damaged and is built anew from the journal"),
+        Err(fault) => {
+            tracing::error!(%fault, "the index is damaged and is built anew from the journal");
+            index::set_aside(&parts.path).map_err(OpenError::folder("set aside", &parts.path))?;
+        }
     }
-    index::set_aside(&parts.path).map_err(OpenError::folder("set aside", &parts.path))?;
     lanes.clear();
     parts.gate.damaged_records.store(0, Ordering::Relaxed);
     try_bring_up(config, parts, lanes).map_err(|fault| index_error(config.path.clone(), &fault))

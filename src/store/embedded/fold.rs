@@ -1,11 +1,11 @@
 //! Records on their way into the index: folded together in memory, so that a delivery that is already
 //! finished enters its table once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::index::{Index, IndexFault};
-use super::key::Key;
+use super::key::{Key, MixState};
 use super::record::{EventHead, Mark, Place, Record, ReplayRecord, SettleRecord};
 use super::rows::{self, DeliveryRecordRow};
 use super::totals::{Counted, Counters, hour_of};
@@ -14,8 +14,10 @@ use crate::domain::{Attempt, DeliveryState, Seq};
 /// What one transaction will write.
 #[derive(Debug, Default)]
 pub(super) struct Fold {
-    pub(super) events: BTreeMap<Seq, FoldedEvent>,
-    pub(super) deliveries: BTreeMap<Key, DeliveryRecordRow>,
+    pub(super) events: Vec<FoldedEvent>,
+    event_at: HashMap<Seq, usize, MixState>,
+    pub(super) deliveries: Vec<(Key, DeliveryRecordRow)>,
+    delivery_at: HashMap<Key, usize, MixState>,
     /// Attempts that were followed by another one.
     pub(super) attempts: Vec<(Key, u16, Place)>,
     pub(super) marks: Vec<Mark>,
@@ -23,7 +25,7 @@ pub(super) struct Fold {
     /// Events that were carried into a segment.
     pub(super) carried: Vec<(u32, Seq)>,
     /// New numbers of deliveries of events that are stored already.
-    pub(super) delivery_counts: HashMap<Seq, u16>,
+    pub(super) delivery_counts: HashMap<Seq, u16, MixState>,
     pub(super) died: Vec<Key>,
     pub(super) records: usize,
     pub(super) last_seq: Seq,
@@ -32,6 +34,7 @@ pub(super) struct Fold {
 /// An event's row to be.
 #[derive(Debug)]
 pub(super) struct FoldedEvent {
+    pub(super) seq: Seq,
     pub(super) place: Place,
     pub(super) source: Arc<str>,
     pub(super) event_type: Option<Arc<str>>,
@@ -91,6 +94,7 @@ impl Fold {
             self.counters.add(head.source, hour_of(head.received_at), counts);
         }
         let event = FoldedEvent {
+            seq,
             place,
             source: head.source.into(),
             event_type: head.event_type.map(Arc::from),
@@ -99,10 +103,16 @@ impl Fold {
             deliveries: u16::try_from(head.deliveries.len()).unwrap_or(u16::MAX),
             is_new,
         };
-        self.events.insert(seq, event);
+        match self.event_at.get(&seq).and_then(|at| self.events.get_mut(*at)) {
+            Some(known) => *known = event,
+            None => {
+                self.event_at.insert(seq, self.events.len());
+                self.events.push(event);
+            }
+        }
         for (ordinal, delivery) in (0..).zip(head.deliveries) {
             let key = Key { seq, ordinal };
-            let stored = self.deliveries.get(&key).and_then(|row| row.stored);
+            let stored = if is_new { None } else { self.get(key).and_then(|row| row.stored) };
             let expires_at = delivery.planned.expires_at;
             let row = DeliveryRecordRow {
                 target: delivery.planned.target,
@@ -113,7 +123,7 @@ impl Fold {
                 stored,
             };
             let dead = row.progress.state == DeliveryState::Dead;
-            self.deliveries.insert(key, row);
+            self.put(key, row);
             if is_new && dead {
                 self.ended(key);
             }
@@ -122,8 +132,8 @@ impl Fold {
 
     fn settle(&mut self, index: &Index, place: Place, record: &SettleRecord) -> Result<(), IndexFault> {
         let key = Key { seq: record.seq, ordinal: record.ordinal };
-        self.load(index, key)?;
-        let Some(row) = self.deliveries.get_mut(&key) else { return Ok(()) };
+        let Some(at) = self.find(index, key)? else { return Ok(()) };
+        let Some((_, row)) = self.deliveries.get_mut(at) else { return Ok(()) };
         let before = row.last.replace(place).map(|last| (row.progress.attempts, last));
         row.progress.settle(&record.attempt, record.next);
         if let Some((attempt, last)) = before {
@@ -142,7 +152,8 @@ impl Fold {
 
     fn replay(&mut self, index: &Index, record: ReplayRecord) -> Result<(), IndexFault> {
         let seq = record.seq;
-        let event = match self.events.get(&seq) {
+        let folded = self.event_at.get(&seq).and_then(|at| self.events.get_mut(*at));
+        let event = match &folded {
             Some(event) => event.place,
             None => match rows::event_place(&index.connection, seq)? {
                 Some(place) => place,
@@ -150,7 +161,7 @@ impl Fold {
             },
         };
         let count = record.first_ordinal.saturating_add(u16::try_from(record.deliveries.len()).unwrap_or(u16::MAX));
-        match self.events.get_mut(&seq) {
+        match folded {
             Some(folded) => folded.deliveries = folded.deliveries.max(count),
             None => {
                 self.delivery_counts.insert(seq, count);
@@ -167,7 +178,7 @@ impl Fold {
             };
             let open = row.progress.is_open();
             let key = Key { seq, ordinal };
-            self.deliveries.insert(key, row);
+            self.put(key, row);
             if !open {
                 self.ended(key);
             }
@@ -177,21 +188,51 @@ impl Fold {
 
     /// The delivery as it stands, from the table if it is not here yet; `None`: it is gone.
     fn load(&mut self, index: &Index, key: Key) -> Result<Option<&mut DeliveryRecordRow>, IndexFault> {
-        if !self.deliveries.contains_key(&key)
-            && let Some(row) = rows::read(index, key)?
-        {
-            self.deliveries.insert(key, row);
+        let at = self.find(index, key)?;
+        Ok(at.and_then(|at| self.deliveries.get_mut(at)).map(|(_, row)| row))
+    }
+
+    fn find(&mut self, index: &Index, key: Key) -> Result<Option<usize>, IndexFault> {
+        if let Some(at) = self.delivery_at.get(&key) {
+            return Ok(Some(*at));
         }
-        Ok(self.deliveries.get_mut(&key))
+        let name = |number| index.names.name(&index.connection, number);
+        let Some(row) = rows::read(&index.connection, key, name)? else { return Ok(None) };
+        self.put(key, row);
+        Ok(Some(self.deliveries.len() - 1))
+    }
+
+    fn get(&self, key: Key) -> Option<&DeliveryRecordRow> {
+        self.delivery_at.get(&key).and_then(|at| self.deliveries.get(*at)).map(|(_, row)| row)
+    }
+
+    fn put(&mut self, key: Key, row: DeliveryRecordRow) {
+        match self.delivery_at.get(&key).and_then(|at| self.deliveries.get_mut(*at)) {
+            Some((_, known)) => *known = row,
+            None => {
+                self.delivery_at.insert(key, self.deliveries.len());
+                self.deliveries.push((key, row));
+            }
+        }
+    }
+
+    /// Brings everything into the order in which it is written.
+    pub(super) fn sort(&mut self) {
+        // Nearly sorted already, which the stable sort makes use of.
+        self.events.sort_by_key(|event| event.seq);
+        self.deliveries.sort_by_key(|(key, _)| *key);
+        self.event_at.clear();
+        self.delivery_at.clear();
     }
 
     fn ended(&mut self, key: Key) {
-        let Some(row) = self.deliveries.get(&key) else { return };
-        if row.progress.state == DeliveryState::Dead {
-            self.died.push(key);
-        }
-        if let Some(end) = Counted::end(row.progress.state) {
+        let Some((_, row)) = self.delivery_at.get(&key).and_then(|at| self.deliveries.get(*at)) else { return };
+        let state = row.progress.state;
+        if let Some(end) = Counted::end(state) {
             self.counters.add(&row.target, hour_of(row.progress.finished_at), [(end, 1)]);
+        }
+        if state == DeliveryState::Dead {
+            self.died.push(key);
         }
     }
 }

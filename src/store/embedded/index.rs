@@ -15,11 +15,13 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use super::names::Names;
 use super::record::Position;
+use super::runs;
 use super::segment::StoreKeys;
+use super::zones::Zones;
 use crate::domain::Seq;
 
 /// A change that older builds cannot read raises it; the index is then built anew.
-const INDEX_VERSION: i64 = 1;
+const INDEX_VERSION: i64 = 2;
 
 /// SQLite's `page_size`, as set below.
 const PAGE_BYTES: u64 = 8192;
@@ -32,26 +34,30 @@ const SCHEMA: &str = "
         open INTEGER, open_sum INTEGER, dead INTEGER, last_seq INTEGER, damaged INTEGER, chk INTEGER);
     CREATE TABLE names(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
     CREATE TABLE events(seq INTEGER PRIMARY KEY, segment INTEGER, offset INTEGER, bytes INTEGER, source INTEGER,
-        type INTEGER, source_event_id TEXT, body_bytes INTEGER, deliveries INTEGER);
-    CREATE INDEX events_source ON events(source);
-    CREATE INDEX events_type ON events(type) WHERE type IS NOT NULL;
+        type INTEGER, source_event_id TEXT, body_bytes INTEGER, deliveries INTEGER, done BLOB);
     CREATE TABLE deliveries(seq INTEGER, ordinal INTEGER, target INTEGER, state INTEGER, reason INTEGER,
         attempts INTEGER, due_at INTEGER, finished_at INTEGER, expires_at INTEGER, code INTEGER, millis INTEGER,
         outcome INTEGER, last_segment INTEGER, last_offset INTEGER, last_bytes INTEGER, chk INTEGER,
         PRIMARY KEY(seq, ordinal)) WITHOUT ROWID;
-    CREATE INDEX deliveries_target ON deliveries(target, seq, ordinal);
     CREATE INDEX deliveries_open ON deliveries(seq, ordinal, chk) WHERE state = 0;
     CREATE INDEX deliveries_ended ON deliveries(state, seq, ordinal) WHERE state > 1;
     CREATE INDEX deliveries_ended_target ON deliveries(state, target, seq, ordinal) WHERE state > 1;
     CREATE TABLE attempts(seq INTEGER, ordinal INTEGER, number INTEGER, segment INTEGER, offset INTEGER,
         bytes INTEGER, PRIMARY KEY(seq, ordinal, number)) WITHOUT ROWID;
-    CREATE TABLE dedup(bucket INTEGER, high INTEGER, low INTEGER, seq INTEGER,
-        PRIMARY KEY(bucket, high, low)) WITHOUT ROWID;
-    CREATE TABLE lookups(bucket INTEGER, hash INTEGER, seq INTEGER, PRIMARY KEY(bucket, hash, seq)) WITHOUT ROWID;
+    CREATE TABLE zones(first INTEGER PRIMARY KEY, events INTEGER);
+    CREATE TABLE zone_values(kind INTEGER, value INTEGER, zone INTEGER, PRIMARY KEY(kind, value, zone)) WITHOUT ROWID;
+    CREATE INDEX zone_values_zone ON zone_values(zone);
     CREATE TABLE counters(target INTEGER, hour INTEGER, state INTEGER, count INTEGER,
         PRIMARY KEY(target, hour, state)) WITHOUT ROWID;
     CREATE TABLE segments(segment INTEGER PRIMARY KEY, events INTEGER, first_seq INTEGER, last_seq INTEGER);
     CREATE TABLE carried(segment INTEGER, seq INTEGER, PRIMARY KEY(segment, seq)) WITHOUT ROWID;
+";
+
+/// The tables of [`runs`].
+pub(super) const RUNS_SCHEMA: &str = "
+    CREATE TABLE runs(kind INTEGER, slice INTEGER, level INTEGER, run INTEGER, bits INTEGER, entries INTEGER,
+        PRIMARY KEY(kind, slice, level, run)) WITHOUT ROWID;
+    CREATE TABLE leaves(id INTEGER PRIMARY KEY, entries BLOB, chk INTEGER);
 ";
 
 /// The writing side of the index.
@@ -59,6 +65,9 @@ const SCHEMA: &str = "
 pub(super) struct Index {
     pub(super) connection: Connection,
     pub(super) names: Names,
+    pub(super) zones: Zones,
+    /// The number of the next sorted run.
+    pub(super) next_run: i64,
     pub(super) meta: Meta,
 }
 
@@ -87,6 +96,9 @@ pub(super) enum IndexFault {
     /// It must be built anew.
     #[error("the index is damaged: {0}")]
     Damaged(String),
+    /// It was written by another version of hookward, and must be built anew.
+    #[error("the index has version {0}, this build's is {INDEX_VERSION}")]
+    OtherVersion(i64),
     #[error("{0}")]
     Sql(rusqlite::Error),
     #[error("reading the journal: {0}")]
@@ -132,7 +144,7 @@ impl Index {
         keep_plans(&connection)?;
         let store = i64::from(crc32fast::hash(&keys.mint)) << 31 ^ i64::from(crc32fast::hash(&keys.hash));
         if fresh {
-            connection.execute_batch(&format!("BEGIN; {SCHEMA} COMMIT;"))?;
+            connection.execute_batch(&format!("BEGIN; {SCHEMA} {RUNS_SCHEMA} COMMIT;"))?;
             let meta = Meta { store, position: start, ..Meta::default() };
             meta.write(&connection)?;
         }
@@ -141,7 +153,9 @@ impl Index {
             return Err(IndexFault::Damaged("it belongs to another journal".into()));
         }
         let names = Names::read(&connection)?;
-        Ok(Self { connection, names, meta })
+        let zones = Zones::read(&connection)?;
+        let next_run = runs::next_run(&connection)?;
+        Ok(Self { connection, names, zones, next_run, meta })
     }
 
     /// Whether the open deliveries are those that the meta row counted.
@@ -156,6 +170,28 @@ impl Index {
         } else {
             Err(IndexFault::Damaged("its open deliveries are not those that were counted".into()))
         }
+    }
+
+    /// Does `work` as one transaction; afterwards, or if it failed, memory says what the file says.
+    pub(super) fn transact<R>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<R, IndexFault>,
+    ) -> Result<R, IndexFault> {
+        let meta_before = self.meta;
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let done = work(self).and_then(|done| {
+            self.meta.write(&self.connection)?;
+            self.connection.execute_batch("COMMIT")?;
+            Ok(done)
+        });
+        if done.is_err() {
+            self.meta = meta_before;
+            // Where SQLite has rolled back by itself this fails, and there is nothing left to undo.
+            drop(self.connection.execute_batch("ROLLBACK"));
+            self.names = Names::read(&self.connection)?;
+            self.zones = Zones::read(&self.connection)?;
+        }
+        done
     }
 
     /// Makes everything that was committed durable and lets the WAL start anew.
@@ -190,18 +226,29 @@ fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Moves a damaged index out of the way.
 pub(super) fn set_aside(path: &Path) -> io::Result<()> {
-    let with = |suffix: &str| -> PathBuf {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        name.into()
-    };
-    for suffix in ["-wal", "-shm"] {
-        match std::fs::remove_file(with(suffix)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    match std::fs::rename(path, with(".damaged")) {
+    let damaged = beside(path, ".damaged");
+    remove_wal(path)?;
+    if_there(std::fs::rename(path, damaged))
+}
+
+/// Removes an index that another version wrote: nothing is wrong with it, but it is of no use.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    remove_wal(path)?;
+    if_there(std::fs::remove_file(path))
+}
+
+fn remove_wal(path: &Path) -> io::Result<()> {
+    ["-wal", "-shm"].into_iter().try_for_each(|suffix| if_there(std::fs::remove_file(beside(path, suffix))))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn if_there(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -228,7 +275,7 @@ impl Meta {
             return Err(IndexFault::Damaged("its meta row is missing".into()));
         };
         if version != INDEX_VERSION {
-            return Err(IndexFault::Damaged(format!("it has version {version}, not {INDEX_VERSION}")));
+            return Err(IndexFault::OtherVersion(version));
         }
         let position = Position {
             segment: u32::try_from(segment).unwrap_or_default(),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::deaths::Deaths;
+use super::decode;
 use super::dedup::Dedup;
 use super::fold::Fold;
 use super::gate::Gate;
@@ -17,7 +18,7 @@ use super::journal::Journal;
 use super::record::{Position, Record};
 use super::scan::{Found, Scanner};
 use super::segments::Segments;
-use super::{decode, rows};
+use super::write_fold::write_fold;
 use crate::telemetry::StoreMetrics;
 
 /// Records of one transaction at most.
@@ -281,7 +282,7 @@ impl Indexer {
         }
         let position = self.scanner.position();
         if position != self.index.meta.position {
-            rows::write(&mut self.index, &mut fold, position, 0)?;
+            write_fold(&mut self.index, &mut fold, position)?;
             self.dedup.stored(&fold.marks);
             self.deaths.indexed(&fold.died, self.index.meta.dead);
         }

@@ -11,7 +11,8 @@ use super::index::{IndexFault, seq_key, seq_of};
 use super::key::Key;
 use super::lane::Lanes;
 use super::queue::{Entry, NEVER};
-use super::rows;
+use super::readers::Readers;
+use super::{rows, runs};
 use crate::domain::{Clock, Seq};
 
 /// Rows of one read: a long read would keep the WAL from being checkpointed.
@@ -20,9 +21,10 @@ const PAGE_ROWS: usize = 10_000;
 /// Puts every open delivery of events up to `last` into its lane.
 pub(super) fn load_open(connection: &Connection, lanes: &Lanes, last: Seq, clock: &Clock) -> Result<u64, IndexFault> {
     let sql = format!(
-        "SELECT d.seq, d.ordinal, {} FROM deliveries d INDEXED BY deliveries_open JOIN events e ON e.seq = d.seq
+        "SELECT d.seq, d.ordinal, {}, {} FROM deliveries d INDEXED BY deliveries_open JOIN events e ON e.seq = d.seq
          WHERE d.state = 0 AND (d.seq, d.ordinal) > (?1, ?2) AND d.seq <= ?3 ORDER BY d.seq, d.ordinal LIMIT ?4",
-        rows::DELIVERY_COLUMNS
+        rows::DELIVERY_COLUMNS,
+        rows::PLACE_COLUMNS
     );
     let mut names: HashMap<i64, Arc<str>> = HashMap::new();
     let mut name = |number: i64| -> rusqlite::Result<Arc<str>> {
@@ -45,7 +47,7 @@ pub(super) fn load_open(connection: &Connection, lanes: &Lanes, last: Seq, clock
         while let Some(row) = found.next()? {
             after = (row.get(0)?, row.get(1)?);
             let key = Key { seq: seq_of(after.0), ordinal: u16::try_from(after.1).unwrap_or(u16::MAX) };
-            let delivery = rows::delivery(row, 2, key, &mut name)?;
+            let delivery = rows::delivery(row, 2, key, rows::place(row, 16)?, &mut name)?;
             let entry = Entry {
                 key,
                 attempts: delivery.progress.attempts,
@@ -70,31 +72,22 @@ pub(super) fn load_open(connection: &Connection, lanes: &Lanes, last: Seq, clock
     }
 }
 
-/// Builds the filters of the dedup table.
-pub(super) fn build_filters(connection: &Connection, dedup: &Dedup) -> Result<(), IndexFault> {
-    let mut after = (i64::MIN, i64::MIN, i64::MIN);
+/// Builds the filters of the stored marks.
+pub(super) fn build_filters(readers: &Readers, dedup: &Dedup) -> Result<(), IndexFault> {
+    let mut from = 0;
     loop {
-        let mut statement = connection.prepare_cached(
-            "SELECT bucket, high, low FROM dedup WHERE (bucket, high, low) > (?1, ?2, ?3)
-             ORDER BY bucket, high, low LIMIT ?4",
-        )?;
-        let limit = i64::try_from(PAGE_ROWS).unwrap_or(i64::MAX);
-        let mut found = statement.query(params![after.0, after.1, after.2, limit])?;
-        let mut keys: Vec<(u64, [u8; 16])> = Vec::new();
-        while let Some(row) = found.next()? {
-            after = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let (high, low) = (after.1.cast_unsigned(), after.2.cast_unsigned());
-            let key = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-            keys.push((after.0.cast_unsigned(), key));
-        }
-        for bucket in keys.chunk_by(|left, right| left.0 == right.0) {
-            let its_keys: Vec<[u8; 16]> = bucket.iter().map(|(_, key)| *key).collect();
-            if let Some((number, _)) = bucket.first() {
-                dedup.found_stored(*number, &its_keys);
-            }
-        }
-        if keys.len() < PAGE_ROWS {
-            return Ok(());
+        let mut marks: Vec<[u8; 16]> = Vec::new();
+        let mut bucket = 0;
+        let next = readers.read_here(|connection| {
+            runs::read_run(connection, runs::Kind::Marks, from, |slice, entry| {
+                bucket = slice;
+                marks.push(entry.hash.to_be_bytes());
+            })
+        })?;
+        dedup.found_stored(bucket.cast_unsigned(), &marks);
+        match next {
+            Some(next) => from = next,
+            None => return Ok(()),
         }
     }
 }

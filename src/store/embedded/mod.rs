@@ -45,16 +45,23 @@ mod edits;
 mod fold;
 mod index;
 mod indexer;
+mod lists;
 mod loader;
 mod names;
 mod pacing;
+mod packed;
 mod readers;
 mod rejections;
 mod retention;
 mod rows;
+mod runs;
 mod search;
 mod totals;
+mod write_fold;
+mod zones;
 
+#[cfg(test)]
+mod lists_tests;
 #[cfg(test)]
 mod record_tests;
 

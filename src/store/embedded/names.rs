@@ -10,7 +10,11 @@ use rusqlite::Connection;
 pub(super) struct Names {
     numbers: HashMap<Arc<str>, i64>,
     names: HashMap<i64, Arc<str>>,
+    /// What was asked last, by [`slot`]: most events ask for the same few names.
+    recent: [Option<(Arc<str>, i64)>; SLOTS],
 }
+
+const SLOTS: usize = 16;
 
 /// Beyond this many names new ones are looked up each time: types come from senders and may be endless.
 const KNOWN_NAMES_MAX: usize = 65_536;
@@ -31,8 +35,17 @@ impl Names {
 
     /// The number of a name, given now if need be.
     pub(super) fn number(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<i64> {
-        if let Some(number) = self.numbers.get(name) {
+        if let Some(Some((recent, number))) = self.recent.get(slot(name))
+            && **recent == *name
+        {
             return Ok(*number);
+        }
+        if let Some((known, number)) = self.numbers.get_key_value(name) {
+            let (known, number) = (Arc::clone(known), *number);
+            if let Some(recent) = self.recent.get_mut(slot(name)) {
+                *recent = Some((known, number));
+            }
+            return Ok(number);
         }
         connection.prepare_cached("INSERT OR IGNORE INTO names(name) VALUES (?1)")?.execute([name])?;
         let number =
@@ -53,15 +66,14 @@ impl Names {
         Ok(name.into())
     }
 
-    /// Forgets what a transaction that failed may have given.
-    pub(super) fn reread(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        *self = Self::read(connection)?;
-        Ok(())
-    }
-
     fn learn(&mut self, number: i64, name: &str) {
         let name: Arc<str> = name.into();
         self.numbers.insert(Arc::clone(&name), number);
         self.names.insert(number, name);
     }
+}
+
+fn slot(name: &str) -> usize {
+    let bytes = name.as_bytes();
+    (bytes.len() + usize::from(bytes.last().copied().unwrap_or_default())) % SLOTS
 }

@@ -151,7 +151,9 @@ impl Ledger {
     ) -> Result<Page<RejectionRow>, IndexFault> {
         self.write_out();
         let table = lock(&self.table);
-        let Some(table) = table.as_ref() else { return Ok(Page { rows: Vec::new(), has_more: false }) };
+        let Some(table) = table.as_ref() else {
+            return Ok(Page { rows: Vec::new(), has_more: false, stopped_at: None });
+        };
         let mut sql = String::from(
             "SELECT seq, source, reason, detail, client, request_line, headers, body FROM rejections WHERE 1",
         );
@@ -185,7 +187,7 @@ impl Ledger {
         }
         let has_more = rows.len() > limit;
         rows.truncate(limit);
-        Ok(Page { rows, has_more })
+        Ok(Page { rows, has_more, stopped_at: None })
     }
 
     /// How often each source was answered how.

@@ -17,7 +17,8 @@ use super::encode;
 use super::index::{Index, IndexFault, number, seq_of};
 use super::keeper::store_bytes;
 use super::record::{Mark, Position, Record};
-use super::rows::lookup_hash;
+use super::rows;
+use super::runs::{self, Kind};
 use super::scan::{Found, Scanner};
 use super::segment::HEADER_BYTES;
 use super::totals::{HOURS_KEPT, add_up_hours, hour_of};
@@ -26,7 +27,7 @@ use crate::store::{Retention, StoreError, Swept};
 
 /// Rows that one step removes.
 const STEP_EVENTS: i64 = 1000;
-const STEP_MARKS: i64 = 5000;
+const STEP_MARKS: u64 = 50_000;
 /// The newest segment is closed early when its first event is older than this part of the retention.
 const ROLL_PART: u32 = 8;
 
@@ -154,11 +155,9 @@ impl Embedded {
         let oldest = bucket_of(now.minus(self.dedup_window_max));
         self.dedup.forget_below(oldest);
         let removed = self.write(move |index| {
-            let sql = "DELETE FROM dedup WHERE (bucket, high, low) IN
-                (SELECT bucket, high, low FROM dedup WHERE bucket < ?1 LIMIT ?2)";
-            Ok(index.connection.prepare_cached(sql)?.execute([number(oldest), STEP_MARKS])?)
+            index.transact(|index| runs::forget_below(&index.connection, Kind::Marks, number(oldest), STEP_MARKS))
         });
-        Ok(i64::try_from(removed.await?).unwrap_or(i64::MAX) >= STEP_MARKS)
+        Ok(removed.await? >= STEP_MARKS)
     }
 
     /// Marks outlive their events for the rest of their window: they are written anew.
@@ -224,16 +223,17 @@ fn contents(connection: &Connection, segment: u32) -> Result<Option<Contents>, I
         return Ok(None);
     }
     let (own, first, last) = row.unwrap_or((0, i64::MAX, i64::MIN));
-    let ids = "SELECT seq FROM events WHERE seq BETWEEN ?1 AND ?2 AND segment = ?3
-        UNION ALL SELECT c.seq FROM carried c JOIN events e ON e.seq = c.seq WHERE c.segment = ?3 AND e.segment = ?3";
+    // Its own, and those that were carried into it.
     let open: i64 = connection
-        .prepare_cached(&format!(
-            "SELECT count(DISTINCT d.seq) FROM ({ids}) i CROSS JOIN deliveries d ON d.seq = i.seq WHERE d.state = 0"
-        ))?
+        .prepare_cached(
+            "SELECT count(*) FROM (
+             SELECT d.seq FROM deliveries d INDEXED BY deliveries_open CROSS JOIN events e
+             WHERE d.state = 0 AND d.seq BETWEEN ?1 AND ?2 AND e.seq = d.seq AND e.segment = ?3
+             UNION SELECT c.seq FROM carried c CROSS JOIN events e CROSS JOIN deliveries d
+             WHERE c.segment = ?3 AND e.seq = c.seq AND e.segment = ?3 AND d.seq = c.seq AND d.state = 0)",
+        )?
         .query_row(params![first, last, segment], |row| row.get(0))?;
-    let ended: Option<i64> = connection
-        .prepare_cached(&format!("SELECT max(d.finished_at) FROM ({ids}) i CROSS JOIN deliveries d ON d.seq = i.seq"))?
-        .query_row(params![first, last, segment], |row| row.get(0))?;
+    let ended = ended_at(connection, first, last, segment)?;
     let (all, all_open): (i64, i64) = connection
         .prepare_cached("SELECT (SELECT ifnull(sum(events), 0) FROM segments), (SELECT open FROM meta WHERE id = 1)")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -242,59 +242,63 @@ fn contents(connection: &Connection, segment: u32) -> Result<Option<Contents>, I
         events: own + carried,
         first: seq_of(first),
         open,
-        ended_at: newest.max(Timestamp(ended.unwrap_or_default().cast_unsigned())),
+        ended_at: newest.max(ended),
         mostly_open: all_open * 2 > all,
     }))
 }
 
+/// When the last delivery of a segment's events ended.
+fn ended_at(connection: &Connection, first: i64, last: i64, segment: u32) -> Result<Timestamp, IndexFault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT e.seq, e.segment, e.offset, e.bytes, e.done,
+         (SELECT max(d.finished_at) FROM deliveries d WHERE d.seq = e.seq) FROM (
+             SELECT seq FROM events WHERE seq BETWEEN ?1 AND ?2 UNION ALL SELECT seq FROM carried WHERE segment = ?3
+         ) i CROSS JOIN events e WHERE e.seq = i.seq AND e.segment = ?3",
+    )?;
+    let mut found = statement.query(params![first, last, segment])?;
+    let mut ended = 0;
+    while let Some(row) = found.next()? {
+        let packed = rows::done(row, 4, seq_of(row.get(0)?), rows::place(row, 1)?)?;
+        let own: Option<i64> = row.get(5)?;
+        let packed = packed.iter().map(|packed| packed.finished_at);
+        ended = packed.chain(own.map(i64::cast_unsigned)).fold(ended, u64::max);
+    }
+    Ok(Timestamp(ended))
+}
+
 /// Removes a step's worth of the rows of a segment's events.
 fn remove_rows(index: &mut Index, segment: u32) -> Result<u64, IndexFault> {
-    let meta_before = index.meta;
-    index.connection.execute_batch("BEGIN IMMEDIATE")?;
-    let removed = remove_step(index, segment).and_then(|removed| {
-        index.meta.write(&index.connection)?;
-        index.connection.execute_batch("COMMIT")?;
-        Ok(removed)
-    });
-    if removed.is_err() {
-        index.meta = meta_before;
-        drop(index.connection.execute_batch("ROLLBACK"));
-    }
-    removed
+    index.transact(|index| remove_step(index, segment))
 }
 
 fn remove_step(index: &mut Index, segment: u32) -> Result<u64, IndexFault> {
-    let connection = &index.connection;
+    let Index { connection, zones, meta, .. } = index;
     let mut statement = connection.prepare_cached(
-        "SELECT e.seq, e.source_event_id FROM events e, segments s
+        "SELECT e.seq FROM events e, segments s
          WHERE s.segment = ?1 AND e.seq BETWEEN s.first_seq AND s.last_seq AND e.segment = ?1
-         UNION ALL SELECT e.seq, e.source_event_id FROM carried c JOIN events e ON e.seq = c.seq
+         UNION ALL SELECT e.seq FROM carried c JOIN events e ON e.seq = c.seq
          WHERE c.segment = ?1 AND e.segment = ?1 LIMIT ?2",
     )?;
     let found = statement
-        .query_map(params![segment, STEP_EVENTS], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?)))?
+        .query_map(params![segment, STEP_EVENTS], |row| row.get::<_, i64>(0))?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut removed = 0;
-    for (seq, source_event_id) in found {
-        let dead: i64 = connection
-            .prepare_cached("SELECT count(*) FROM deliveries WHERE seq = ?1 AND state = 2")?
-            .query_row([seq], |row| row.get(0))?;
-        index.meta.dead -= dead;
-        for sql in [
-            "DELETE FROM deliveries WHERE seq = ?1",
-            "DELETE FROM attempts WHERE seq = ?1",
-            "DELETE FROM events WHERE seq = ?1",
-        ] {
-            connection.prepare_cached(sql)?.execute([seq])?;
-        }
-        removed += 1;
-        if let Some(id) = source_event_id {
-            connection
-                .prepare_cached("DELETE FROM lookups WHERE bucket = ?1 AND hash = ?2 AND seq = ?3")?
-                .execute(params![number(bucket_of(seq_of(seq).time())), lookup_hash(&id), seq])?;
+    let mut dead = connection.prepare_cached("SELECT count(*) FROM deliveries WHERE seq = ?1 AND state = 2")?;
+    let mut removals = Vec::new();
+    for sql in [
+        "DELETE FROM deliveries WHERE seq = ?1",
+        "DELETE FROM attempts WHERE seq = ?1",
+        "DELETE FROM events WHERE seq = ?1",
+    ] {
+        removals.push(connection.prepare_cached(sql)?);
+    }
+    for seq in &found {
+        meta.dead -= dead.query_row([seq], |row| row.get::<_, i64>(0))?;
+        for removal in &mut removals {
+            removal.execute([seq])?;
         }
     }
-    Ok(removed)
+    zones.forget(connection, &found)?;
+    Ok(found.len() as u64)
 }
 
 /// The last of a segment in the index; afterwards everything that was removed is durable.
@@ -302,6 +306,8 @@ fn forget_segment(index: &mut Index, segment: u32) -> Result<(), IndexFault> {
     let connection = &index.connection;
     connection.execute("DELETE FROM segments WHERE segment = ?1", [segment])?;
     connection.execute("DELETE FROM carried WHERE segment = ?1", [segment])?;
+    // Oldest first: no older segment has look-ups left.
+    runs::forget_below(connection, Kind::Lookups, i64::from(segment) + 1, u64::MAX)?;
     connection.execute_batch("PRAGMA incremental_vacuum(2048)")?;
     index.checkpoint()
 }

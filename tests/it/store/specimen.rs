@@ -16,6 +16,9 @@ const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/specimens/store-v1"
 /// Headers as they go over a wire, and when the sender signed.
 const V2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/specimens/store-v2");
 
+/// As before; the index has one row an event, sorted runs and zones.
+const V3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/specimens/store-v3");
+
 /// Made once, by `cargo test make_specimen -- --ignored`, and never changed afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "writes the specimen; a released format is never written again"]
@@ -35,13 +38,13 @@ async fn make_specimen() {
     let crm = deliveries(&store).await.into_iter().find(|row| &*row.target == "crm").unwrap();
     store.cancel(crm.id).await.unwrap();
     store.close().await.unwrap();
-    std::fs::create_dir_all(Path::new(V2).join("journal")).unwrap();
-    std::fs::copy(folder.path.path().join("index.db"), Path::new(V2).join("index.db")).unwrap();
+    std::fs::create_dir_all(Path::new(V3).join("journal")).unwrap();
+    std::fs::copy(folder.path.path().join("index.db"), Path::new(V3).join("index.db")).unwrap();
     // Without the preallocated zeros behind the last record.
     let name = "journal/0000000001.journal";
     let bytes = std::fs::read(folder.path.path().join(name)).unwrap();
     let end = (bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1).next_multiple_of(8);
-    std::fs::write(Path::new(V2).join(name), &bytes[..end]).unwrap();
+    std::fs::write(Path::new(V3).join(name), &bytes[..end]).unwrap();
 }
 
 async fn check(specimen: &str, with_index: bool) {
@@ -54,7 +57,7 @@ async fn check(specimen: &str, with_index: bool) {
     let store = Embedded::open(Config { bytes_max: Some(2 * 1024 * 1024), ..folder.config() }).unwrap();
     store.set_targets(&targets(&["crm", "log"]));
     assert_eq!(store.health().damaged_records, 0);
-    assert!(!folder.path.path().join("index.db.damaged").exists(), "the index was taken as it is");
+    assert!(!folder.path.path().join("index.db.damaged").exists(), "the index is taken as it is, or known to be old");
     let rows = deliveries(&store).await;
     let count = |state| rows.iter().filter(|row| row.state == state).count();
     assert_eq!((rows.len(), count(DeliveryState::Succeeded), count(DeliveryState::Dead)), (11, 1, 1));
@@ -99,6 +102,16 @@ async fn version_2_opens() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn version_2_opens_without_its_index() {
     check(V2, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_3_opens() {
+    check(V3, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_3_opens_without_its_index() {
+    check(V3, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

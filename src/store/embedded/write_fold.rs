@@ -1,0 +1,231 @@
+//! Writes what a fold gathered, in one transaction and in the order of the keys.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{CachedStatement, Connection, params};
+
+use super::dedup::bucket_of;
+use super::encode;
+use super::fold::{Fold, FoldedEvent};
+use super::index::{Index, IndexFault, Meta, number, seq_key};
+use super::key::Key;
+use super::names::Names;
+use super::packed::Packer;
+use super::record::Position;
+use super::rows::{DeliveryRecordRow, lookup_hash};
+use super::runs::{self, Entry, Kind};
+use super::zones::{self, Zones};
+use crate::domain::Seq;
+
+// A plain insert costs SQLite less: it need not be able to undo half of it.
+const INSERT_EVENT: &str = "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+const REPLACE_EVENT: &str = "INSERT OR REPLACE INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+const INSERT_DELIVERY: &str = "INSERT INTO deliveries VALUES
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+const REPLACE_DELIVERY: &str = "INSERT OR REPLACE INTO deliveries VALUES
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+
+/// Rows on their way into `events` and `deliveries`.
+struct Rows<'a> {
+    connection: &'a Connection,
+    names: &'a mut Names,
+    zones: &'a mut Zones,
+    meta: &'a mut Meta,
+    insert_event: CachedStatement<'a>,
+    replace_event: CachedStatement<'a>,
+    insert_delivery: CachedStatement<'a>,
+    replace_delivery: CachedStatement<'a>,
+}
+
+/// Writes a fold and the position that it reaches.
+pub(super) fn write_fold(index: &mut Index, fold: &mut Fold, position: Position) -> Result<(), IndexFault> {
+    fold.sort();
+    index.transact(|index| {
+        write_rows(index, fold)?;
+        write_segments(&index.connection, fold)?;
+        write_attempts(&index.connection, fold)?;
+        write_lookups(index, fold)?;
+        write_marks(index, fold)?;
+        fold.counters.write(&index.connection, &mut index.names)?;
+        index.zones.write(&index.connection)?;
+        index.meta.position = position;
+        index.meta.last_seq = index.meta.last_seq.max(fold.last_seq);
+        Ok(())
+    })
+}
+
+/// Events and deliveries; deliveries that have succeeded already go into their event's row.
+fn write_rows(index: &mut Index, fold: &Fold) -> Result<(), IndexFault> {
+    let Index { connection, names, zones, meta, .. } = index;
+    let mut rows = Rows {
+        insert_event: connection.prepare_cached(INSERT_EVENT)?,
+        replace_event: connection.prepare_cached(REPLACE_EVENT)?,
+        insert_delivery: connection.prepare_cached(INSERT_DELIVERY)?,
+        replace_delivery: connection.prepare_cached(REPLACE_DELIVERY)?,
+        connection,
+        names,
+        zones,
+        meta,
+    };
+    let mut packer = Packer::default();
+    let mut deliveries = fold.deliveries.iter().peekable();
+    for event in &fold.events {
+        while let Some((key, row)) = deliveries.next_if(|(key, _)| key.seq < event.seq) {
+            rows.delivery_of_old_event(*key, row)?;
+        }
+        let zone = if event.is_new {
+            rows.zones.enter(rows.connection, event.seq)?
+        } else {
+            zones::zone_of(rows.connection, seq_key(event.seq))?
+        };
+        while let Some((key, row)) = deliveries.next_if(|(key, _)| key.seq == event.seq) {
+            let target = rows.names.number(rows.connection, &row.target)?;
+            rows.zones.mark(rows.connection, zone, zones::Kind::Target, target)?;
+            if !packer.add(key.ordinal, target, row) {
+                rows.delivery(*key, row, target)?;
+            }
+        }
+        rows.event(event, zone, &mut packer)?;
+    }
+    for (key, row) in deliveries {
+        rows.delivery_of_old_event(*key, row)?;
+    }
+    for (seq, count) in &fold.delivery_counts {
+        connection
+            .prepare_cached("UPDATE events SET deliveries = max(deliveries, ?2) WHERE seq = ?1")?
+            .execute(params![seq_key(*seq), count])?;
+    }
+    Ok(())
+}
+
+fn write_segments(connection: &Connection, fold: &Fold) -> Result<(), IndexFault> {
+    for (segment, seq) in &fold.carried {
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO carried VALUES (?1, ?2)")?
+            .execute(params![segment, seq_key(*seq)])?;
+    }
+    let mut segments: BTreeMap<u32, (i64, Seq, Seq)> = BTreeMap::new();
+    for FoldedEvent { seq, place, .. } in fold.events.iter().filter(|event| event.is_new) {
+        let entry = segments.entry(place.segment).or_insert((0, *seq, *seq));
+        *entry = (entry.0 + 1, entry.1.min(*seq), entry.2.max(*seq));
+    }
+    for (segment, (events, first, last)) in segments {
+        connection
+            .prepare_cached(
+                "INSERT INTO segments VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET
+                 events = events + excluded.events, first_seq = min(first_seq, excluded.first_seq),
+                 last_seq = max(last_seq, excluded.last_seq)",
+            )?
+            .execute(params![segment, events, seq_key(first), seq_key(last)])?;
+    }
+    Ok(())
+}
+
+fn write_attempts(connection: &Connection, fold: &Fold) -> Result<(), IndexFault> {
+    for (key, attempt, place) in &fold.attempts {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![seq_key(key.seq), key.ordinal, attempt, place.segment, place.offset, place.bytes])?;
+    }
+    Ok(())
+}
+
+/// Look-ups go with the segment in which their event lies.
+fn write_lookups(index: &mut Index, fold: &Fold) -> Result<(), IndexFault> {
+    let mut slices: BTreeMap<u32, Vec<Entry>> = BTreeMap::new();
+    for event in &fold.events {
+        if let Some(id) = &event.source_event_id {
+            let entry = Entry { hash: lookup_hash(id), seq: seq_key(event.seq) };
+            slices.entry(event.place.segment).or_default().push(entry);
+        }
+    }
+    for (segment, entries) in slices {
+        runs::add(&index.connection, &mut index.next_run, Kind::Lookups, i64::from(segment), entries)?;
+    }
+    Ok(())
+}
+
+fn write_marks(index: &mut Index, fold: &Fold) -> Result<(), IndexFault> {
+    let mut slices: BTreeMap<u64, Vec<Entry>> = BTreeMap::new();
+    for mark in &fold.marks {
+        let entry = Entry { hash: u128::from_be_bytes(mark.key), seq: seq_key(mark.seq) };
+        slices.entry(bucket_of(mark.seq.time())).or_default().push(entry);
+    }
+    for (bucket, entries) in slices {
+        runs::add(&index.connection, &mut index.next_run, Kind::Marks, number(bucket), entries)?;
+    }
+    Ok(())
+}
+
+// === impl Rows ===
+
+impl Rows<'_> {
+    fn event(&mut self, event: &FoldedEvent, zone: i64, packer: &mut Packer) -> Result<(), IndexFault> {
+        let source = self.names.number(self.connection, &event.source)?;
+        self.zones.mark(self.connection, zone, zones::Kind::Source, source)?;
+        let mut event_type = None;
+        if let Some(name) = &event.event_type {
+            let value = self.names.number(self.connection, name)?;
+            self.zones.mark(self.connection, zone, zones::Kind::Type, value)?;
+            event_type = Some(value);
+        }
+        let statement = if event.is_new { &mut self.insert_event } else { &mut self.replace_event };
+        packer.finish(event.seq, event.place, |done| {
+            let written = statement.execute(params![
+                seq_key(event.seq),
+                event.place.segment,
+                event.place.offset,
+                event.place.bytes,
+                source,
+                event_type,
+                event.source_event_id.as_deref(),
+                event.body_bytes,
+                event.deliveries,
+                (!done.is_empty()).then_some(done)
+            ]);
+            written.map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// A delivery whose event is stored already.
+    fn delivery_of_old_event(&mut self, key: Key, row: &DeliveryRecordRow) -> Result<(), IndexFault> {
+        let target = self.names.number(self.connection, &row.target)?;
+        if row.stored.is_none() {
+            let zone = zones::zone_of(self.connection, seq_key(key.seq))?;
+            self.zones.mark(self.connection, zone, zones::Kind::Target, target)?;
+        }
+        self.delivery(key, row, target)
+    }
+
+    fn delivery(&mut self, key: Key, row: &DeliveryRecordRow, target: i64) -> Result<(), IndexFault> {
+        let checksum = row.checksum(key);
+        let now = row.counts(checksum);
+        for (counts, sign) in row.stored.map(|before| (before, -1)).into_iter().chain([(now, 1)]) {
+            self.meta.open += sign * i64::from(counts.open);
+            self.meta.open_sum += if counts.open { sign * counts.checksum } else { 0 };
+            self.meta.dead += sign * i64::from(counts.dead);
+        }
+        let progress = &row.progress;
+        let statement = if row.stored.is_none() { &mut self.insert_delivery } else { &mut self.replace_delivery };
+        statement.execute(params![
+            seq_key(key.seq),
+            key.ordinal,
+            target,
+            encode::state_byte(progress.state),
+            encode::reason_byte(progress.dead_reason),
+            progress.attempts,
+            progress.due_at.0.cast_signed(),
+            progress.finished_at.0.cast_signed(),
+            row.expires_at.map(|at| at.0.cast_signed()),
+            progress.response_code,
+            progress.response_millis,
+            progress.outcome.map(encode::outcome_byte),
+            row.last.map(|place| place.segment),
+            row.last.map(|place| place.offset),
+            row.last.map(|place| place.bytes),
+            checksum
+        ])?;
+        Ok(())
+    }
+}
