@@ -45,6 +45,12 @@ impl HeaderBlock {
         Some(Self(bytes))
     }
 
+    /// The same block in other memory; itself where these are other bytes.
+    #[must_use]
+    pub fn moved_to(self, memory: Bytes) -> Self {
+        if self.0 == memory { Self(memory) } else { self }
+    }
+
     /// The bytes as they go over a wire.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

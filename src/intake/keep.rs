@@ -110,7 +110,8 @@ impl<S: Store> Keeper<S> {
             signed_at: facts.signed_at,
             secret_index: facts.secret_index,
         };
-        // `body` lives until the answer: it holds the request's share of the memory for bodies.
+        // The buffer from which they were read is free for the connection's next request.
+        drop((head.headers, head.uri, body));
         match self.store.admit(Admission { event, plan, dedup }).await {
             Ok(Admitted::Kept(event)) => self.answer(Kept { event, duplicate: false, unrouted }),
             Ok(Admitted::Duplicate(event)) => self.answer(Kept { event, duplicate: true, unrouted }),

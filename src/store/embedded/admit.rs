@@ -57,9 +57,10 @@ impl Embedded {
     }
 
     async fn submit(&self, admission: Admission, seq: Seq) -> Result<Admitted, AdmitError> {
-        let Admission { event, plan, dedup } = admission;
+        let Admission { mut event, plan, dedup } = admission;
         let mut planned = self.plan(seq, 0, plan.deliveries, event.received_at);
         let record = encode::event(Kind::Admit, seq, &event, dedup.as_ref(), &planned.records);
+        let record = encode::share(record, &mut event);
         let id = self.mint.event(seq);
         if !planned.entries.is_empty() {
             let event = Arc::new(Event { id, seq, received: event });

@@ -1,5 +1,7 @@
 //! From values to the bytes of a record: little-endian numbers, text and bytes behind their length.
 
+use bytes::Bytes;
+
 use super::record::{
     DeliveryRecord, FRAME_BYTES, Framed, Kind, Mark, Position, Progress, RECORD_VERSION, RedeliverRecord, ReplayRecord,
     StopRecord,
@@ -18,7 +20,8 @@ pub(super) fn event(
     dedup: Option<&DedupMark>,
     deliveries: &[DeliveryRecord],
 ) -> Framed {
-    let mut out = Encoder::new(kind, 512 + received.body.len() + 96 * deliveries.len());
+    let variable = received.body.len() + received.headers.as_bytes().len() + 96 * deliveries.len();
+    let mut out = Encoder::new(kind, 512 + variable);
     out.u64(seq.0);
     out.u64(received.received_at.0);
     out.u8(u8::from(dedup.is_some()));
@@ -39,6 +42,19 @@ pub(super) fn event(
     out.headers(&received.headers);
     out.raw(&received.body);
     out.finish()
+}
+
+/// Lets the headers and the body of an event be parts of its record, the last two: one piece of memory then serves
+/// the journal and the deliveries, and the buffer from which the event was read is free at once.
+pub(super) fn share(record: Framed, received: &mut NewEvent) -> Bytes {
+    let payload = record.0.get(8..12).and_then(|field| field.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let record = Bytes::from(record.0);
+    let body_end = (FRAME_BYTES + payload as usize).min(record.len());
+    let body_start = body_end.saturating_sub(received.body.len());
+    let headers_start = body_start.saturating_sub(received.headers.as_bytes().len());
+    received.headers = std::mem::take(&mut received.headers).moved_to(record.slice(headers_start..body_start));
+    received.body = record.slice(body_start..body_end);
+    record
 }
 
 /// `Settle`: an attempt and what follows.

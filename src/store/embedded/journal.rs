@@ -90,7 +90,8 @@ impl Journal {
     }
 
     /// Appends a record and answers when it is kept; `sync`: when it is on disk.
-    pub(super) fn append(&self, record: &Framed, sync: bool, done: Done) {
+    pub(super) fn append(&self, record: impl AsRef<[u8]>, sync: bool, done: Done) {
+        let record = record.as_ref();
         let mut batch = self.lock();
         if batch.ended {
             drop(batch);
@@ -99,7 +100,7 @@ impl Journal {
         let at = batch.push(record);
         batch.items.push(Item { at, place: Place::default(), done });
         batch.sync |= sync;
-        batch.flush |= record.0.is_empty();
+        batch.flush |= record.is_empty();
         let wake = !batch.urgent && batch.writer_idle;
         batch.urgent = true;
         drop(batch);
@@ -114,7 +115,7 @@ impl Journal {
         if batch.ended {
             return;
         }
-        batch.push(record);
+        batch.push(&record.0);
         let first = batch.since.is_none();
         batch.since.get_or_insert_with(Instant::now);
         // The writer sleeps without an alarm only while there is nothing at all to write.
@@ -136,7 +137,7 @@ impl Journal {
     /// Everything that was appended before is on disk when this answers.
     pub(super) fn flush(&self) -> oneshot::Receiver<Result<Place, AdmitError>> {
         let (sender, receiver) = oneshot::channel();
-        self.append(&Framed::default(), true, Done::Then(Box::new(move |kept| drop(sender.send(kept)))));
+        self.append([], true, Done::Then(Box::new(move |kept| drop(sender.send(kept)))));
         receiver
     }
 
@@ -217,13 +218,13 @@ impl Batch {
         *self = Self { bytes, items, ..Self::default() };
     }
 
-    fn push(&mut self, record: &Framed) -> usize {
-        if self.bytes.is_empty() && !record.0.is_empty() {
+    fn push(&mut self, record: &[u8]) -> usize {
+        if self.bytes.is_empty() && !record.is_empty() {
             // Filled in by the writer, which knows how far it has synced.
             self.bytes.extend_from_slice(&encode::batch(Position::default()).0);
         }
         let at = self.bytes.len();
-        self.bytes.extend_from_slice(&record.0);
+        self.bytes.extend_from_slice(record);
         at
     }
 }

@@ -154,6 +154,12 @@ pub(super) struct Mark {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Framed(pub(super) Vec<u8>);
 
+impl AsRef<[u8]> for Framed {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// A payload that was read back and whose checksum holds.
 #[derive(Clone, Debug)]
 pub(super) struct Payload {

@@ -100,7 +100,13 @@ proptest! {
     ) {
         let window = |seconds: u32| Duration::from_secs(u64::from(seconds));
         let dedup = mark.map(|(key, seconds)| DedupMark { key, window: window(seconds) });
-        let payload = kept(&encode::event(Kind::Admit, Seq(seq), &received, dedup.as_ref(), &deliveries));
+        let framed = encode::event(Kind::Admit, Seq(seq), &received, dedup.as_ref(), &deliveries);
+        let mut shared = received.clone();
+        let record = encode::share(framed.clone(), &mut shared);
+        prop_assert_eq!(&*record, framed.as_ref());
+        prop_assert_eq!((&shared.headers, &shared.body), (&received.headers, &received.body));
+        prop_assert!(record.as_ptr_range().contains(&shared.body.as_ptr()) || shared.body.is_empty());
+        let payload = kept(&framed);
         let (its_seq, got, its_dedup, its_deliveries) = decode::event(&payload).unwrap();
         prop_assert_eq!((its_seq, its_dedup, its_deliveries), (Seq(seq), dedup, deliveries));
         prop_assert_eq!(format!("{got:?}"), format!("{received:?}"));
