@@ -2,12 +2,13 @@
 //!
 //! Reading order: `stack` below (what a request meets, outermost first), `access` and `account` (what is written
 //! down about it), `gateway` (what all sources share, and how a configuration is applied), [`start`] and
-//! [`Running`] (from a checked configuration to open ports, and back). `attempts` and `resign` are the
-//! seams between dispatch, deliver and guard.
+//! [`Running`] (from a checked configuration to open ports, and back). `attempts`, `resign` and
+//! `fetcher` are the seams between dispatch, deliver and guard.
 
 mod access;
 mod account;
 mod attempts;
+mod fetcher;
 mod gateway;
 mod resign;
 mod start;
@@ -32,6 +33,7 @@ use crate::guard::dedup::Dedup;
 use crate::guard::handshake::{Handshakes, Lenient};
 use crate::guard::rate_limit::By;
 use crate::guard::signature::Verifier;
+use crate::guard::signature::odd::FetchingLayer;
 use crate::guard::{
     AllowIps, BodyLayer, Declared, Envelope, GuardLayer, HandshakeHead, HandshakeSigned, HandshakeUnsigned,
     ReplayWindow, Signature, SignatureHead,
@@ -100,6 +102,8 @@ fn stack<S: Store>(
         )))
         // From here on there is a body: bounded in bytes, in total time, and in memory over all requests.
         .layer(BodyLayer::new(body_bytes_max, body_timeout, gateway.body_budget.clone()))
+        // Waits for a certificate, where the scheme needs one: the guards behind never wait.
+        .layer(FetchingLayer::new(verifier.odd(), &gateway.certificates))
         .layer(GuardLayer::new((
             // Those handshakes that nobody signs.
             handshakes.clone().map(HandshakeUnsigned),

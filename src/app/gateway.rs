@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::attempts::Deliveries;
+use super::fetcher::Fetcher;
 use super::resign::{Signer, Signers};
 use super::{Stack, StartError, is_by_address, stack};
 use crate::api::{self, Configured, DestinationEntry, Masks, SourceEntry};
@@ -14,6 +15,7 @@ use crate::dispatch::Dispatcher;
 use crate::domain::Clock;
 use crate::guard::handshake::Handshakes;
 use crate::guard::signature::Verifier;
+use crate::guard::signature::odd::Certificates;
 use crate::guard::{BodyBudget, RateLimit, rate_limit};
 use crate::ingress::{self, Table};
 use crate::store::{Retention, Store};
@@ -33,6 +35,8 @@ pub(super) struct Gateway<S> {
     pub(super) retention: Arc<ArcSwap<Retention>>,
     pub(super) signers: Signers,
     pub(super) dispatcher: Dispatcher<S, Deliveries>,
+    /// What senders sign with that keep their key at their own host.
+    pub(super) certificates: Arc<Certificates>,
     rate_limits: Mutex<RateLimits>,
 }
 
@@ -64,7 +68,7 @@ impl<S: Store> Gateway<S> {
                 parts.metrics.ingress().body_memory.clone(),
             ),
             metrics: parts.metrics,
-            clock: parts.clock,
+            clock: parts.clock.clone(),
             readiness: Readiness::new(),
             dedup_key: parts.dedup_key,
             limits: Arc::new(ArcSwap::from_pointee(checked.ingress.clone())),
@@ -72,6 +76,7 @@ impl<S: Store> Gateway<S> {
             retention: Arc::new(ArcSwap::from_pointee(retention(checked))),
             signers: parts.signers,
             dispatcher: parts.dispatcher,
+            certificates: Arc::new(Certificates::new(Arc::new(Fetcher::default()), parts.clock.clone())),
             rate_limits: Mutex::default(),
         }
     }
@@ -85,7 +90,8 @@ impl<S: Store> Gateway<S> {
         let mut verifiers = Vec::with_capacity(checked.sources.len());
         for source in &checked.sources {
             let refused = |error| StartError::Source { name: Arc::clone(&source.name), error };
-            verifiers.push(Arc::new(Verifier::new(&source.signature).map_err(refused)?));
+            let verifier = Verifier::new(&source.signature).map_err(refused)?;
+            verifiers.push(Arc::new(verifier.with_certificates(Arc::clone(&self.certificates))));
         }
         let places = checked.sources.iter().zip(&verifiers).map(|(source, verifier)| {
             let service = stack(source, Arc::clone(verifier), self, checked);

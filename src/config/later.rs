@@ -28,8 +28,7 @@ const VALUES: &[(&str, &str, &str)] = &[
 ];
 
 /// Schemes by their provider's name.
-const SCHEMES: &[&str] =
-    &["adyen", "aws-sns", "azure-event-grid", "braintree", "elevenlabs", "fusionauth", "paypal", "sns"];
+const SCHEMES: &[&str] = &["elevenlabs", "fusionauth"];
 
 /// The feature that this key of this struct belongs to.
 pub(super) fn key(owner: &str, key: &str) -> Option<&'static str> {

@@ -85,6 +85,8 @@ reasons! {
     BodyIncomplete "body_incomplete" BAD_REQUEST;
     /// The bodies that are being read fill the memory that is set aside for them.
     BodyMemoryFull "body_memory_full" SERVICE_UNAVAILABLE;
+    /// The certificate that the signature needs could not be fetched.
+    CertificateUnavailable "certificate_unavailable" SERVICE_UNAVAILABLE;
     /// No secret of the source makes this signature.
     SignatureMismatch "signature_mismatch" UNAUTHORIZED;
     /// The signed time is older than the tolerance.

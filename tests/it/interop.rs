@@ -2,6 +2,7 @@
 //!
 //! The packages come from `tests/install` and are never skipped where they are missing.
 
+mod certificates;
 mod json_test_suite;
 mod octokit;
 mod providers;

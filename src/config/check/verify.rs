@@ -322,6 +322,7 @@ fn refuse_unusable(written: &written::Verify, scheme: &Scheme, public_url: Optio
         };
         let message = match Verifier::new(&alone) {
             Err(ConfigError::SecretEncoding { encoding, .. }) => format!("the secret is not written in {encoding}"),
+            Err(ConfigError::SecretForm { wanted, .. }) => format!("not {wanted}"),
             Err(ConfigError::PublicKey { algorithm, .. }) => format!("not a public key of {algorithm}"),
             _ => continue,
         };

@@ -34,7 +34,8 @@ impl Config {
     pub fn of(scheme: &Scheme) -> Self {
         let signs = |covers: &dyn Fn(&Template) -> bool| match &scheme.proof {
             Proof::Signatures(signatures) => covers(&signatures.signed),
-            Proof::Token(_) | Proof::Basic => true,
+            Proof::Token(_) | Proof::Query(_) | Proof::Basic => true,
+            Proof::Odd(odd) => odd.covers_id(),
             Proof::None => false,
         };
         // A field that is signed by itself is as good as one in a signed body.

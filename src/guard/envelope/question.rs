@@ -103,10 +103,13 @@ impl Envelope {
             facts.source_event_id_signed = if in_body { config.body_signed } else { config.id_header_signed };
             facts.source_event_id = Some(id.into());
         }
-        facts.event_type = event_type.map(|(event_type, _)| match detail {
-            Some(Value::Text(detail)) if is_detail(&event_type, &detail) => format!("{event_type}.{detail}").into(),
-            _ => event_type.into(),
-        });
+        // Where the scheme has no place for a type, the signature guard may have read one.
+        if let Some((event_type, _)) = event_type {
+            facts.event_type = Some(match detail {
+                Some(Value::Text(detail)) if is_detail(&event_type, &detail) => format!("{event_type}.{detail}").into(),
+                _ => event_type.into(),
+            });
+        }
         Ok(())
     }
 }

@@ -71,6 +71,10 @@ pub enum Answer {
         /// How the HMAC is written.
         encoding: Encoding,
     },
+    /// 200 with Braintree's public key and the proof of what was asked.
+    PublicKeyAndProof(Asked),
+    /// 200, and the URL that was named is called, where it is one of Amazon's.
+    Confirm(Asked),
     /// 200 with this JSON.
     Json(&'static str),
     /// 200 without a body.
@@ -108,7 +112,10 @@ impl Handshake {
     pub fn is_of_head(&self) -> bool {
         let asks_body = |from: &Asked| matches!(from, Asked::Body(_));
         let answered = match &self.answer {
-            Answer::Echo(from, _) | Answer::Proof { of: from, .. } => asks_body(from),
+            Answer::Echo(from, _)
+            | Answer::Proof { of: from, .. }
+            | Answer::PublicKeyAndProof(from)
+            | Answer::Confirm(from) => asks_body(from),
             Answer::Json(_) | Answer::Empty | Answer::NoContent | Answer::Origin => false,
         };
         !self.signed && !answered && !self.when.iter().any(|when| when.needs_body())

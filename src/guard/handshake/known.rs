@@ -177,6 +177,26 @@ pub const EVENT_GRID: Handshake = Handshake {
     answer: Answer::Echo(Asked::Body("/0/data/validationCode"), Shape::Json("validationResponse")),
 };
 
+/// Braintree's verification of a destination.
+pub const BRAINTREE: Handshake = Handshake {
+    what: "GET with `bt_challenge`: the public key and the challenge's HMAC come back",
+    method: "GET",
+    when: &[When::Query("bt_challenge")],
+    signed: false,
+    token: None,
+    answer: Answer::PublicKeyAndProof(Asked::Query("bt_challenge")),
+};
+
+/// The confirmation of a subscription to a topic of SNS.
+pub const AWS_SNS: Handshake = Handshake {
+    what: "POST of `Type: SubscriptionConfirmation`: its `SubscribeURL` is called, where it is one of Amazon's",
+    method: "POST",
+    when: &[When::BodyIs("/Type", "SubscriptionConfirmation")],
+    signed: true,
+    token: None,
+    answer: Answer::Confirm(Asked::Body("/SubscribeURL")),
+};
+
 /// Those that `verify.handshake` knows: of senders that have no scheme of their own here.
 pub const BY_NAME: &[(&str, &[Handshake])] = &[
     ("cloudevents", &[CLOUDEVENTS]),

@@ -15,7 +15,9 @@ use super::kinds::{Answer, Asked, Handshake, Shape, When};
 use crate::domain::{Facts, Reason, Rejection, Secret};
 use crate::guard::envelope::{DEPTH_MAX, Pointer, Value as Scanned, scan};
 use crate::guard::layer::{Guard, Head, Own};
+use crate::guard::signature::odd::aws_sns;
 use crate::guard::signature::{SignatureHead, Verifier};
+use crate::telemetry::task;
 
 /// The handshakes of one source.
 #[derive(Clone, Debug)]
@@ -159,6 +161,14 @@ impl Handshakes {
                 let repeated = repeated.map(|name| (name, asked.into_owned()));
                 json(repeated.into_iter().chain([(name, format!("{prefix}{proof}"))]))
             }
+            Answer::PublicKeyAndProof(from) => {
+                let answer = self.verifier.answer_of_braintree(&asked(from)?);
+                plain(answer.ok_or_else(|| Rejection::new(Reason::MalformedRequest, "not a challenge"))?)
+            }
+            Answer::Confirm(from) => {
+                confirm(&self.verifier, &asked(from)?)?;
+                respond(StatusCode::OK, None, "")
+            }
             Answer::Json(text) => respond(StatusCode::OK, Some("application/json"), text),
             Answer::Empty => respond(StatusCode::OK, None, ""),
             Answer::NoContent => respond(StatusCode::NO_CONTENT, None, ""),
@@ -242,6 +252,20 @@ fn asked<'a>(from: Asked, head: Head<'a>, body: Option<&'a Value>) -> Option<Cow
             _ => None,
         },
     }
+}
+
+/// Calls the URL that confirms a subscription, behind the answer: the sender does not wait for it.
+fn confirm(verifier: &Verifier, url: &str) -> Result<(), Rejection> {
+    let url = aws_sns::pinned(url)
+        .ok_or_else(|| Rejection::new(Reason::MalformedRequest, "SubscribeURL is not one of Amazon's"))?;
+    let Some(certificates) = verifier.certificates().cloned() else { return Ok(()) };
+    drop(task::spawn("confirm subscription", async move {
+        match certificates.call(&url).await {
+            Ok(()) => tracing::info!(host = url.host_str(), "subscription confirmed"),
+            Err(error) => tracing::warn!(host = url.host_str(), error, "subscription not confirmed"),
+        }
+    }));
+    Ok(())
 }
 
 // === answers ===

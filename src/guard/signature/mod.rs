@@ -5,6 +5,7 @@
 //! - [`scheme`], [`template`]: what a scheme is made of, what a signature covers
 //! - [`preset`], [`presets`]: the schemes that have a name
 //! - [`read`]: what the request says, its head before the body is there
+//! - [`odd`]: the few senders that cannot be said in data
 //! - [`verifier`]: the engine
 //! - [`question`]: the engine as guards
 //! - [`sign`], [`signer`]: the other direction
@@ -15,6 +16,7 @@
 
 mod encoding;
 mod key;
+pub mod odd;
 mod pieces;
 pub mod preset;
 pub mod presets;
@@ -27,6 +29,7 @@ pub mod signer;
 pub mod template;
 pub mod verifier;
 
+pub use odd::Odd;
 pub use preset::{Checked, Preset};
 pub use presets::PRESETS;
 pub use question::{Signature, SignatureHead, SignatureHeadLayer, SignatureLayer};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::odd::Odd;
 use super::scheme::{
     Algorithm, Encoding, Form, KeyEncoding, KeyForm, Place, Proof, Scheme, Signatures, TimestampField, TimestampPlace,
     TimestampUnit, Token, UrlForm,
@@ -67,6 +68,10 @@ pub enum PresetProof {
         /// What stands before the token.
         prefix: &'static str,
     },
+    /// By a parameter of the query that equals the secret.
+    Query(&'static str),
+    /// In a way of their own.
+    Odd(Odd),
 }
 
 /// [`Signatures`] in words.
@@ -159,6 +164,8 @@ impl Preset {
             name: Cow::Borrowed(self.name),
             proof: match &self.proof {
                 PresetProof::Signatures(signatures) => Proof::Signatures(signatures.signatures()),
+                PresetProof::Query(name) => Proof::Query(name),
+                PresetProof::Odd(odd) => Proof::Odd(*odd),
                 PresetProof::Token { header, prefix } => {
                     Proof::Token(Token { header: HeaderName::from_static(header), prefix: Cow::Borrowed(prefix) })
                 }

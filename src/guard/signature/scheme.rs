@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::odd::Odd;
 use super::template::{Part, Template};
 use crate::guard::dedup::By;
 use crate::guard::envelope::{Field, Lookup, Pointer};
@@ -52,8 +53,12 @@ pub enum Proof {
     Signatures(Signatures),
     /// A header that equals the secret.
     Token(Token),
+    /// A parameter of the query that equals the secret.
+    Query(&'static str),
     /// `Authorization: Basic`; the secret is `user:password`.
     Basic,
+    /// A sender that cannot be said in data.
+    Odd(Odd),
     /// Nothing: everybody is believed.
     None,
 }
@@ -284,7 +289,11 @@ impl Scheme {
     /// Whether what the configuration calls the secret may be known to everybody: a public key.
     #[must_use]
     pub fn secret_is_public(&self) -> bool {
-        matches!(&self.proof, Proof::Signatures(signatures) if signatures.algorithm.has_public_key())
+        match &self.proof {
+            Proof::Signatures(signatures) => signatures.algorithm.has_public_key(),
+            Proof::Odd(odd) => odd.secret_is_public(),
+            _ => false,
+        }
     }
 }
 

@@ -43,9 +43,12 @@ pub enum SignError {
     /// The scheme's secrets are the sender's public keys: they check and cannot sign.
     #[error("the secrets are public keys: signing takes the sender's private one")]
     PublicKeyOnly,
-    /// The signature stands in the body, which is the sender's.
-    #[error("the signature stands in the body")]
+    /// The proof stands in the body or in the query, which are the sender's.
+    #[error("the proof does not stand in a header")]
     InBody,
+    /// Only the sender itself can sign: its certificate is at its own host.
+    #[error("only the sender itself can sign: its certificate is at its own host")]
+    SenderOnly,
     /// The request does not have what the scheme signs.
     #[error("the request cannot be signed: {0}")]
     Request(String),
@@ -86,6 +89,7 @@ impl Verifier {
                 let value = [token.prefix.as_bytes(), credential].concat();
                 Ok(vec![header(&token.header, &value, true)?])
             }
+            (Proof::Odd(_) | Proof::Query(_), _) => Err(SignError::InBody),
             (Proof::Basic, _) => {
                 let credential = encode_base64(credential.ok_or(SignError::NoSuchSecret(secret))?);
                 Ok(vec![header(&http::header::AUTHORIZATION, format!("Basic {credential}").as_bytes(), true)?])
@@ -173,7 +177,7 @@ impl Verifier {
             }
             Proof::Token(token) => (Some(&token.header), None, true),
             Proof::Basic => (Some(&http::header::AUTHORIZATION), None, true),
-            Proof::None => (None, None, false),
+            Proof::Query(_) | Proof::Odd(_) | Proof::None => (None, None, false),
         };
         ProofHeaders { proof, timestamp, is_credential }
     }

@@ -8,9 +8,11 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Request, Uri};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use url::form_urlencoded;
 
 use super::Config;
 use super::encoding::{Hash, encode_key};
+use super::odd::{Odd, adyen, braintree};
 use super::public_key::PrivateKey;
 use super::read::write_timestamp;
 use super::scheme::{Place, Proof, Signatures, TimestampPlace};
@@ -108,6 +110,16 @@ impl Signer {
             headers: request.headers(),
         };
         let headers = match &scheme.proof {
+            Proof::Query(name) => {
+                let token = self.verifier.secrets.get(secret).ok_or(SignError::NoSuchSecret(secret))?;
+                let token = form_urlencoded::byte_serialize(token.expose()).collect::<String>();
+                add_to_query(&mut request, &format!("{name}={token}"))?;
+                Vec::new()
+            }
+            Proof::Odd(odd) => {
+                self.sign_odd(*odd, &mut request, secret)?;
+                Vec::new()
+            }
             Proof::Signatures(signatures) => match &signatures.place {
                 Place::Body(pointer) => {
                     let time = time_text(signatures, occasion.signed_at);
@@ -125,6 +137,35 @@ impl Signer {
             request.headers_mut().insert(name, value);
         }
         Ok(request)
+    }
+
+    fn sign_odd(&self, odd: Odd, request: &mut Request<Bytes>, secret: usize) -> Result<(), SignError> {
+        let secret = self.verifier.secrets.get(secret).ok_or(SignError::NoSuchSecret(secret))?;
+        let unfit = |what: &str| SignError::Request(what.to_owned());
+        match odd {
+            Odd::AwsSns | Odd::PayPal => return Err(SignError::SenderOnly),
+            Odd::Braintree => {
+                let form = braintree::form(secret, request.body()).ok_or_else(|| unfit("the secret has no colon"))?;
+                *request.body_mut() = Bytes::from(form);
+                let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+                request.headers_mut().insert(CONTENT_TYPE, kind);
+            }
+            Odd::Adyen => {
+                let key = hex::decode(secret.expose()).map_err(|_not_hex| unfit("the secret is not hexadecimal"))?;
+                let mut number = 0;
+                while let Some(signature) = adyen::sign(&key, request.body(), number) {
+                    let item =
+                        format!("/notificationItems/{number}/NotificationRequestItem/additionalData/hmacSignature");
+                    let pointer = item.parse().map_err(|_never| unfit("no place for a signature"))?;
+                    *request.body_mut() = with_field(request.body(), &pointer, Value::from(signature))?;
+                    number += 1;
+                }
+                if number == 0 {
+                    return Err(unfit("the body has no notificationItems"));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn make(&self, signatures: &Signatures, signed: &Signed<'_>, secret: usize) -> Option<Hash> {
@@ -176,9 +217,13 @@ fn cover_body(request: &mut Request<Bytes>, signatures: &Signatures) -> Result<(
         return Ok(());
     }
     let hash = hex::encode(Sha256::digest(request.body()));
+    add_to_query(request, &format!("bodySHA256={hash}"))
+}
+
+fn add_to_query(request: &mut Request<Bytes>, pair: &str) -> Result<(), SignError> {
     let target = match request.uri().path_and_query().map(|target| target.as_str()) {
-        Some(target) if target.contains('?') => format!("{target}&bodySHA256={hash}"),
-        target => format!("{}?bodySHA256={hash}", target.unwrap_or("/")),
+        Some(target) if target.contains('?') => format!("{target}&{pair}"),
+        target => format!("{}?{pair}", target.unwrap_or("/")),
     };
     *request.uri_mut() = target.parse::<Uri>().map_err(|error| SignError::Request(error.to_string()))?;
     Ok(())
@@ -190,10 +235,16 @@ fn with_field(body: &[u8], pointer: &Pointer, value: Value) -> Result<Bytes, Sig
     let mut whole: Value = serde_json::from_slice(body).map_err(not_json)?;
     let mut at = &mut whole;
     for token in pointer.tokens() {
-        let Some(object) = at.as_object_mut() else {
-            return Err(SignError::Request(format!("the body has no place for {pointer}")));
+        let index = token.parse::<usize>().ok();
+        at = match at {
+            Value::Object(object) => {
+                object.entry(token.as_ref()).or_insert_with(|| Value::Object(serde_json::Map::new()))
+            }
+            Value::Array(list) => index
+                .and_then(|index| list.get_mut(index))
+                .ok_or_else(|| SignError::Request(format!("the body has no place for {pointer}")))?,
+            _ => return Err(SignError::Request(format!("the body has no place for {pointer}"))),
         };
-        at = object.entry(token.as_ref()).or_insert_with(|| Value::Object(serde_json::Map::new()));
     }
     *at = value;
     serde_json::to_vec(&whole).map(Bytes::from).map_err(not_json)

@@ -1,6 +1,7 @@
 //! The engine: a scheme and its secrets, checked once and ready for every request.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use hmac::digest::Digest;
 use sha2::Sha256;
@@ -8,9 +9,10 @@ use subtle::ConstantTimeEq;
 
 use super::encoding::{Hash, decode_base64, decode_key};
 use super::key::Keyed;
+use super::odd::{Certificates, Odd};
 use super::pieces::{is_piece, pieces, urls};
 use super::public_key::PublicKey;
-use super::read::{Read, malformed, single};
+use super::read::{Read, malformed, missing, single};
 use super::scheme::{
     Algorithm, Encoding, Form, KeyEncoding, Place, Proof, Scheme, Signatures, TimestampPlace, Token, UrlForm,
 };
@@ -27,6 +29,8 @@ pub struct Verifier {
     /// What the sender may call this source: one URL, or one of two; empty where it is not signed.
     pub(super) urls: Vec<Box<str>>,
     pub(super) keys: Keys,
+    /// Where the certificates are that odd senders name.
+    certificates: Option<Arc<Certificates>>,
 }
 
 /// The secrets as the proof needs them, in their order.
@@ -83,6 +87,14 @@ pub enum ConfigError {
         /// What the scheme wants.
         algorithm: Algorithm,
     },
+    /// A secret that is not what this sender's is.
+    #[error("secret {number} is not {wanted}")]
+    SecretForm {
+        /// Which, counted from 1.
+        number: usize,
+        /// What it should be.
+        wanted: &'static str,
+    },
     /// A secret of `basic` without a colon.
     #[error("secret {number} of the scheme `basic` is not of the form user:password")]
     SecretNotBasic {
@@ -133,7 +145,13 @@ impl Verifier {
                     Keys::Hmac(each_secret(secrets, |number, secret| hmac_key(signatures, number, secret))?)
                 }
             }
-            Proof::Token(_) => Keys::Equal(each_secret(secrets, |_, secret| Ok(Sha256::digest(secret).into()))?),
+            Proof::Odd(odd) => {
+                each_secret(secrets, |number, secret| odd.check_secret(number, secret))?;
+                Keys::None
+            }
+            Proof::Token(_) | Proof::Query(_) => {
+                Keys::Equal(each_secret(secrets, |_, secret| Ok(Sha256::digest(secret).into()))?)
+            }
             Proof::Basic => Keys::Equal(each_secret(secrets, |number, secret| match secret.contains(&b':') {
                 true => Ok(Sha256::digest(secret).into()),
                 false => Err(ConfigError::SecretNotBasic { number }),
@@ -141,7 +159,25 @@ impl Verifier {
             Proof::None => Keys::None,
         };
         let urls = urls(public_url.as_deref(), form);
-        Ok(Self { scheme: scheme.clone(), secrets: secrets.clone(), urls, keys })
+        Ok(Self { scheme: scheme.clone(), secrets: secrets.clone(), urls, keys, certificates: None })
+    }
+
+    /// The same with the certificates that odd senders name; without them such a sender gets 503.
+    #[must_use]
+    pub fn with_certificates(self, certificates: Arc<Certificates>) -> Self {
+        Self { certificates: Some(certificates), ..self }
+    }
+
+    /// The certificates, where this has them.
+    #[must_use]
+    pub fn certificates(&self) -> Option<&Arc<Certificates>> {
+        self.certificates.as_ref()
+    }
+
+    /// The odd sender that this is for.
+    #[must_use]
+    pub fn odd(&self) -> Option<Odd> {
+        if let Proof::Odd(odd) = self.scheme.proof { Some(odd) } else { None }
     }
 
     /// The scheme.
@@ -158,7 +194,9 @@ impl Verifier {
         match &self.scheme.proof {
             Proof::Signatures(signatures) => Read::head(signatures, self.id_header(), head).map(|_| ()),
             Proof::Token(token) => token_of(token, head).map(|_| ()),
+            Proof::Query(name) => parameter_of(name, head).map(|_| ()),
             Proof::Basic => basic_of(head).map(|_| ()),
+            Proof::Odd(odd) => odd.check_head(head),
             Proof::None => Ok(()),
         }
     }
@@ -172,6 +210,8 @@ impl Verifier {
         let secret = match (&self.scheme.proof, &self.keys) {
             (Proof::Signatures(signatures), keys) => self.verify_signatures(signatures, keys, head, body, facts)?,
             (Proof::Token(token), Keys::Equal(hashes)) => equal_hash(hashes, token_of(token, head)?),
+            (Proof::Query(name), Keys::Equal(hashes)) => equal_hash(hashes, parameter_of(name, head)?.as_bytes()),
+            (Proof::Odd(odd), _) => odd.verify(&self.secrets, self.certificates.as_deref(), head, body, facts)?,
             (Proof::Basic, Keys::Equal(hashes)) => equal_hash(hashes, &basic_of(head)?),
             _ => return Ok(()),
         };
@@ -223,6 +263,12 @@ impl Verifier {
     pub fn prove(&self, message: &[u8], secret: usize, encoding: Encoding) -> Option<String> {
         let Keys::Hmac(keys) = &self.keys else { return None };
         Some(keys.get(secret)?.hash(|update| update(message)).encode(encoding))
+    }
+
+    /// What Braintree wants to hear, with the first secret; `None` where the challenge is none.
+    #[must_use]
+    pub fn answer_of_braintree(&self, challenge: &str) -> Option<String> {
+        super::odd::braintree::answer(self.secrets.first()?, challenge)
     }
 
     pub(super) fn id_header(&self) -> Option<&http::HeaderName> {
@@ -381,6 +427,17 @@ fn token_of<'a>(token: &Token, head: Head<'a>) -> Result<&'a [u8], Rejection> {
     match value.split_at_checked(token.prefix.len()) {
         Some((prefix, rest)) if prefix.eq_ignore_ascii_case(token.prefix.as_bytes()) && !rest.is_empty() => Ok(rest),
         _ => Err(malformed(format!("{} does not hold `{}` and a token", token.header, token.prefix))),
+    }
+}
+
+/// The token that the query shows; two of them are refused.
+fn parameter_of<'a>(name: &str, head: Head<'a>) -> Result<Cow<'a, str>, Rejection> {
+    let query = head.uri.query().unwrap_or_default();
+    let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(shown, _)| shown == name);
+    match (values.next(), values.next()) {
+        (Some((_, value)), None) => Ok(value),
+        (None, _) => Err(missing(format!("the query has no {name}"))),
+        (Some(_), Some(_)) => Err(malformed(format!("the query has more than one {name}"))),
     }
 }
 

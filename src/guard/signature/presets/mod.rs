@@ -8,10 +8,12 @@
 //! - [`money`]: payments and shops
 //! - [`talk`]: messages, calls and meetings
 //! - [`work`]: everything else that a company runs on
+//! - [`odd`]: those that data cannot say
 
 pub mod code;
 pub mod money;
 mod named;
+pub mod odd;
 pub mod standard;
 pub mod talk;
 pub mod work;
@@ -60,4 +62,10 @@ pub static PRESETS: &[&Preset] = &[
     &work::TYPEFORM,
     &work::CALENDLY,
     &work::WORKOS,
+    &work::OKTA,
+    &odd::ADYEN,
+    &odd::AWS_SNS,
+    &odd::AZURE_EVENT_GRID,
+    &odd::BRAINTREE,
+    &odd::PAYPAL,
 ];

@@ -18,6 +18,10 @@ const ALIASES: &[(&str, &str)] = &[
     ("docusign-connect", "docusign"),
     ("pager-duty", "pagerduty"),
     ("woo", "woocommerce"),
+    ("sns", "aws-sns"),
+    ("amazon-sns", "aws-sns"),
+    ("event-grid", "azure-event-grid"),
+    ("eventgrid", "azure-event-grid"),
     ("bearer", "token"),
 ];
 

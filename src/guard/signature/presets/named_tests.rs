@@ -62,7 +62,8 @@ fn every_preset_can_verify() {
         let scheme = preset.scheme();
         // A key in whatever the scheme wants it written in; a point of P-256 is none of them.
         let point = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==";
-        let secrets = ["0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", point];
+        let hex = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+        let secrets = [hex, point, "arn:aws:sns:us-east-1:1:topic", "public:private"];
         let made = secrets.map(|secret| {
             let config = Config {
                 scheme: scheme.clone(),

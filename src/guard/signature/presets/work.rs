@@ -109,3 +109,18 @@ pub const WORKOS: Preset = Preset {
     checked: Checked::TheySign("npm @workos-inc/node"),
     ..Preset::BASE
 };
+
+/// Okta's event hooks.
+pub const OKTA: Preset = Preset {
+    name: "okta",
+    provider: "Okta (event hooks)",
+    proof: PresetProof::Token { header: "authorization", prefix: "" },
+    event_id: PresetField::Optional(&["body:/eventId"]),
+    event_type: PresetField::Optional(&["body:/eventType"]),
+    handshakes: &[known::OKTA],
+    secret: "the authentication secret of the hook",
+    setup: "Workflow, Event Hooks, Create: endpoint URL, authentication field `Authorization` and its secret; then Verify",
+    page: "https://developer.okta.com/docs/concepts/event-hooks/",
+    note: "a token, no signature: whoever reads one request can send others",
+    ..Preset::BASE
+};

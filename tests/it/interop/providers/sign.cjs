@@ -68,5 +68,26 @@ const url = 'https://hooks.example.com/in';
     'webhook-id': 'msg_2', 'webhook-timestamp': `${seconds}`, 'webhook-signature': new standard(svix).sign('msg_2', new Date(now), push),
   }, { id: 'msg_2', type: 'push' });
 
+  const { hmacValidator } = require('@adyen/api-library');
+  const key = '44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056';
+  const items = ['AUTHORISATION', 'REPORT_AVAILABLE'].map((eventCode, number) => ({
+    pspReference: `psp${number}`, ...(number ? { originalReference: 'orig' } : {}), merchantAccountCode: 'Shop',
+    merchantReference: 'Zoë-1', amount: { value: 1130, currency: 'EUR' }, eventCode, success: 'true', eventDate: '2026-11-23',
+  }));
+  const wrap = (items) => JSON.stringify({
+    live: 'false',
+    notificationItems: items.map((item) => {
+      const hmacSignature = new hmacValidator().calculateHmac(item, key);
+      return { NotificationRequestItem: { additionalData: { hmacSignature }, ...item } };
+    }),
+  });
+  add('adyen', key, wrap(items), {}, { type: 'AUTHORISATION' });
+  add('adyen', key, wrap(items.slice(1)), {}, { type: 'REPORT_AVAILABLE' });
+
+  const braintree = require('braintree');
+  const gateway = new braintree.BraintreeGateway({ environment: braintree.Environment.Sandbox, merchantId: 'm', publicKey: 'pubkey', privateKey: 'privkey' });
+  const notification = gateway.webhookTesting.sampleNotification(braintree.WebhookNotification.Kind.SubscriptionWentPastDue, 'sub_1');
+  add('braintree', 'pubkey:privkey', new URLSearchParams(notification).toString(), { 'content-type': 'application/x-www-form-urlencoded' }, { type: 'subscription_went_past_due' });
+
   console.log(JSON.stringify(cases));
 })();

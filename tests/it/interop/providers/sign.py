@@ -2,6 +2,9 @@
 import base64
 import json
 
+from urllib.parse import urlencode
+
+import braintree
 import stripe
 from slack_sdk.signature import SignatureVerifier
 
@@ -31,5 +34,13 @@ for body, kind, more in [
 charge = json.dumps({"id": "evt_1", "type": "charge.succeeded", "data": {"name": "Zoë"}})
 signature = stripe.WebhookSignature._compute_signature(f"{SECONDS}.{charge}", "whsec_stripe")
 add("stripe", "whsec_stripe", charge, {"stripe-signature": f"t={SECONDS},v1={signature}"}, id="evt_1", type="charge.succeeded")
+
+gateway = braintree.BraintreeGateway(
+    braintree.Configuration(braintree.Environment.Sandbox, merchant_id="m", public_key="pubkey", private_key="privkey")
+)
+kind = braintree.WebhookNotification.Kind.DisputeOpened
+form = urlencode(gateway.webhook_testing.sample_notification(kind, "dispute_1"))
+headers = {"content-type": "application/x-www-form-urlencoded"}
+add("braintree", "pubkey:privkey", form, headers, type="dispute_opened")
 
 print(json.dumps(cases))

@@ -1,0 +1,86 @@
+//! A plain GET of something small, by the same connector as deliveries: for what a signature needs.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use url::Url;
+
+use super::EndpointUrl;
+use super::connection::{Connection, Exchanged, Outgoing, Unanswered};
+use super::connector::Connector;
+
+/// Gets small things; believes the machine's certificates, or Mozilla's where the machine has none.
+#[derive(Default)]
+pub struct Getter {
+    connector: Connector,
+}
+
+// === impl Getter ===
+
+impl Getter {
+    /// The body of a 200, of at most `bytes_max` bytes, within `timeout`; nothing is followed.
+    ///
+    /// # Errors
+    /// For people: what went wrong.
+    pub async fn get(&self, url: &Url, bytes_max: usize, timeout: Duration) -> Result<Bytes, String> {
+        let deadline = Instant::now() + timeout;
+        let endpoint = EndpointUrl::parse(url.as_str()).map_err(|error| error.to_string())?;
+        let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let host = url.host_str().unwrap_or_default();
+        let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        // A URL has neither spaces nor line breaks in any of its parts: nothing can end a line here.
+        let head = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\nConnection: close\r\n\r\n");
+        let request = Outgoing { head: head.as_bytes(), body: b"", is_head: false };
+        let stream =
+            self.connector.connect(&endpoint, deadline).await.map_err(|failure| failure.message.to_string())?;
+        let mut connection = Connection::over(stream, &endpoint, deadline);
+        match connection.exchange(request, bytes_max.saturating_add(1), deadline).await {
+            Ok(Exchanged { answer, .. }) if answer.status != 200 => Err(format!("answered with {}", answer.status)),
+            Ok(Exchanged { answer, .. }) if answer.body.len() > bytes_max => {
+                Err(format!("larger than {bytes_max} bytes"))
+            }
+            Ok(Exchanged { answer, cut }) => cut.map_or(Ok(answer.body), |failure| Err(failure.message.to_string())),
+            Err(Unanswered::Failed(failure)) => Err(failure.message.to_string()),
+            Err(Unanswered::NotSent) => Err("the connection was closed".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What comes of a GET from a server that says this, and then nothing.
+    async fn check(answer: &'static [u8], expected: Result<&[u8], &str>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url: Url = format!("http://{}/a?b=c", listener.local_addr().expect("bound")).parse().expect("a URL");
+        let server = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut request = [0; 1024];
+            let bytes = stream.read(&mut request).await.expect("a request");
+            stream.write_all(answer).await.expect("written");
+            (stream, String::from_utf8_lossy(&request[..bytes]).into_owned())
+        };
+        let getter = Getter::default();
+        let (got, (_open, request)) = tokio::join!(getter.get(&url, 16, Duration::from_millis(500)), server);
+        assert!(request.starts_with("GET /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:"), "{request}");
+        match (&got, expected) {
+            (Ok(body), Ok(expected)) => assert_eq!(&**body, expected),
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{error}"),
+            _ => panic!("{got:?}, not {expected:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_whole_200_within_its_bounds_counts() {
+        check(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Ok(b"ok")).await;
+        check(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n", Err("302")).await;
+        check(b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n0123456789abcdefg", Err("larger than 16")).await;
+        check(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok", Err("")).await;
+        check(b"nonsense", Err("")).await;
+    }
+}
