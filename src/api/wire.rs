@@ -43,9 +43,9 @@ pub struct Content {
     pub content: String,
 }
 
-/// An event in a list.
+/// What is shown of an event in a list and alone.
 #[derive(Clone, Debug, Serialize)]
-pub struct EventItem {
+pub struct EventHead {
     object: &'static str,
     id: String,
     source: String,
@@ -54,24 +54,25 @@ pub struct EventItem {
     event_type: Option<String>,
     created: String,
     body_bytes: u64,
+}
+
+/// An event in a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventItem {
+    #[serde(flatten)]
+    head: EventHead,
     delivery_count: u16,
 }
 
 /// One event with what became of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct EventDetail {
-    object: &'static str,
-    id: String,
-    source: String,
-    source_event_id: Option<String>,
-    #[serde(rename = "type")]
-    event_type: Option<String>,
+    #[serde(flatten)]
+    head: EventHead,
     project: String,
-    created: String,
     method: String,
     query: Option<String>,
     headers: Vec<Header>,
-    body_bytes: usize,
     body_url: String,
     deliveries: List<Delivery>,
 }
@@ -317,7 +318,7 @@ impl From<&[u8]> for Content {
 
 impl From<EventRow> for EventItem {
     fn from(row: EventRow) -> Self {
-        Self {
+        let head = EventHead {
             object: "event",
             id: row.id.to_string(),
             source: row.source.to_string(),
@@ -325,8 +326,8 @@ impl From<EventRow> for EventItem {
             event_type: text(row.event_type),
             created: row.received_at.to_string(),
             body_bytes: row.body_bytes,
-            delivery_count: row.deliveries,
-        }
+        };
+        Self { head, delivery_count: row.deliveries }
     }
 }
 
@@ -335,20 +336,23 @@ impl EventDetail {
     pub(super) fn new(event: &Event, deliveries: List<Delivery>, masks: &Masks) -> Self {
         let received = &event.received;
         let headers = received.headers.iter();
-        Self {
+        let head = EventHead {
             object: "event",
             id: event.id.to_string(),
             source: received.source.to_string(),
             source_event_id: text(received.source_event_id.as_deref()),
             event_type: text(received.event_type.as_deref()),
-            project: received.project.to_string(),
             created: received.received_at.to_string(),
+            body_bytes: received.body.len() as u64,
+        };
+        Self {
+            head,
+            project: received.project.to_string(),
             method: received.method.to_string(),
             query: received.query.as_deref().map(|query| masks.query(query)),
             headers: headers
                 .map(|(name, value)| Header { name: name.to_owned(), value: masks.header(name, value) })
                 .collect(),
-            body_bytes: received.body.len(),
             body_url: format!("/v1/events/{}/body", event.id),
             deliveries,
         }

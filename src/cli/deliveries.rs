@@ -2,24 +2,19 @@
 
 use serde_json::Value;
 
-use super::client::{Connection, block_on};
-use super::events::segment;
-use super::listing::{Column, Listing, facts, headers, items, print_document, text};
-use super::{Failure, print};
+use super::Failure;
+use super::listing::{Column, FILTERS, Listing, facts, headers, items, text};
 use crate::telemetry::escape::escaped;
 
 /// List what became of events, or show one delivery with its attempts.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Show this delivery.
-    #[arg(value_name = "ID", conflicts_with_all = ["event", "source", "destination", "status", "event_type", "limit", "after", "since", "until"])]
+    #[arg(value_name = "ID", conflicts_with_all = ["event", "destination", "status", "event_type", FILTERS])]
     id: Option<String>,
     /// Only of this event.
     #[arg(long, value_name = "ID")]
     event: Option<String>,
-    /// Only of events of this source.
-    #[arg(long)]
-    source: Option<String>,
     /// Only to this destination.
     #[arg(long)]
     destination: Option<String>,
@@ -31,8 +26,6 @@ pub(super) struct Args {
     event_type: Option<String>,
     #[command(flatten)]
     listing: Listing,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 /// How deliveries look in a table, here and below their event.
@@ -67,21 +60,16 @@ fn last(row: &Value) -> String {
 
 /// Asks the gateway and prints what it says.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let client = args.connection.client()?;
-    block_on(async {
-        let Some(id) = &args.id else {
-            let filters = [
-                ("event", &args.event),
-                ("source", &args.source),
-                ("destination", &args.destination),
-                ("status", &args.status),
-                ("type", &args.event_type),
-            ];
-            return args.listing.run(&client, "/v1/deliveries", &filters, COLUMNS).await;
-        };
-        let delivery = client.get(&format!("/v1/deliveries/{}", segment(id)), &[]).await?;
-        if args.listing.json() { print_document(&delivery) } else { print(&shown(&delivery)) }
-    })
+    if let Some(id) = &args.id {
+        return args.listing.show("/v1/deliveries", id, shown);
+    }
+    let filters = [
+        ("event", &args.event),
+        ("destination", &args.destination),
+        ("status", &args.status),
+        ("type", &args.event_type),
+    ];
+    args.listing.list("/v1/deliveries", &filters, COLUMNS)
 }
 
 fn shown(delivery: &Value) -> String {

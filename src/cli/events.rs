@@ -4,23 +4,20 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::client::{Client, Connection, block_on};
+use super::Failure;
+use super::client::segment;
 use super::deliveries;
-use super::listing::{Column, Listing, facts, headers, items, print_document, table, text};
-use super::{Failure, print};
+use super::listing::{Column, FILTERS, Listing, facts, headers, items, table, text};
 
 /// List what was received, or show one event with its deliveries.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Show this event: our id, or the sender's own.
-    #[arg(value_name = "ID", conflicts_with_all = ["source", "event_type", "source_event_id", "limit", "after", "since", "until"])]
+    #[arg(value_name = "ID", conflicts_with_all = ["event_type", "source_event_id", FILTERS])]
     id: Option<String>,
     /// Print the event's body as it was sent, and nothing else.
     #[arg(long, requires = "id")]
     body: bool,
-    /// Only of this source.
-    #[arg(long)]
-    source: Option<String>,
     /// Only of this type.
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
@@ -29,8 +26,6 @@ pub(super) struct Args {
     source_event_id: Option<String>,
     #[command(flatten)]
     listing: Listing,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 const COLUMNS: &[Column] = &[
@@ -45,56 +40,40 @@ const COLUMNS: &[Column] = &[
 
 /// Asks the gateway and prints what it says.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let client = args.connection.client()?;
-    block_on(async {
-        let Some(id) = &args.id else {
-            let filters =
-                [("source", &args.source), ("type", &args.event_type), ("source_event_id", &args.source_event_id)];
-            return args.listing.run(&client, "/v1/events", &filters, COLUMNS).await;
-        };
-        show(&client, args, id).await
-    })
-}
-
-async fn show(client: &Client, args: &Args, id: &str) -> Result<(), Failure> {
-    let path = format!("/v1/events/{}", segment(id));
-    if args.body {
-        let body = client.bytes(&format!("{path}/body")).await?;
-        let mut out = std::io::stdout().lock();
-        out.write_all(&body)?;
-        return Ok(out.flush()?);
-    }
-    let event = client.get(&path, &[]).await?;
-    if args.listing.json() {
-        return print_document(&event);
-    }
-    let deliveries = event.get("deliveries").map_or(&[][..], |list| items(list, "data"));
-    print(&facts(&[
-        ("event", text(&event, "id")),
-        ("received", text(&event, "created")),
-        ("source", text(&event, "source")),
-        ("type", text(&event, "type")),
-        ("sender's id", text(&event, "source_event_id")),
-        ("method", text(&event, "method")),
-        ("query", text(&event, "query")),
-        ("body bytes", text(&event, "body_bytes")),
-    ]))?;
-    print(&format!("\nheaders\n{}\ndeliveries\n{}", headers(&event, "headers"), shown(deliveries)))
-}
-
-fn shown(deliveries: &[Value]) -> String {
-    if deliveries.is_empty() { "none: no route wanted it\n".to_owned() } else { table(deliveries, deliveries::COLUMNS) }
-}
-
-/// Text as one segment of a path, whatever it holds.
-pub(super) fn segment(text: &str) -> String {
-    let mut safe = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') {
-            safe.push(char::from(byte));
-        } else {
-            safe.push_str(&format!("%{byte:02X}"));
+    match &args.id {
+        Some(id) if args.body => print_body(args, id),
+        Some(id) => args.listing.show("/v1/events", id, shown),
+        None => {
+            let filters = [("type", &args.event_type), ("source_event_id", &args.source_event_id)];
+            args.listing.list("/v1/events", &filters, COLUMNS)
         }
     }
-    safe
+}
+
+fn print_body(args: &Args, id: &str) -> Result<(), Failure> {
+    let path = format!("/v1/events/{}/body", segment(id));
+    let body = args.listing.ask(async |client| client.bytes(&path).await)?;
+    let mut out = std::io::stdout().lock();
+    out.write_all(&body)?;
+    Ok(out.flush()?)
+}
+
+fn shown(event: &Value) -> String {
+    let mut shown = facts(&[
+        ("event", text(event, "id")),
+        ("received", text(event, "created")),
+        ("source", text(event, "source")),
+        ("type", text(event, "type")),
+        ("sender's id", text(event, "source_event_id")),
+        ("method", text(event, "method")),
+        ("query", text(event, "query")),
+        ("body bytes", text(event, "body_bytes")),
+    ]);
+    let deliveries = event.get("deliveries").map_or(&[][..], |list| items(list, "data"));
+    shown.push_str(&format!("\nheaders\n{}\ndeliveries\n{}", headers(event, "headers"), shown_deliveries(deliveries)));
+    shown
+}
+
+fn shown_deliveries(deliveries: &[Value]) -> String {
+    if deliveries.is_empty() { "none: no route wanted it\n".to_owned() } else { table(deliveries, deliveries::COLUMNS) }
 }

@@ -5,30 +5,45 @@ use std::time::Duration;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use super::client::Client;
+use super::client::{Client, Connection, block_on, segment};
 use super::{Failure, print};
 use crate::domain::{Clock, Timestamp};
 use crate::telemetry::escape::escaped;
 
-/// How much of a list, and how it is printed.
+/// What the verbs take that list rows of one kind or show one of them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Listing {
-    /// At most this many rows, newest first.
-    #[arg(long, short = 'n', value_name = "ROWS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
-    limit: u64,
-    /// Only rows older than the one with this id.
-    #[arg(long, value_name = "ID")]
-    after: Option<String>,
+    #[command(flatten)]
+    filters: Filters,
+    /// Print an object of JSON a line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Which rows of a list; nothing for who shows one: `conflicts_with = FILTERS`.
+#[derive(Debug, clap::Args)]
+struct Filters {
+    /// Only of this source.
+    #[arg(long)]
+    source: Option<String>,
     /// Only from this time on: 2026-11-23T18:04:05Z, seconds since 1970, or 90s, 15m, 6h, 7d ago.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Only until this time.
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Print an object of JSON a line.
-    #[arg(long)]
-    json: bool,
+    /// At most this many rows, newest first.
+    #[arg(long, short = 'n', value_name = "ROWS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    /// Only rows older than the one with this id.
+    #[arg(long, value_name = "ID")]
+    after: Option<String>,
 }
+
+/// The name under which clap knows [`Filters`].
+pub(super) const FILTERS: &str = "Filters";
 
 /// A column: its head, and its cell of a row.
 pub(super) type Column = (&'static str, fn(&Value) -> String);
@@ -39,30 +54,46 @@ const PAGE_ROWS_MAX: u64 = 100;
 // === impl Listing ===
 
 impl Listing {
-    /// Whether machines read it.
-    pub(super) fn json(&self) -> bool {
-        self.json
+    /// Asks one question of the gateway.
+    pub(super) fn ask<T>(&self, question: impl AsyncFnOnce(Client) -> Result<T, Failure>) -> Result<T, Failure> {
+        let client = self.connection.client()?;
+        block_on(question(client))
+    }
+
+    /// Prints the one thing below `path` that has this id.
+    pub(super) fn show(&self, path: &str, id: &str, shown: impl Fn(&Value) -> String) -> Result<(), Failure> {
+        let one = self.ask(async |client| client.get(&format!("{path}/{}", segment(id)), &[]).await)?;
+        if self.json { print_document(&one) } else { print(&shown(&one)) }
     }
 
     /// Asks for the list page by page and prints it.
-    pub(super) async fn run(
+    pub(super) fn list(
         &self,
-        client: &Client,
         path: &str,
         filters: &[(&'static str, &Option<String>)],
         columns: &[Column],
     ) -> Result<(), Failure> {
+        let Filters { source, since, until, limit, after } = &self.filters;
         let mut query: Vec<(&str, String)> = Vec::new();
-        for (name, value) in filters {
+        for (name, value) in [("source", source)].iter().chain(filters) {
             query.extend((*value).clone().map(|value| (*name, value)));
         }
-        query.extend(self.since.as_deref().map(|since| ("created[gte]", time(since))));
-        query.extend(self.until.as_deref().map(|until| ("created[lte]", time(until))));
-        let mut left = self.limit;
-        let mut after = self.after.clone();
+        query.extend(since.as_deref().map(|since| ("created[gte]", time(since))));
+        query.extend(until.as_deref().map(|until| ("created[lte]", time(until))));
+        self.ask(async |client| self.pages(&client, path, &query, columns, (*limit, after.clone())).await)
+    }
+
+    async fn pages(
+        &self,
+        client: &Client,
+        path: &str,
+        query: &[(&str, String)],
+        columns: &[Column],
+        (mut left, mut after): (u64, Option<String>),
+    ) -> Result<(), Failure> {
         let mut rows = Vec::new();
         let next = loop {
-            let mut page = query.clone();
+            let mut page = query.to_vec();
             page.push(("limit", left.min(PAGE_ROWS_MAX).to_string()));
             page.extend(after.take().map(|after| ("starting_after", after)));
             let mut answer = client.get(path, &page).await?;

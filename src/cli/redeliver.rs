@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::client::{Client, Connection, block_on};
-use super::events::segment;
+use super::client::{Client, Connection, block_on, segment};
 use super::listing::text;
 use super::{Failure, print};
 

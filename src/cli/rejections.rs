@@ -2,28 +2,21 @@
 
 use serde_json::Value;
 
-use super::client::{Connection, block_on};
-use super::events::segment;
-use super::listing::{Column, Listing, facts, headers, print_document, text};
-use super::{Failure, print};
+use super::Failure;
+use super::listing::{Column, FILTERS, Listing, facts, headers, text};
 use crate::telemetry::escape::escaped;
 
 /// List refused requests and why they were refused, or show one.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Show this one: the `Hookward-Rejection-Id` that the sender was answered with.
-    #[arg(value_name = "ID", conflicts_with_all = ["source", "reason", "limit", "after", "since", "until"])]
+    #[arg(value_name = "ID", conflicts_with_all = ["reason", FILTERS])]
     id: Option<String>,
-    /// Only of this source.
-    #[arg(long)]
-    source: Option<String>,
     /// Only for this reason, such as `signature_mismatch`.
     #[arg(long)]
     reason: Option<String>,
     #[command(flatten)]
     listing: Listing,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 const COLUMNS: &[Column] = &[
@@ -48,15 +41,10 @@ fn short(row: &Value, field: &str, characters_max: usize) -> String {
 
 /// Asks the gateway and prints what it says.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let client = args.connection.client()?;
-    block_on(async {
-        let Some(id) = &args.id else {
-            let filters = [("source", &args.source), ("reason", &args.reason)];
-            return args.listing.run(&client, "/v1/rejections", &filters, COLUMNS).await;
-        };
-        let rejection = client.get(&format!("/v1/rejections/{}", segment(id)), &[]).await?;
-        if args.listing.json() { print_document(&rejection) } else { print(&shown(&rejection)) }
-    })
+    match &args.id {
+        Some(id) => args.listing.show("/v1/rejections", id, shown),
+        None => args.listing.list("/v1/rejections", &[("reason", &args.reason)], COLUMNS),
+    }
 }
 
 fn shown(rejection: &Value) -> String {

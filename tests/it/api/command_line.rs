@@ -149,6 +149,17 @@ async fn what_goes_wrong_is_said_in_words_and_in_the_exit_code() {
     failed(&run(address, VIEWER, &["events", "--limit", "0"]).await, 2, "--limit");
     failed(&run(address, VIEWER, &["events", "--admin", "127.0.0.1:80"]).await, 2, "not an address of HTTP");
     failed(&run(address, VIEWER, &["events", "--token", "x"]).await, 2, "unexpected argument");
+    // Who names one of them does not choose among many.
+    for words in [
+        ["events", "x", "--source", "a"],
+        ["events", "x", "--type", "a"],
+        ["deliveries", "x", "--since", "1h"],
+        ["deliveries", "x", "--status", "dead"],
+        ["rejections", "x", "-n", "5"],
+        ["rejections", "x", "--reason", "a"],
+    ] {
+        failed(&run(address, VIEWER, &words).await, 2, "cannot be used with");
+    }
     let nobody = "http://127.0.0.1:1";
     failed(&run(address, VIEWER, &["events", "--admin", nobody]).await, 1, "is `hookward serve` running?");
     failed(&run(address, VIEWER, &["healthcheck", "--admin", nobody]).await, 1, "no gateway answers");

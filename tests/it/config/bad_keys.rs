@@ -1,13 +1,6 @@
 //! Keys and shapes: unknown keys, keys of features that are not built, values of the wrong kind.
 
-use super::refused;
-
-#[track_caller]
-fn check(text: &str, path: &str, fragment: &str) {
-    refused(text, &[(path, fragment)]);
-}
-
-const A: &str = "sources: { a: { path: /a, verify: { scheme: none }, ";
+use super::{check, destination, refused, source};
 
 #[test]
 fn unknown_keys_are_refused() {
@@ -15,15 +8,15 @@ fn unknown_keys_are_refused() {
     check("ingress: { ‸lissten: x }\n", "ingress.lissten", "unknown key");
     check("admin: { ‸token: SECRET }\n", "admin.token", "unknown key");
     check("store: { retention: { ‸event: 1d } }\n", "store.retention.event", "unknown key");
-    check(&format!("{A}‸ip: 1 }} }}\n"), "sources.a.ip", "unknown key");
-    check(&format!("{A}‸Methods: [POST] }} }}\n"), "sources.a.Methods", "unknown key");
+    source("‸ip: 1", "ip", "unknown key");
+    source("‸Methods: [POST]", "Methods", "unknown key");
     check(
         "sources: { a: { path: /a, verify: { scheme: appmint, secrets: [SECRET], ‸secret: SECRET } } }\n",
         "sources.a.verify.secret",
         "unknown key",
     );
     check("routes: [{ from: a, to: b, ‸type: x }]\n", "routes[0].type", "unknown key");
-    check("destinations: { b: { ‸uri: x } }\n", "destinations.b.uri", "unknown key");
+    destination("‸uri: x", "uri", "unknown key");
     check("‸\"a.b\": 1\n", "\"a.b\"", "unknown key");
 }
 
@@ -48,12 +41,12 @@ fn keys_of_features_that_are_not_built_are_refused_by_name() {
     );
     check("store: { engine: ‸redis }\n", "store.engine", not_built);
     check("store: { ‸url: 'redis://:SECRET@x' }\n", "store.url", not_built);
-    check(&format!("{A}mode: ‸proxy }} }}\n"), "sources.a.mode", not_built);
-    check(&format!("{A}‸app: 'http://x' }} }}\n"), "sources.a.app", not_built);
-    check(&format!("{A}‸if_app_fails: keep }} }}\n"), "sources.a.if_app_fails", not_built);
-    check(&format!("{A}enforce: ‸report }} }}\n"), "sources.a.enforce", not_built);
-    check(&format!("{A}‸validate: {{ schema: x }} }} }}\n"), "sources.a.validate", not_built);
-    check(&format!("{A}allow_ips: ‸{{ feed: github }} }} }}\n"), "sources.a.allow_ips", not_built);
+    source("mode: ‸proxy", "mode", not_built);
+    source("‸app: 'http://x'", "app", not_built);
+    source("‸if_app_fails: keep", "if_app_fails", not_built);
+    source("enforce: ‸report", "enforce", not_built);
+    source("‸validate: { schema: x }", "validate", not_built);
+    source("allow_ips: ‸{ feed: github }", "allow_ips", not_built);
     check(
         "sources: { a: { path: /a, verify: { scheme: ‸fusionauth, secrets: [SECRET] } } }\n",
         "sources.a.verify.scheme",
@@ -61,8 +54,7 @@ fn keys_of_features_that_are_not_built_are_refused_by_name() {
     );
     check("routes: [{ from: a, to: b, ‸when: 'event.data.amount > 1' }]\n", "routes[0].when", not_built);
     for key in ["batch", "order", "tls", "proxy"] {
-        let path = format!("destinations.b.{key}");
-        check(&format!("destinations: {{ b: {{ ‸{key}: {{}} }} }}\n"), &path, not_built);
+        destination(&format!("‸{key}: {{}}"), key, not_built);
     }
 }
 
@@ -100,7 +92,7 @@ fn what_must_be_there_is_asked_for() {
     check("routes: [‸{ from: a }]\n", "routes[0].to", "`to` is missing");
     check("destinations: { ‸b: {} }\n", "destinations.b.url", "`url` is missing");
     check("admin: { tokens: [‸{ name: a, role: admin }] }\n", "admin.tokens[0].token", "`token` is missing");
-    check(&format!("{A}‸rate_limit: {{ requests: 5 }} }} }}\n"), "sources.a.rate_limit.per", "`per` is missing");
+    source("‸rate_limit: { requests: 5 }", "rate_limit.per", "`per` is missing");
 }
 
 #[test]
@@ -114,12 +106,8 @@ fn numbers_and_quantities_say_what_they_want() {
     check("ingress: { header_timeout: ‸9999999d }\n", "ingress.header_timeout", "longer than 3650d");
     check("ingress: { body_bytes_max: ‸1024 }\n", "ingress.body_bytes_max", "unit is missing");
     check("ingress: { body_bytes_max: ‸1m }\n", "ingress.body_bytes_max", "not a size");
-    check("destinations: { b: { discard: ‸maybe } }\n", "destinations.b.discard", "`true` or `false`");
-    check(
-        "destinations: { b: { url: 'http://b', retry: { jitter: ‸x } } }\n",
-        "destinations.b.retry.jitter",
-        "a number",
-    );
+    destination("discard: ‸maybe", "discard", "`true` or `false`");
+    destination("url: 'http://b', retry: { jitter: ‸x }", "retry.jitter", "a number");
     check("store: { durability: ‸loose }\n", "store.durability", "not one of `strict`, `relaxed`");
 }
 

@@ -1,11 +1,6 @@
 //! Files that are not the YAML that we take.
 
-use super::refused;
-
-#[track_caller]
-fn check(text: &str, path: &str, fragment: &str) {
-    refused(text, &[(path, fragment)]);
-}
+use super::check;
 
 #[test]
 fn what_is_not_yaml_is_refused_with_its_place() {

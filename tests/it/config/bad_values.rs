@@ -1,11 +1,6 @@
 //! Values that cannot be meant, and values that contradict each other.
 
-use super::{MARK, refused};
-
-#[track_caller]
-fn check(text: &str, path: &str, fragment: &str) {
-    refused(text, &[(path, fragment)]);
-}
+use super::{MARK, check, destination, refused, source};
 
 /// A problem in the `verify` of a source; without a mark, at the key itself.
 #[track_caller]
@@ -13,20 +8,6 @@ fn verify(settings: &str, key: &str, fragment: &str) {
     let path = format!("sources.a.verify.{key}");
     let mark = if settings.contains(MARK) { "" } else { "‸" };
     check(&format!("sources: {{ a: {{ path: /a, {mark}verify: {{ {settings} }} }} }}\n"), &path, fragment);
-}
-
-/// A problem in a source.
-#[track_caller]
-fn source(settings: &str, key: &str, fragment: &str) {
-    let path = format!("sources.a.{key}");
-    check(&format!("sources: {{ a: {{ path: /a, verify: {{ scheme: none }}, {settings} }} }}\n"), &path, fragment);
-}
-
-/// A problem in a destination.
-#[track_caller]
-fn destination(settings: &str, key: &str, fragment: &str) {
-    let path = format!("destinations.b.{key}");
-    check(&format!("destinations: {{ b: {{ {settings} }} }}\n"), &path, fragment);
 }
 
 /// A problem in the route from `a` to `b`.

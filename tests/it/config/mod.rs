@@ -67,6 +67,26 @@ pub(crate) fn refused(text: &str, expected: &[Expected<'_>]) {
     }
 }
 
+/// A configuration is refused for one reason, at its mark.
+#[track_caller]
+pub(crate) fn check(text: &str, path: &str, fragment: &str) {
+    refused(text, &[(path, fragment)]);
+}
+
+/// A problem in a source.
+#[track_caller]
+pub(crate) fn source(settings: &str, key: &str, fragment: &str) {
+    let path = format!("sources.a.{key}");
+    check(&format!("sources: {{ a: {{ path: /a, verify: {{ scheme: none }}, {settings} }} }}\n"), &path, fragment);
+}
+
+/// A problem in a destination.
+#[track_caller]
+pub(crate) fn destination(settings: &str, key: &str, fragment: &str) {
+    let path = format!("destinations.b.{key}");
+    check(&format!("destinations: {{ b: {{ {settings} }} }}\n"), &path, fragment);
+}
+
 /// The text without its marks, and the line and column of each.
 fn unmarked(text: &str) -> (String, Vec<(usize, usize)>) {
     let (mut places, mut line, mut column) = (Vec::new(), 1, 1);
