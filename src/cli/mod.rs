@@ -21,7 +21,9 @@ mod output;
 mod redeliver;
 mod rejections;
 mod schema;
+mod schemes;
 mod serve;
+mod sign;
 mod verb;
 
 pub use configuration::Configuration;

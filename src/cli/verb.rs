@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use clap::{Parser, Subcommand};
 
 use super::{
-    Failure, check, completions, deliveries, demo, events, healthcheck, init, redeliver, rejections, schema, serve,
+    Failure, check, completions, deliveries, demo, events, healthcheck, init, redeliver, rejections, schema, schemes,
+    serve, sign,
 };
 
 /// A webhook gateway: lets genuine webhooks in, once, durably, and out to every service that wants them.
@@ -37,6 +38,10 @@ enum Verb {
     Check(check::Args),
     /// Write a starting configuration.
     Init(init::Args),
+    /// List whose webhooks are checked by name, or show what to set up for one of them.
+    Schemes(schemes::Args),
+    /// Print the request that a sender of a scheme would make.
+    Sign(sign::Args),
     /// Print the JSON Schema of the configuration.
     Schema(schema::Args),
     /// Print the completions for a shell.
@@ -72,6 +77,8 @@ fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Healthcheck(args) => healthcheck::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Init(args) => init::run(&args),
+        Verb::Schemes(args) => schemes::run(&args),
+        Verb::Sign(args) => sign::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Completions(args) => completions::run(&args),
     }

@@ -128,6 +128,8 @@ pub enum Checked {
     TheySign(&'static str),
     /// We sign and this package accepts.
     TheyVerify(&'static str),
+    /// This package and we accept the same requests, which it cannot make and we cannot either.
+    TheSame(&'static str),
     /// Nobody publishes code to check against; built by their description alone.
     No,
 }

@@ -9,6 +9,7 @@ mod good;
 mod keys;
 mod references;
 mod reload;
+mod schemes;
 mod verbs;
 
 use std::path::PathBuf;

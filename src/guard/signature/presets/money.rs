@@ -18,7 +18,7 @@ pub const STRIPE: Preset = Preset {
     setup: "Workbench, Webhooks, Add destination: endpoint URL and events",
     page: "https://docs.stripe.com/webhooks/signature",
     note: "`v0`, which is there to catch mistakes, never counts",
-    checked: Checked::TheySign("npm stripe, PyPI stripe"),
+    checked: Checked::TheySign("stripe of npm and PyPI"),
     ..Preset::BASE
 };
 
@@ -52,7 +52,7 @@ pub const SHOPIFY_EVENTS: Preset = Preset {
     event_type: PresetField::Required(&["header:shopify-topic"]),
     secret: "the app's client secret",
     setup: "app configuration: URL and topics",
-    page: "https://shopify.dev/docs/apps/build/events",
+    page: "https://shopify.dev/docs/apps/build/webhooks",
     checked: Checked::TheyVerify("npm @shopify/shopify-api"),
     ..Preset::BASE
 };

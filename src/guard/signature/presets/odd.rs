@@ -33,6 +33,7 @@ pub const AWS_SNS: Preset = Preset {
     page: "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html",
     note: "the certificate is fetched from sns.REGION.amazonaws.com alone; message attributes are not signed; SNS sends the same \
            time with every attempt, so that its age is not limited",
+    checked: Checked::TheSame("npm sns-validator"),
     ..Preset::BASE
 };
 
@@ -65,7 +66,7 @@ pub const BRAINTREE: Preset = Preset {
     setup: "Settings, API, Webhooks, Create new webhook: destination URL",
     page: "https://developer.paypal.com/braintree/docs/guides/webhooks/parse",
     note: "the type is the notification's kind; no id: copies are told by the whole body",
-    checked: Checked::TheySign("npm braintree, PyPI braintree"),
+    checked: Checked::TheySign("braintree of npm and PyPI"),
     ..Preset::BASE
 };
 

@@ -19,7 +19,7 @@ pub const APPMINT: Preset = Preset {
     event_type: PresetField::Required(&["body:/type", "header:x-appmint-event-type"]),
     secret: "the webhook's secret, shown once when it is created",
     setup: "create a webhook with this source's URL and the events that are wanted",
-    page: "https://appmint.io/docs/webhooks",
+    page: "https://appmint.io",
     note: "the platform's own documentation is the reference",
     ..Preset::BASE
 };
@@ -48,7 +48,7 @@ pub const STANDARD_WEBHOOKS: Preset = Preset {
     setup: "add this source's URL as an endpoint",
     page: "https://www.standardwebhooks.com",
     note: "OpenAI, Anthropic, Google Gemini, Kong, Supabase and many more sign like this; the asymmetric `v1a` is passed over",
-    checked: Checked::TheySign("npm standardwebhooks, PyPI standardwebhooks"),
+    checked: Checked::TheySign("standardwebhooks of npm and PyPI"),
     ..Preset::BASE
 };
 

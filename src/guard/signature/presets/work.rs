@@ -86,7 +86,7 @@ pub const CALENDLY: Preset = Preset {
     copies: PresetCopies::Body,
     secret: "the `signing_key` that the subscription was created with",
     setup: "create a webhook subscription through the API: url and signing_key",
-    page: "https://developer.calendly.com/api-docs/ZG9jOjM2MzE2MDM4-webhook-signatures",
+    page: "https://developer.calendly.com/api-docs",
     note: "no id: copies are told by the whole body, which holds its time",
     ..Preset::BASE
 };
