@@ -23,13 +23,13 @@ struct Decoder<'a> {
     payload: &'a Payload,
 }
 
-/// Any record; of an event only the head.
+/// Any record; of an event only the head, of an attempt not what was answered.
 pub(super) fn record(payload: &Payload) -> Option<Record<'_>> {
     let mut from = Decoder::new(payload);
     Some(match payload.kind {
         Kind::Admit => Record::Admit(from.event_head()?),
         Kind::Carry => Record::Carry(from.event_head()?),
-        Kind::Settle => Record::Settle(settle(payload)?),
+        Kind::Settle => Record::Settle(from.settle()?),
         Kind::Stop => Record::Stop(StopRecord {
             seq: Seq(from.u64()?),
             ordinal: from.u16()?,
@@ -92,24 +92,17 @@ pub(super) fn event(payload: &Payload) -> Option<(Seq, NewEvent, Option<DedupMar
     Some((head.seq, received, head.dedup, head.deliveries))
 }
 
-fn settle(payload: &Payload) -> Option<SettleRecord> {
+/// An attempt, whole.
+pub(super) fn settled(payload: &Payload) -> Option<SettleRecord> {
+    if payload.kind != Kind::Settle {
+        return None;
+    }
     let mut from = Decoder::new(payload);
-    let (seq, ordinal, number) = (Seq(from.u64()?), from.u16()?, from.u16()?);
-    let started_at = Timestamp(from.u64()?);
-    let duration = Duration::from_micros(from.u64()?);
-    let outcome = outcome(from.u8()?)?;
-    let status = Some(from.u16()?).filter(|status| *status != 0);
-    let (tag, dead, at) = (from.u8()?, reason(from.u8()?)?, Timestamp(from.u64()?));
-    let next = match tag {
-        0 => Next::Succeeded,
-        1 => Next::RetryAt(at),
-        2 => Next::Dead(dead?),
-        _ => return None,
-    };
+    let SettleRecord { seq, ordinal, attempt, next } = from.settle()?;
     let error = from.text_option()?.map(Box::from);
     let response_headers = from.headers()?;
     let response_body = Bytes::copy_from_slice(from.bytes()?);
-    let attempt = Attempt { number, started_at, duration, outcome, status, response_headers, response_body, error };
+    let attempt = Attempt { error, response_headers, response_body, ..attempt };
     Some(SettleRecord { seq, ordinal, attempt, next })
 }
 
@@ -211,6 +204,25 @@ impl<'a> Decoder<'a> {
             headers.try_add(name, value).then_some(())?;
         }
         Some(headers.finish())
+    }
+
+    fn settle(&mut self) -> Option<SettleRecord> {
+        let (seq, ordinal, number) = (Seq(self.u64()?), self.u16()?, self.u16()?);
+        let started_at = Timestamp(self.u64()?);
+        let duration = Duration::from_micros(self.u64()?);
+        let outcome = outcome(self.u8()?)?;
+        let status = Some(self.u16()?).filter(|status| *status != 0);
+        let (tag, dead, at) = (self.u8()?, reason(self.u8()?)?, Timestamp(self.u64()?));
+        let next = match tag {
+            0 => Next::Succeeded,
+            1 => Next::RetryAt(at),
+            2 => Next::Dead(dead?),
+            _ => return None,
+        };
+        let (response_headers, response_body) = (HeaderBlock::default(), Bytes::new());
+        let attempt =
+            Attempt { number, started_at, duration, outcome, status, response_headers, response_body, error: None };
+        Some(SettleRecord { seq, ordinal, attempt, next })
     }
 
     fn event_head(&mut self) -> Option<EventHead<'a>> {

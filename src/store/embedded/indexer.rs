@@ -22,11 +22,11 @@ use super::write_fold::write_fold;
 use crate::telemetry::StoreMetrics;
 
 /// Records of one transaction at most.
-const FOLD_RECORDS_MAX: usize = 4096;
+const FOLD_RECORDS_MAX: usize = 16_384;
 /// So long a transaction waits for more, and for results of what it holds.
-const FOLD_WAIT: Duration = Duration::from_millis(150);
+const FOLD_WAIT: Duration = Duration::from_millis(200);
 /// More unindexed bytes than this do not wait.
-const FOLD_BYTES: u64 = 4 * 1024 * 1024;
+const FOLD_BYTES: u64 = 16 * 1024 * 1024;
 /// A transaction that found no space is tried again after this.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
 

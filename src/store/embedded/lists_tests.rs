@@ -220,7 +220,7 @@ impl World {
                 }
                 for target in options(&TARGETS) {
                     for source in options(&SOURCES[1..2]) {
-                        self.check_deliveries(&deliveries, (&source, &event_type, &target), created).await;
+                        self.check_deliveries(&deliveries, [&source, &event_type, &target], created).await;
                     }
                 }
             }
@@ -257,7 +257,7 @@ impl World {
     async fn check_deliveries(
         &self,
         all: &[DeliveryRow],
-        (source, event_type, target): (&Option<Box<str>>, &Option<Box<str>>, &Option<Box<str>>),
+        [source, event_type, target]: [&Option<Box<str>>; 3],
         (created_gte, created_lte): (Option<Timestamp>, Option<Timestamp>),
     ) {
         for state in DeliveryState::ALL.into_iter().map(Some).chain([None]) {

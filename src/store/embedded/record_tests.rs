@@ -137,7 +137,9 @@ proptest! {
         };
         let next = [Next::Succeeded, Next::RetryAt(Timestamp(micros)), Next::Dead(DeadReason::Refused)][next];
         let payload = kept(&encode::settle(Seq(micros), number, &attempt, next));
-        let Some(Record::Settle(got)) = decode::record(&payload) else { panic!("not a settlement") };
+        let Some(Record::Settle(outline)) = decode::record(&payload) else { panic!("not a settlement") };
+        let got = decode::settled(&payload).unwrap();
+        prop_assert_eq!((outline.seq, outline.ordinal, outline.next), (got.seq, got.ordinal, got.next));
         prop_assert_eq!((got.seq, got.ordinal, got.next), (Seq(micros), number, next));
         prop_assert_eq!(format!("{:?}", got.attempt), format!("{attempt:?}"));
         prop_assert_eq!(got.attempt.response_headers, attempt.response_headers);
@@ -149,6 +151,7 @@ proptest! {
         let payload = Payload { kind: Kind::from_byte(kind).unwrap(), version, bytes: bytes.into() };
         drop(decode::record(&payload));
         drop(decode::event(&payload));
+        drop(decode::settled(&payload));
     }
 }
 

@@ -134,8 +134,8 @@ impl Scanner {
             if window.len() < 8 {
                 return Ok(None);
             }
-            let candidate = window.chunks_exact(8).position(|word| word.starts_with(&mark));
-            let step = candidate.unwrap_or(window.len() / 8) * 8;
+            let candidate = find_mark(&window, mark);
+            let step = candidate.unwrap_or(window.len() / 8 * 8);
             offset = offset.saturating_add(u32::try_from(step).unwrap_or(u32::MAX));
             if candidate.is_some() {
                 let at = Position { segment: number, offset };
@@ -186,5 +186,19 @@ impl Scanner {
             self.chunk_at = offset;
         }
         Ok(())
+    }
+}
+
+/// Where the mark stands at a multiple of eight.
+fn find_mark(window: &[u8], mark: [u8; 4]) -> Option<usize> {
+    let finder = memchr::memmem::Finder::new(&mark);
+    let mut from = 0;
+    loop {
+        let at = from + finder.find(window.get(from..)?)?;
+        if at % 8 == 0 {
+            return Some(at);
+        }
+        // The next one may overlap this one.
+        from = at + 1;
     }
 }

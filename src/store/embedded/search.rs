@@ -15,7 +15,7 @@ use super::index::{IndexFault, seq_key};
 use super::key::Key;
 use super::lane::Lanes;
 use super::lists::{self, Bounds, Candidate, ROWS_VISITED_MAX};
-use super::record::{Place, Record};
+use super::record::Place;
 use super::rows::{self, DeliveryRecordRow};
 use super::segments::Segments;
 use crate::domain::{DeliveryId, DeliveryState, Event, EventId, IdMint, Seq};
@@ -138,7 +138,7 @@ fn attempt_places(connection: &Connection, key: Key) -> Result<Vec<Place>, Index
 /// An attempt as the journal has it; `None` where its segment is gone or it is damaged.
 fn read_attempt(segments: &Segments, place: Place, key: Key, mint: &IdMint) -> Option<AttemptRow> {
     let payload = segments.read(place).ok()?;
-    let Record::Settle(record) = decode::record(&payload)? else { return None };
+    let record = decode::settled(&payload)?;
     if (record.seq, record.ordinal) != (key.seq, key.ordinal) {
         return None;
     }
