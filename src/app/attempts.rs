@@ -1,5 +1,7 @@
 //! The seam between dispatch, which says when, and deliver, which knows how.
 
+use tokio::time::Instant;
+
 use crate::deliver::{Client, Connection, Endpoint, Parcel};
 use crate::dispatch::Attempts;
 use crate::domain::Attempt;
@@ -12,12 +14,18 @@ impl Attempts for Deliveries {
     type Endpoint = Endpoint;
     type Connection = Connection;
 
-    async fn attempt(&self, endpoint: &Endpoint, connection: &mut Option<Connection>, claim: &Claim) -> Attempt {
+    fn attempt(
+        &self,
+        endpoint: &Endpoint,
+        connection: &mut Option<Connection>,
+        claim: &Claim,
+        begun: Instant,
+    ) -> impl Future<Output = Attempt> + Send {
         let parcel = Parcel { event: &claim.event, delivery: claim.id, attempt: claim.attempt };
-        self.0.attempt(endpoint, connection, parcel).await
+        self.0.attempt(endpoint, connection, parcel, begun)
     }
 
-    async fn closed(&self, connection: &mut Connection) {
-        self.0.closed(connection).await;
+    fn closed(&self, connection: &mut Connection) -> impl Future<Output = ()> + Send {
+        self.0.closed(connection)
     }
 }

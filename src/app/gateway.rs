@@ -143,13 +143,15 @@ fn retention(checked: &Checked) -> Retention {
     Retention { events: store.retention_events, rejections: store.retention_rejections, bytes_max: store.bytes_max }
 }
 
+/// The sources whose signatures grow old and can be renewed.
 fn signers(checked: &Checked, verifiers: &[Arc<Verifier>]) -> HashMap<Arc<str>, Signer> {
     let sources = checked.sources.iter().zip(verifiers);
     sources
-        .map(|(source, verifier)| {
-            let tolerance = source.replay_window.as_ref().map(|window| window.tolerance);
+        .filter(|(_, verifier)| verifier.can_renew())
+        .filter_map(|(source, verifier)| {
+            let tolerance = source.replay_window.as_ref()?.tolerance;
             let signer = Signer { verifier: Arc::clone(verifier), tolerance, path: source.path.clone() };
-            (Arc::clone(&source.name), signer)
+            Some((Arc::clone(&source.name), signer))
         })
         .collect()
 }

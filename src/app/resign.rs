@@ -12,7 +12,7 @@ use crate::domain::{Clock, Event, NewEvent, Timestamp};
 use crate::guard::Head;
 use crate::guard::signature::{Signing, Verifier};
 
-/// How each source of the running configuration signs.
+/// How the sources of the running configuration sign whose signatures grow old and can be renewed.
 #[derive(Clone, Default)]
 pub(super) struct Signers(Arc<ArcSwap<HashMap<Arc<str>, Signer>>>);
 
@@ -20,8 +20,8 @@ pub(super) struct Signers(Arc<ArcSwap<HashMap<Arc<str>, Signer>>>);
 #[derive(Clone)]
 pub(super) struct Signer {
     pub(super) verifier: Arc<Verifier>,
-    /// How old a signed time may be; `None` where the scheme signs none.
-    pub(super) tolerance: Option<Duration>,
+    /// How old a signed time may be.
+    pub(super) tolerance: Duration,
     /// The source's path, for schemes that sign the URL.
     pub(super) path: Box<str>,
 }
@@ -43,13 +43,10 @@ impl Resign for Signers {
         let received = &event.received;
         let signers = self.0.load();
         let Some(signer) = signers.get(&received.source) else { return Vec::new() };
-        let (Some(tolerance), Some(secret)) = (signer.tolerance, received.secret_index) else { return Vec::new() };
-        if !signer.verifier.can_renew() {
-            return Vec::new();
-        }
+        let Some(secret) = received.secret_index else { return Vec::new() };
         let now = clock.wall();
         // The app's tolerance counts from what the sender signed, which may be older than what we received.
-        let is_fresh = |signed_at: Timestamp| now.since(signed_at) + MARGIN < tolerance;
+        let is_fresh = |signed_at: Timestamp| now.since(signed_at) + MARGIN < signer.tolerance;
         if mode == SignatureMode::Auto && received.signed_at.is_some_and(is_fresh) {
             return Vec::new();
         }

@@ -37,7 +37,7 @@ impl Client {
         Self { clock, connector: Connector::with_tls(Tls::with(tls)), resign }
     }
 
-    /// Makes one attempt; takes no longer than the endpoint's `timeout`.
+    /// Makes one attempt, which begins at `begun`, that is now; takes no longer than the endpoint's `timeout`.
     ///
     /// A connection that is handed in and still serves is used; one that the next attempt can use is left
     /// behind. A request goes out a second time only where nothing of it had been written.
@@ -46,18 +46,18 @@ impl Client {
         endpoint: &Endpoint,
         connection: &mut Option<Connection>,
         parcel: Parcel<'_>,
+        begun: Instant,
     ) -> Attempt {
-        let started_at = self.clock.now();
-        let started = Instant::now();
+        let started_at = self.clock.at(begun.into_std());
         let mut head = connection.as_mut().map(Connection::take_head).unwrap_or_default();
         request::write(&mut head, endpoint, parcel, &self.clock, &*self.resign);
         let received = &parcel.event.received;
         let request = Outgoing { head: &head, body: &received.body, is_head: received.method == Method::HEAD };
-        let result = self.exchange(endpoint, connection, request, started).await;
+        let result = self.exchange(endpoint, connection, request, begun).await;
         if let Some(open) = connection {
             open.keep_head(head);
         }
-        attempt(parcel.attempt, started_at, started.elapsed(), result)
+        attempt(parcel.attempt, started_at, begun.elapsed(), result)
     }
 
     /// Waits until the other side closes a connection that is not in use.
@@ -70,42 +70,45 @@ impl Client {
         endpoint: &Endpoint,
         connection: &mut Option<Connection>,
         request: Outgoing<'_>,
-        started: Instant,
+        begun: Instant,
     ) -> Result<Exchanged, Failure> {
-        let deadline = started + endpoint.timeout;
-        if let Some(warm) = connection.take().filter(|warm| warm.serves(&endpoint.url, started)) {
-            match exchange_over(warm, connection, request, endpoint.response_bytes_max, deadline).await {
-                Ok(exchanged) => return Ok(exchanged),
+        let deadline = begun + endpoint.timeout;
+        // Out of its place meanwhile: whoever drops this future half way drops the connection with it.
+        if let Some(mut warm) = connection.take().filter(|warm| warm.serves(&endpoint.url, begun)) {
+            match warm.exchange(request, endpoint.response_bytes_max, deadline).await {
+                Ok(exchanged) => {
+                    *connection = Some(warm).filter(Connection::stays_open);
+                    return Ok(exchanged);
+                }
                 Err(Unanswered::Failed(failure)) => return Err(failure),
                 Err(Unanswered::NotSent) => {}
             }
         }
+        // Apart, since it is rare: what it needs would make every attempt's future large.
+        Box::pin(self.exchange_anew(endpoint, connection, request, deadline)).await
+    }
+
+    /// The same over a new connection.
+    async fn exchange_anew(
+        &self,
+        endpoint: &Endpoint,
+        connection: &mut Option<Connection>,
+        request: Outgoing<'_>,
+        deadline: Instant,
+    ) -> Result<Exchanged, Failure> {
         let stream = self.connector.connect(&endpoint.url, deadline).await?;
-        let fresh = Connection::over(stream, &endpoint.url, deadline);
-        match exchange_over(fresh, connection, request, endpoint.response_bytes_max, deadline).await {
-            Ok(exchanged) => Ok(exchanged),
+        let mut fresh = Connection::over(stream, &endpoint.url, deadline);
+        match fresh.exchange(request, endpoint.response_bytes_max, deadline).await {
+            Ok(exchanged) => {
+                *connection = Some(fresh).filter(Connection::stays_open);
+                Ok(exchanged)
+            }
             Err(Unanswered::Failed(failure)) => Err(failure),
             Err(Unanswered::NotSent) => {
                 Err(Failure::protocol(&"the connection was closed before the request was sent"))
             }
         }
     }
-}
-
-/// Sends the request; `slot` holds the connection afterwards if it can be used again. Whoever drops this
-/// future half way drops the connection with it.
-async fn exchange_over(
-    mut connection: Connection,
-    slot: &mut Option<Connection>,
-    request: Outgoing<'_>,
-    body_bytes_max: usize,
-    deadline: Instant,
-) -> Result<Exchanged, Unanswered> {
-    let exchanged = connection.exchange(request, body_bytes_max, deadline).await?;
-    if connection.stays_open() {
-        *slot = Some(connection);
-    }
-    Ok(exchanged)
 }
 
 fn attempt(number: u16, started_at: Timestamp, duration: Duration, result: Result<Exchanged, Failure>) -> Attempt {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::Method;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 use super::{Client, Connection, Endpoint, EndpointUrl, KeepSignatures, Parcel};
 use crate::domain::{Attempt, Clock, Event, HeaderBlock, IdMint, NewEvent, OutcomeClass, Seq, Timestamp};
@@ -138,7 +139,7 @@ pub(super) async fn deliver(
 ) -> Attempt {
     let event = event(body);
     let delivery = IdMint::new([7; 16]).delivery(event.seq, 0);
-    client.attempt(endpoint, connection, Parcel { event: &event, delivery, attempt: 1 }).await
+    client.attempt(endpoint, connection, Parcel { event: &event, delivery, attempt: 1 }, Instant::now()).await
 }
 
 #[track_caller]

@@ -63,6 +63,9 @@ const AGE_MAX: Duration = Duration::from_secs(300);
 /// Room for what is read, at first and between two exchanges.
 const INPUT_BYTES: usize = 8 * 1024;
 
+/// How often is read in one turn of the task; what else waits to run has its turn then.
+const READS_MAX: usize = 32;
+
 /// Room for heads that is kept between two exchanges.
 const HEAD_BYTES_KEPT: usize = 16 * 1024;
 
@@ -188,8 +191,6 @@ enum End {
 
 impl Exchange<'_> {
     fn poll(&mut self, connection: &mut Inner, context: &mut Context<'_>) -> Poll<End> {
-        // Asked first: a flood of bytes uses up the task's budget, and a timer asked afterwards would never fire.
-        let late = connection.deadline.poll_passed(context).is_ready();
         if !self.begun {
             self.begun = true;
             connection.open = true;
@@ -205,7 +206,12 @@ impl Exchange<'_> {
         if let Some(end) = self.receive(connection, context) {
             return Poll::Ready(end);
         }
-        if late { Poll::Ready(End::Failed(self.too_late())) } else { Poll::Pending }
+        // Asked last, for most turns end before; `receive` leaves something of the task's budget, without which a
+        // timer never fires.
+        match connection.deadline.poll_passed(context) {
+            Poll::Ready(()) => Poll::Ready(End::Failed(self.too_late())),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Writes what the stream takes. An error does not end the exchange: a server that refuses a large body
@@ -247,7 +253,7 @@ impl Exchange<'_> {
 
     fn receive(&mut self, connection: &mut Inner, context: &mut Context<'_>) -> Option<End> {
         let Inner { stream, input, .. } = connection;
-        loop {
+        for _ in 0..READS_MAX {
             match input.poll_fill(stream, context) {
                 Poll::Pending => return None,
                 Poll::Ready(Ok(0)) => {
@@ -270,6 +276,8 @@ impl Exchange<'_> {
                 Err(fault) => return Some(End::Failed(Failure::protocol(&fault))),
             }
         }
+        context.waker().wake_by_ref();
+        None
     }
 
     /// The connection broke before the answer was whole. Where the request could not be written, that came first.

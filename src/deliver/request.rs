@@ -5,7 +5,8 @@ use http::{HeaderName, HeaderValue};
 
 use super::http1::Head;
 use super::{Endpoint, Resign, SignatureMode};
-use crate::domain::{Clock, DeliveryId, Event, HeaderBlock};
+use crate::domain::headers::is_end_to_end;
+use crate::domain::{Clock, DeliveryId, Event, EventId, HeaderBlock};
 
 /// What is delivered: one event, on behalf of one delivery, for the `attempt`-th time (from 1).
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +62,7 @@ pub(super) fn write(out: &mut Vec<u8>, endpoint: &Endpoint, parcel: Parcel<'_>, 
 /// What hookward says about the event.
 fn describe(head: &mut Head<'_>, parcel: Parcel<'_>) {
     let received = &parcel.event.received;
-    head.shown("hookward-event-id", parcel.event.id);
+    head.id("hookward-event-id", EventId::PREFIX, &parcel.event.id.digits());
     head.field("hookward-source", received.source.as_bytes());
     if let Some(id) = &received.source_event_id {
         head.field("hookward-source-event-id", id.as_bytes());
@@ -69,9 +70,11 @@ fn describe(head: &mut Head<'_>, parcel: Parcel<'_>) {
     if let Some(event_type) = &received.event_type {
         head.field("hookward-event-type", event_type.as_bytes());
     }
-    head.shown("hookward-delivery-id", parcel.delivery);
+    head.id("hookward-delivery-id", DeliveryId::PREFIX, &parcel.delivery.digits());
     head.number("hookward-attempt", parcel.attempt.into());
-    head.shown("hookward-received-at", received.received_at);
+    if let Some(received_at) = received.received_at.rfc3339() {
+        head.field("hookward-received-at", &received_at);
+    }
 }
 
 // === impl Fields ===
@@ -82,7 +85,8 @@ impl Fields<'_> {
         let Endpoint { headers, auth, .. } = self.endpoint;
         let edited =
             !headers.remove.is_empty() || !headers.add.is_empty() || auth.is_some() || !self.renewed.is_empty();
-        if !edited && !self.sent.iter().any(|(name, _)| is_not_the_senders(name)) {
+        // The intake keeps nothing else; an event that came another way must not smuggle anything in either.
+        if !edited && self.sent.is_end_to_end() {
             return head.block(self.sent.as_bytes());
         }
         for (name, value) in self.sent.iter().filter(|(name, _)| self.passes(name)) {
@@ -112,7 +116,7 @@ impl Fields<'_> {
     /// The same, were no signature renewed.
     fn is_let_through(&self, name: &str) -> bool {
         let Endpoint { headers, auth, .. } = self.endpoint;
-        !(is_not_the_senders(name)
+        !(!is_end_to_end(name)
             || auth.is_some() && name == AUTHORIZATION
             || headers.remove.iter().any(|removed| removed == name)
             || headers.add.contains_key(name))
@@ -135,25 +139,5 @@ impl Fields<'_> {
         auth.or_else(|| headers.add.get(name))
             .map(HeaderValue::as_bytes)
             .or_else(|| self.sent.get(name).filter(|_| self.is_let_through(name)))
-    }
-}
-
-/// Fields that say something about one connection or its framing, which is ours to say, and what only
-/// hookward says. The intake keeps neither; an event that came another way must not smuggle them in.
-fn is_not_the_senders(name: &str) -> bool {
-    match name {
-        "connection"
-        | "content-length"
-        | "expect"
-        | "host"
-        | "keep-alive"
-        | "proxy-authenticate"
-        | "proxy-authorization"
-        | "proxy-connection"
-        | "te"
-        | "trailer"
-        | "transfer-encoding"
-        | "upgrade" => true,
-        _ => name.starts_with("hookward-"),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use tokio::time::Instant;
+
 use crate::domain::Attempt;
 use crate::store::Claim;
 
@@ -13,7 +15,7 @@ pub trait Attempts: Send + Sync + 'static {
     /// What a worker keeps warm between two attempts.
     type Connection: Send + 'static;
 
-    /// Makes one attempt; never takes longer than the destination's `timeout`.
+    /// Makes one attempt, which begins at `begun`, that is now; never takes longer than the destination's `timeout`.
     ///
     /// Uses what is in `connection` where that still serves, and leaves there what the next attempt can use.
     fn attempt(
@@ -21,6 +23,7 @@ pub trait Attempts: Send + Sync + 'static {
         endpoint: &Self::Endpoint,
         connection: &mut Option<Self::Connection>,
         claim: &Claim,
+        begun: Instant,
     ) -> impl Future<Output = Attempt> + Send;
 
     /// Waits, while nothing is sent, until the other side has closed the connection.

@@ -1,5 +1,6 @@
 //! What one destination's pump and workers share: its settings, its gate, and how an attempt is made and settled.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -165,16 +166,26 @@ impl<S: Store, A: Attempts> Lane<S, A> {
         }
         let settings = self.settings.load_full();
         let Some(endpoint) = &settings.endpoint else { return self.discard(claim).await };
-        let attempt = task::caught("attempt", self.attempt(&settings, endpoint, connection, claim)).await;
-        let attempt = attempt.unwrap_or_else(|panicked| {
+        // The clock is read here and at the attempt's end, for everything that wants to know the time.
+        let begun = Instant::now();
+        let attempt = self.means.attempts.attempt(endpoint, connection, claim, begun);
+        let made = if settings.destination.timeout + LEASE_MARGIN <= LEASE_MAX {
+            task::caught("attempt", attempt).await
+        } else {
+            // Apart, since it is rare: what it needs would make every attempt's future large.
+            task::caught("attempt", Box::pin(self.hold_lease(claim, attempt))).await
+        };
+        let attempt = made.unwrap_or_else(|panicked| {
             *connection = None;
-            unmade(claim, &self.means.clock, OutcomeClass::Protocol, Some(&panicked))
+            let unmade = unmade(claim, &self.means.clock, OutcomeClass::Protocol, Some(&panicked));
+            Attempt { duration: begun.elapsed(), ..unmade }
         });
+        let ended = begun + attempt.duration;
         self.metrics.attempted(attempt.outcome, attempt.duration);
-        let next = self.settle(&settings.destination, claim, attempt);
+        let next = self.settle(&settings.destination, claim, attempt, ended);
         // A refusal for good is an answer of a destination that works.
         let alive = matches!(next, Next::Succeeded | Next::Dead(DeadReason::Refused));
-        self.ended(alive)
+        self.ended(alive, ended)
     }
 
     /// One more claim for a worker that has a seat.
@@ -223,18 +234,8 @@ impl<S: Store, A: Attempts> Lane<S, A> {
         }
     }
 
-    /// The attempt itself; its lease is lengthened as long as it takes.
-    async fn attempt(
-        &self,
-        settings: &Settings<A::Endpoint>,
-        endpoint: &A::Endpoint,
-        connection: &mut Option<A::Connection>,
-        claim: &Claim,
-    ) -> Attempt {
-        let attempt = self.means.attempts.attempt(endpoint, connection, claim);
-        if settings.destination.timeout + LEASE_MARGIN <= LEASE_MAX {
-            return attempt.await;
-        }
+    /// Lengthens the lease as long as the attempt takes.
+    async fn hold_lease(&self, claim: &Claim, attempt: impl Future<Output = Attempt>) -> Attempt {
         let mut attempt = std::pin::pin!(attempt);
         loop {
             match timeout(LEASE_MAX / 2, attempt.as_mut()).await {
@@ -254,12 +255,12 @@ impl<S: Store, A: Attempts> Lane<S, A> {
         self.metrics.succeeded(self.means.clock.now().since(claim.event.received.received_at));
         // Without requests there is nothing else that would let other tasks have their turn.
         tokio::task::coop::consume_budget().await;
-        self.ended(true)
+        self.ended(true, Instant::now())
     }
 
-    fn settle(&self, destination: &Destination, claim: &Claim, attempt: Attempt) -> Next {
+    fn settle(&self, destination: &Destination, claim: &Claim, attempt: Attempt, ended: Instant) -> Next {
         let clock = &self.means.clock;
-        let now = clock.now();
+        let now = clock.at(ended.into_std());
         let next = if attempt.outcome == OutcomeClass::Succeeded {
             Next::Succeeded
         } else {
@@ -276,10 +277,9 @@ impl<S: Store, A: Attempts> Lane<S, A> {
     }
 
     /// Tells the breaker; then whether the same worker may go on.
-    fn ended(&self, alive: bool) -> bool {
+    fn ended(&self, alive: bool, now: Instant) -> bool {
         let (turn, again) = {
             let mut gate = self.gate();
-            let now = Instant::now();
             let turn = gate.ended(alive, now);
             if turn != Turn::None {
                 self.metrics.breaker.set(gate.breaker());

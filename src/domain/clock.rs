@@ -43,6 +43,28 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// RFC 3339 with milliseconds, in UTC; `None` from the year 10000 on.
+    #[must_use]
+    pub fn rfc3339(self) -> Option<[u8; 24]> {
+        const DAY: u64 = 86_400_000;
+        const YEAR_10000: u64 = 253_402_300_800_000;
+        if self.0 >= YEAR_10000 {
+            return None;
+        }
+        let (year, month, day) = date_of(self.0 / DAY);
+        let (millis, seconds) = (self.0 % 1000, self.0 % DAY / 1000);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let [y1, y2, y3, y4, _, mo1, mo2, _, d1, d2, _, h1, h2, _, mi1, mi2, _, s1, s2, _, f1, f2, f3, _] = &mut text;
+        write_digits([y1, y2, y3, y4], year);
+        write_digits([mo1, mo2], month);
+        write_digits([d1, d2], day);
+        write_digits([h1, h2], seconds / 3600);
+        write_digits([mi1, mi2], seconds / 60 % 60);
+        write_digits([s1, s2], seconds % 60);
+        write_digits([f1, f2, f3], millis);
+        Some(text)
+    }
+
     /// Whole seconds since 1970, as most signature headers count.
     #[must_use]
     pub fn as_secs(self) -> u64 {
@@ -53,11 +75,32 @@ impl Timestamp {
 /// RFC 3339 with milliseconds, in UTC: `2026-11-23T18:04:05.678Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
-        match jiff::Timestamp::from_millisecond(millis) {
-            Ok(time) => write!(f, "{time:.3}"),
-            Err(_) => write!(f, "{}ms", self.0),
+        match self.rfc3339() {
+            Some(text) => f.write_str(str::from_utf8(&text).unwrap_or_default()),
+            None => write!(f, "{}ms", self.0),
         }
+    }
+}
+
+/// Year, month and day of a day since 1970-01-01: counted in years that begin in March, so that the leap day is
+/// a year's last, in cycles of 400 years (Howard Hinnant, "chrono-compatible low-level date algorithms").
+fn date_of(days: u64) -> (u64, u64, u64) {
+    const FROM_MARCH_OF_0: u64 = 719_468;
+    const CYCLE: u64 = 146_097;
+    let days = days + FROM_MARCH_OF_0;
+    let (cycle, day) = (days / CYCLE, days % CYCLE);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (cycle * 400 + year + next_year, month, day)
+}
+
+fn write_digits<const COUNT: usize>(places: [&mut u8; COUNT], mut value: u64) {
+    for place in places.into_iter().rev() {
+        *place = b'0' + (value % 10) as u8;
+        value /= 10;
     }
 }
 
@@ -81,6 +124,15 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Inner::Machine { wall_at_start, started } => wall_at_start.plus(started.elapsed()),
+            Inner::Manual(now) => Timestamp(now.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// The same for a moment that was read already; a manual clock stands where it stands.
+    #[must_use]
+    pub fn at(&self, moment: Instant) -> Timestamp {
+        match &self.0 {
+            Inner::Machine { wall_at_start, started } => wall_at_start.plus(moment.saturating_duration_since(*started)),
             Inner::Manual(now) => Timestamp(now.load(Ordering::SeqCst)),
         }
     }
@@ -121,4 +173,25 @@ fn wall() -> Timestamp {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_jiff_writes_them() {
+        const DAY: u64 = 86_400_000;
+        let leap_days = [951_782_400_000, 68_169_600_000, 4_107_542_400_000];
+        for start in (0..79_000).map(|n| n * 37 * DAY).take_while(|start| *start < 253_402_000_000_000).chain(leap_days)
+        {
+            for millis in [0, 1, 999, 86_399_999] {
+                let time = Timestamp(start + millis);
+                let theirs = jiff::Timestamp::from_millisecond(i64::try_from(time.0).unwrap()).unwrap();
+                assert_eq!(time.to_string(), format!("{theirs:.3}"));
+            }
+        }
+        assert_eq!(Timestamp(253_402_300_799_999).to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp(253_402_300_800_000).to_string(), "253402300800000ms");
+    }
 }

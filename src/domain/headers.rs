@@ -11,11 +11,18 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// Every way to make one keeps the form: whatever is in a block can be written into a message and cannot end
 /// its head. The order is that in which the fields were added.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct HeaderBlock(Bytes);
+pub struct HeaderBlock {
+    bytes: Bytes,
+    /// Some field is not end-to-end.
+    mixed: bool,
+}
 
 /// Puts fields one after the other.
 #[derive(Debug, Default)]
-pub struct HeaderBlockBuilder(Vec<u8>);
+pub struct HeaderBlockBuilder {
+    bytes: Vec<u8>,
+    mixed: bool,
+}
 
 /// The fields of a block, in their order.
 #[derive(Clone, Debug)]
@@ -33,6 +40,7 @@ impl HeaderBlock {
     #[must_use]
     pub fn from_bytes(bytes: Bytes) -> Option<Self> {
         let mut rest = &*bytes;
+        let mut mixed = false;
         while !rest.is_empty() {
             let (name, after) = rest.split_at_checked(memchr::memchr(b':', rest)?)?;
             let (line, after) = after.split_at_checked(memchr::memchr(b'\n', after)? + 1)?;
@@ -40,33 +48,40 @@ impl HeaderBlock {
             if !is_name(name) || name.iter().any(u8::is_ascii_uppercase) || !is_value(value) {
                 return None;
             }
+            mixed |= !str::from_utf8(name).is_ok_and(is_end_to_end);
             rest = after;
         }
-        Some(Self(bytes))
+        Some(Self { bytes, mixed })
     }
 
     /// The same block in other memory; itself where these are other bytes.
     #[must_use]
     pub fn moved_to(self, memory: Bytes) -> Self {
-        if self.0 == memory { Self(memory) } else { self }
+        if self.bytes == memory { Self { bytes: memory, ..self } } else { self }
     }
 
     /// The bytes as they go over a wire.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// Whether there is no field.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.bytes.is_empty()
+    }
+
+    /// Whether every field is one that [is passed on](is_end_to_end).
+    #[must_use]
+    pub fn is_end_to_end(&self) -> bool {
+        !self.mixed
     }
 
     /// Every field as name and value.
     #[must_use]
     pub fn iter(&self) -> Fields<'_> {
-        Fields { rest: &self.0 }
+        Fields { rest: &self.bytes }
     }
 
     /// The values of a field, whose name is given in lower case.
@@ -137,17 +152,18 @@ impl HeaderBlockBuilder {
     #[must_use]
     pub fn with_capacity(headers: &HeaderMap) -> Self {
         let bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum();
-        Self(Vec::with_capacity(bytes))
+        Self { bytes: Vec::with_capacity(bytes), mixed: false }
     }
 
     /// Bytes so far.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 
     /// Adds a field.
     pub fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.mixed |= !is_end_to_end(name.as_str());
         self.write(name.as_str().as_bytes(), value.as_bytes());
     }
 
@@ -157,10 +173,11 @@ impl HeaderBlockBuilder {
         if !is_name(name) || !is_value(value) {
             return false;
         }
-        let start = self.0.len();
+        let start = self.bytes.len();
         self.write(name, value);
-        if let Some(name) = self.0.get_mut(start..start + name.len()) {
+        if let Some(name) = self.bytes.get_mut(start..start + name.len()) {
             name.make_ascii_lowercase();
+            self.mixed |= !str::from_utf8(name).is_ok_and(is_end_to_end);
         }
         true
     }
@@ -168,15 +185,15 @@ impl HeaderBlockBuilder {
     /// The block.
     #[must_use]
     pub fn finish(self) -> HeaderBlock {
-        HeaderBlock(self.0.into())
+        HeaderBlock { bytes: self.bytes.into(), mixed: self.mixed }
     }
 
     fn write(&mut self, name: &[u8], value: &[u8]) {
-        self.0.reserve(name.len() + value.len() + FIELD_BYTES);
-        self.0.extend_from_slice(name);
-        self.0.extend_from_slice(b": ");
-        self.0.extend_from_slice(value);
-        self.0.extend_from_slice(b"\r\n");
+        self.bytes.reserve(name.len() + value.len() + FIELD_BYTES);
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(b"\r\n");
     }
 }
 
@@ -196,17 +213,49 @@ impl<'a> Iterator for Fields<'a> {
 
 /// `token` (RFC 9110 section 5.6.2).
 fn is_name(name: &[u8]) -> bool {
-    let is_token = |byte: &u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
-    };
+    const TOKEN: [bool; 256] = token();
+    let is_token = |byte: &u8| TOKEN.get(usize::from(*byte)).copied().unwrap_or_default();
     !name.is_empty() && name.iter().all(is_token)
+}
+
+#[allow(clippy::indexing_slicing, reason = "evaluated while compiling: going too far would be noticed there")]
+const fn token() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        byte += 1;
+    }
+    table
 }
 
 /// What may stand in a value (RFC 9110 section 5.5): no control character but a tab.
 #[must_use]
 pub fn is_value(value: &[u8]) -> bool {
-    value.iter().all(|byte| matches!(byte, b'\t' | 0x20..=0x7e | 0x80..))
+    // Without a way out in the middle: many bytes are looked at in one step.
+    !value.iter().fold(false, |bad, byte| bad | (*byte < b' ' && *byte != b'\t') | (*byte == 0x7f))
+}
+
+/// Whether a field, named in lower case, speaks about the event and not about one connection or the framing of
+/// one message (RFC 9110 section 7.6.1). `Hookward-*` is ours: nobody else says it.
+#[must_use]
+pub fn is_end_to_end(name: &str) -> bool {
+    match name {
+        "connection"
+        | "content-length"
+        | "expect"
+        | "host"
+        | "keep-alive"
+        | "proxy-authenticate"
+        | "proxy-authorization"
+        | "proxy-connection"
+        | "te"
+        | "trailer"
+        | "transfer-encoding"
+        | "upgrade" => false,
+        _ => !name.starts_with("hookward-"),
+    }
 }
 
 #[cfg(test)]
@@ -228,7 +277,7 @@ mod tests {
         assert_eq!(block.to_map(), map());
         assert_eq!(block.get_all("x-b").collect::<Vec<_>>(), [&b"one"[..], b"tw\xf6: \ttwo "]);
         assert_eq!((block.get("x-a"), block.get("x")), (Some(&b""[..]), None));
-        assert_eq!(HeaderBlock::from_bytes(block.0.clone()), Some(block));
+        assert_eq!(HeaderBlock::from_bytes(block.bytes.clone()), Some(block));
         assert_eq!(HeaderBlock::default().iter().next(), None);
     }
 
@@ -256,6 +305,24 @@ mod tests {
         }
         assert!(block.try_add(b"X-Served-By", b"crm"));
         assert_eq!(block.finish().as_bytes(), b"x-served-by: crm\r\n");
+    }
+
+    #[test]
+    fn a_block_knows_whether_all_of_it_is_passed_on() {
+        for (name, passed_on) in [
+            ("content-type", true),
+            ("x-hookward-", true),
+            ("TE", false),
+            ("Content-Length", false),
+            ("Hookward-X", false),
+        ] {
+            let mut block = HeaderBlockBuilder::default();
+            assert!(block.try_add(b"x-first", b"") && block.try_add(name.as_bytes(), b"") && block.try_add(b"x", b""));
+            let block = block.finish();
+            assert_eq!(block.is_end_to_end(), passed_on, "{name}");
+            assert_eq!(HeaderBlock::from(&block.to_map()), block);
+            assert_eq!(HeaderBlock::from_bytes(block.bytes.clone()), Some(block));
+        }
     }
 
     #[test]

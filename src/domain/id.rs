@@ -14,7 +14,9 @@ use siphasher::sip::SipHasher13;
 use super::clock::Timestamp;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-const TEXT_CHARS: usize = 26;
+
+/// Characters of an id behind its prefix.
+pub const TEXT_CHARS: usize = 26;
 
 /// An event's place in time: 42 bits of milliseconds since 1970, then a counter of 22 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +55,12 @@ macro_rules! ids {
             #[must_use]
             pub fn from_u128(bits: u128) -> Self {
                 Self(bits)
+            }
+
+            /// The text behind the prefix.
+            #[must_use]
+            pub fn digits(self) -> [u8; TEXT_CHARS] {
+                digits(self.0)
             }
 
             /// The place in time of the event that it belongs to.
@@ -208,13 +216,22 @@ fn unpack_seq(bits: u128) -> Seq {
 }
 
 fn write_text(f: &mut fmt::Formatter<'_>, prefix: &str, bits: u128) -> fmt::Result {
-    let mut text = [0_u8; TEXT_CHARS];
-    for (place, character) in text.iter_mut().rev().enumerate() {
-        let digit = (bits >> (5 * place) & 31) as usize;
-        *character = ALPHABET.get(digit).copied().unwrap_or(b'0');
-    }
     f.write_str(prefix)?;
-    f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    f.write_str(std::str::from_utf8(&digits(bits)).unwrap_or_default())
+}
+
+/// Five bits a character, the last one first; in three words, since shifting all 128 bits costs more.
+fn digits(bits: u128) -> [u8; TEXT_CHARS] {
+    const WORD_CHARS: usize = 12;
+    let mut text = [0_u8; TEXT_CHARS];
+    for (place, word) in text.rchunks_mut(WORD_CHARS).enumerate() {
+        let mut rest = (bits >> (5 * WORD_CHARS * place)) as u64;
+        for character in word.iter_mut().rev() {
+            *character = ALPHABET.get((rest & 31) as usize).copied().unwrap_or(b'0');
+            rest >>= 5;
+        }
+    }
+    text
 }
 
 fn parse_text(text: &str, prefix: &str) -> Option<u128> {

@@ -3,6 +3,7 @@
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
 
+use crate::domain::headers::is_end_to_end;
 use crate::domain::{HeaderBlock, HeaderBlockBuilder};
 
 /// The end-to-end headers: everything but hop-by-hop fields, framing, `Host` and `Hookward-*`.
@@ -15,7 +16,7 @@ pub fn end_to_end(headers: &HeaderMap, kept: &[HeaderName]) -> HeaderBlock {
     named.retain(|name| !kept.contains(name) && !is_content_field(name));
     let mut block = HeaderBlockBuilder::with_capacity(headers);
     for (name, value) in headers {
-        if !is_not_end_to_end(name) && !named.contains(name) {
+        if is_end_to_end(name.as_str()) && !named.contains(name) {
             block.add(name, value);
         }
     }
@@ -30,16 +31,6 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect()
-}
-
-/// Fields that speak about the connection or the message's framing, not about the event (RFC 9110 section
-/// 7.6.1), and those of ours, which a sender cannot send.
-fn is_not_end_to_end(name: &HeaderName) -> bool {
-    match name.as_str() {
-        "connection" | "content-length" | "expect" | "host" | "keep-alive" | "proxy-connection" | "te" | "trailer"
-        | "transfer-encoding" | "upgrade" => true,
-        name => name.starts_with("hookward-"),
-    }
 }
 
 /// `Content-Type` and its kin say how to read the body: never hop-by-hop, whatever a client claims.

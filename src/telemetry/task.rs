@@ -1,9 +1,9 @@
 //! The one place that starts tasks: each has a name, and a panic in one is logged and counted, never silent.
 
 use std::any::Any;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
@@ -18,6 +18,15 @@ pin_project! {
         name: &'static str,
         #[pin]
         future: F,
+    }
+}
+
+pin_project! {
+    /// What [`caught`] gives.
+    #[must_use = "nothing happens until it is awaited"]
+    pub struct Caught<F> {
+        #[pin]
+        named: Named<F>,
     }
 }
 
@@ -37,21 +46,10 @@ where
     tokio::spawn(Named { name, future })
 }
 
-/// Awaits a future in the task that asks. A panic in it is logged and counted as if it were a task of its own,
-/// and is the error; whatever the future had borrowed may be half changed then.
-///
-/// # Errors
-/// [`Panicked`].
-pub async fn caught<F: Future>(name: &'static str, future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(Named { name, future });
-    poll_fn(|context| {
-        // Not polled again after a panic: whoever awaits gets the error and drops it.
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-            Ok(poll) => poll.map(Ok),
-            Err(_logged) => Poll::Ready(Err(Panicked)),
-        }
-    })
-    .await
+/// A future to await in the task that asks. A panic in it is logged and counted as if it were a task of its
+/// own, and is the error ([`Panicked`]); whatever the future had borrowed may be half changed then.
+pub fn caught<F: Future>(name: &'static str, future: F) -> Caught<F> {
+    Caught { named: Named { name, future } }
 }
 
 /// How many tasks have panicked since the start of the process.
@@ -60,21 +58,35 @@ pub fn panicked() -> u64 {
     PANICKED.load(Ordering::Relaxed)
 }
 
-// === impl Named ===
+// === impl Named, Caught ===
+
+impl<F: Future> Named<F> {
+    /// Polls the future; a panic is logged and counted.
+    fn poll_logged(self: Pin<&mut Self>, context: &mut Context<'_>) -> Result<Poll<F::Output>, Box<dyn Any + Send>> {
+        let this = self.project();
+        // What is half done after a panic is dropped with the future: nobody polls it again.
+        catch_unwind(AssertUnwindSafe(|| this.future.poll(context))).inspect_err(|panic| {
+            PANICKED.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(task = *this.name, panic = said(&**panic), "a task panicked");
+        })
+    }
+}
 
 impl<F: Future> Future for Named<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        // What is half done after a panic is dropped with the future: nobody polls it again.
-        match catch_unwind(AssertUnwindSafe(|| this.future.poll(context))) {
-            Ok(poll) => poll,
-            Err(panic) => {
-                PANICKED.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(task = *this.name, panic = said(&*panic), "a task panicked");
-                resume_unwind(panic)
-            }
+        self.poll_logged(context).unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Panicked>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().named.poll_logged(context) {
+            Ok(poll) => poll.map(Ok),
+            Err(_logged) => Poll::Ready(Err(Panicked)),
         }
     }
 }

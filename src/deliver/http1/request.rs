@@ -1,10 +1,9 @@
 //! Writes the head of a request (RFC 9112 sections 2 to 5).
 
-use std::fmt::{self, Display, Write as _};
-
 use http::Method;
 
 use crate::domain::headers::is_value;
+use crate::domain::id::TEXT_CHARS;
 
 /// A head that is being written, at the end of a buffer.
 pub(in crate::deliver) struct Head<'a>(&'a mut Vec<u8>);
@@ -51,19 +50,13 @@ impl<'a> Head<'a> {
     /// A field; left out where the value cannot be one.
     pub(in crate::deliver) fn field(&mut self, name: &str, value: &[u8]) {
         if is_value(value) {
-            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-                self.0.extend_from_slice(part);
-            }
+            self.line(name, &[value]);
         }
     }
 
-    /// A field whose value is text of ours: visible ASCII.
-    pub(in crate::deliver) fn shown(&mut self, name: &str, value: impl Display) {
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(b": ");
-        // Writing into a Vec cannot fail.
-        write!(Text(self.0), "{value}").unwrap_or_default();
-        self.0.extend_from_slice(b"\r\n");
+    /// A field whose value is an id of ours.
+    pub(in crate::deliver) fn id(&mut self, name: &str, prefix: &str, digits: &[u8; TEXT_CHARS]) {
+        self.line(name, &[prefix.as_bytes(), digits]);
     }
 
     /// A field whose value is a number.
@@ -79,7 +72,7 @@ impl<'a> Head<'a> {
                 break;
             }
         }
-        self.field(name, digits.get(DIGITS_MAX - used..).unwrap_or_default());
+        self.line(name, &[digits.get(DIGITS_MAX - used..).unwrap_or_default()]);
     }
 
     /// Ends the head: the body's length (section 6.2) and the empty line.
@@ -90,21 +83,22 @@ impl<'a> Head<'a> {
         }
         self.0.extend_from_slice(b"\r\n");
     }
+
+    #[inline]
+    fn line(&mut self, name: &str, value: &[&[u8]]) {
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b": ");
+        for part in value {
+            self.0.extend_from_slice(part);
+        }
+        self.0.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Whether a query can stand in a request line. One that came over HTTP can; should one not, the event goes
 /// without it.
 fn can_follow(query: &str) -> bool {
     query.bytes().all(|byte| byte > b' ' && byte != 0x7f && byte != b'#')
-}
-
-struct Text<'a>(&'a mut Vec<u8>);
-
-impl fmt::Write for Text<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -126,7 +120,7 @@ mod tests {
         check(|_| {}, "");
         check(|head| head.number("x", 0), "x: 0\r\n");
         check(|head| head.number("x", u64::MAX), "x: 18446744073709551615\r\n");
-        check(|head| head.shown("x", format_args!("{}-{}", 1, "b")), "x: 1-b\r\n");
+        check(|head| head.id("x", "evt_", b"00000000000000000000000007"), "x: evt_00000000000000000000000007\r\n");
         check(|head| head.block(b"a: b\r\nc: d\r\n"), "a: b\r\nc: d\r\n");
     }
 

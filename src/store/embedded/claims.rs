@@ -46,7 +46,8 @@ impl Embedded {
             unread.push((entry, lease));
         }
         if !unread.is_empty() {
-            claims.extend(self.read_claimed(&lane, unread, now).await?);
+            // Apart, since it is rare: what it needs would make every claim's future large.
+            claims.extend(Box::pin(self.read_claimed(&lane, unread, now)).await?);
             claims.sort_by_key(|claim| (claim.due_at, claim.id.seq()));
         }
         Ok(claims)

@@ -59,22 +59,26 @@ pub(super) fn share(record: Framed, received: &mut NewEvent) -> Bytes {
 
 /// `Settle`: an attempt and what follows.
 pub(super) fn settle(seq: Seq, ordinal: u16, attempt: &Attempt, next: Next) -> Framed {
-    let mut out = Encoder::new(Kind::Settle, 256 + attempt.response_body.len());
-    out.u64(seq.0);
-    out.u16(ordinal);
-    out.u16(attempt.number);
-    out.u64(attempt.started_at.0);
-    out.u64(u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX));
-    out.u8(outcome_byte(attempt.outcome));
-    out.u16(attempt.status.unwrap_or(0));
+    let variable_bytes = attempt.error.as_deref().map_or(0, str::len)
+        + attempt.response_headers.as_bytes().len()
+        + attempt.response_body.len();
+    let mut out = Encoder::new(Kind::Settle, 64 + variable_bytes);
+    let mut fixed = Fixed { bytes: [0; 41], at: 0 };
+    fixed.put(seq.0.to_le_bytes());
+    fixed.put(ordinal.to_le_bytes());
+    fixed.put(attempt.number.to_le_bytes());
+    fixed.put(attempt.started_at.0.to_le_bytes());
+    fixed.put(u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX).to_le_bytes());
+    fixed.put([outcome_byte(attempt.outcome)]);
+    fixed.put(attempt.status.unwrap_or(0).to_le_bytes());
     let (tag, reason, at) = match next {
         Next::Succeeded => (0, 0, Timestamp(0)),
         Next::RetryAt(at) => (1, 0, at),
         Next::Dead(reason) => (2, reason_byte(Some(reason)), Timestamp(0)),
     };
-    out.u8(tag);
-    out.u8(reason);
-    out.u64(at.0);
+    fixed.put([tag, reason]);
+    fixed.put(at.0.to_le_bytes());
+    out.raw(&fixed.bytes);
     out.text_option(attempt.error.as_deref());
     out.headers(&attempt.response_headers);
     out.bytes(&attempt.response_body);
@@ -161,6 +165,22 @@ pub(super) fn reason_byte(reason: Option<DeadReason>) -> u8 {
 /// Everything that is stored is bounded far below 4 GiB by the limits on bodies and headers.
 fn length(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+/// The fields of a record that have the same length in every record, put together before they are appended.
+struct Fixed<const BYTES: usize> {
+    bytes: [u8; BYTES],
+    at: usize,
+}
+
+impl<const BYTES: usize> Fixed<BYTES> {
+    #[inline]
+    fn put<const COUNT: usize>(&mut self, field: [u8; COUNT]) {
+        if let Some(place) = self.bytes.get_mut(self.at..self.at + COUNT) {
+            place.copy_from_slice(&field);
+        }
+        self.at += COUNT;
+    }
 }
 
 // === impl Encoder ===

@@ -11,7 +11,8 @@ pub(super) struct Key {
     pub(super) ordinal: u16,
 }
 
-/// For keys that are our own numbers or already the output of a keyed hash: mixing is enough for them.
+/// For keys that are our own numbers, names of our configuration or already the output of a keyed hash: mixing
+/// is enough for them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct MixHasher(u64);
 
@@ -25,13 +26,17 @@ impl Hasher for MixHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            for (to, from) in word.iter_mut().zip(chunk) {
-                *to = *from;
-            }
-            self.write_u64(u64::from_le_bytes(word));
+        let (words, rest) = bytes.as_chunks();
+        for word in words {
+            self.write_u64(u64::from_le_bytes(*word));
         }
+        if !rest.is_empty() {
+            self.write_u64(rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(u64::from(value));
     }
 
     fn write_u64(&mut self, value: u64) {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::key::Key;
+use super::key::MixState;
 use super::pacing::{Pace, room};
 use super::queue::{Entry, Queue, Taken};
 use crate::domain::{Clock, Timestamp};
@@ -37,7 +38,7 @@ pub(super) struct Lane {
 /// Every lane; a lane once made stays.
 #[derive(Debug)]
 pub(super) struct Lanes {
-    by_name: RwLock<HashMap<Arc<str>, Arc<Lane>>>,
+    by_name: RwLock<HashMap<Arc<str>, Arc<Lane>, MixState>>,
     loading: AtomicBool,
     clock: Clock,
 }

@@ -156,7 +156,13 @@ impl Attempts for Breaking {
     type Endpoint = ();
     type Connection = ();
 
-    fn attempt(&self, (): &(), _connection: &mut Option<()>, claim: &Claim) -> impl Future<Output = Attempt> + Send {
+    fn attempt(
+        &self,
+        (): &(),
+        _connection: &mut Option<()>,
+        claim: &Claim,
+        _begun: tokio::time::Instant,
+    ) -> impl Future<Output = Attempt> + Send {
         let broken = self.0.fetch_add(1, Ordering::SeqCst).is_multiple_of(3);
         let number = claim.attempt;
         async move {

@@ -45,9 +45,10 @@ impl Attempts for Glue {
         endpoint: &Endpoint,
         connection: &mut Option<Connection>,
         claim: &Claim,
+        begun: tokio::time::Instant,
     ) -> impl Future<Output = Attempt> + Send {
         let parcel = Parcel { event: &claim.event, delivery: claim.id, attempt: claim.attempt };
-        self.0.attempt(endpoint, connection, parcel)
+        self.0.attempt(endpoint, connection, parcel, begun)
     }
 
     fn closed(&self, connection: &mut Connection) -> impl Future<Output = ()> + Send {
