@@ -12,9 +12,9 @@ pub(crate) struct Arguments {
     pub(crate) seconds: u64,
     /// Numbers of keep-alive connections.
     pub(crate) connections: Vec<usize>,
-    /// Systems to measure.
+    /// Systems to measure; empty for those that each mode measures by itself.
     pub(crate) only: Vec<System>,
-    /// Events a second of the latency mode; 0 for a quarter of what hookward reaches in this run.
+    /// Events a second of the latency mode; 0 for a quarter of what hookward delivers.
     pub(crate) rate: u64,
     /// Pending events of the pending mode.
     pub(crate) events: u64,
@@ -26,6 +26,18 @@ pub(crate) struct Arguments {
     pub(crate) hookward: Option<String>,
 }
 
+impl Arguments {
+    /// Whether `mode` is to be measured.
+    pub(crate) fn wants(&self, mode: &str) -> bool {
+        self.modes.iter().any(|wanted| wanted == mode)
+    }
+
+    /// What to measure in a mode that measures `by_itself` unless told otherwise.
+    pub(crate) fn systems(&self, by_itself: &[System]) -> Vec<System> {
+        if self.only.is_empty() { by_itself.to_vec() } else { self.only.clone() }
+    }
+}
+
 /// Printed for `--help`.
 pub(crate) const HELP: &str = "cargo bench --bench gateway -- [OPTIONS]
 
@@ -33,8 +45,9 @@ pub(crate) const HELP: &str = "cargo bench --bench gateway -- [OPTIONS]
   --rounds N           rounds, each running every system once (default: 5)
   --seconds N          measured seconds of a run, after one second of warming up (default: 5)
   --connections LIST   keep-alive connections (default: 64,256)
-  --only LIST          limit,nginx,hookward,bullmq,qhook (default: all)
-  --rate N             events a second in the latency mode (default: a quarter of hookward's in this run)
+  --only LIST          limit,nginx,hookward,bullmq,qhook (default: all; in the latency mode the first three)
+  --rate N             events a second in the latency mode (default: a quarter of what hookward delivers at the first
+                       number of connections, in the throughput mode or, without it, in three runs beforehand)
   --events N           pending events in the pending mode (default: 1000000)
   --hookward PATH      measure this binary
   --json               figures as JSON
@@ -49,7 +62,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
         rounds: 5,
         seconds: 5,
         connections: vec![64, 256],
-        only: System::ALL.to_vec(),
+        only: Vec::new(),
         rate: 0,
         events: 1_000_000,
         json: false,
@@ -80,10 +93,33 @@ pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
             other => return Err(format!("unknown argument {other}\n\n{HELP}")),
         }
     }
+    check(&arguments)?;
+    Ok(arguments)
+}
+
+/// What can be known to be of no use before anything is measured.
+fn check(arguments: &Arguments) -> Result<(), String> {
     match arguments.modes.iter().find(|mode| !["throughput", "latency", "pending"].contains(&mode.as_str())) {
-        Some(mode) => Err(format!("unknown mode {mode}\n\n{HELP}")),
-        None => Ok(arguments),
+        Some(mode) => return Err(format!("unknown mode {mode}\n\n{HELP}")),
+        None if arguments.modes.is_empty() => return Err("--mode wants at least one mode".to_owned()),
+        None => {}
     }
+    let counts = [arguments.rounds as u64, arguments.seconds, arguments.events, arguments.connections.len() as u64];
+    if counts.contains(&0) || arguments.connections.contains(&0) {
+        return Err("--rounds, --seconds, --events and --connections want 1 or more".to_owned());
+    }
+    let measures = |system| arguments.only.is_empty() || arguments.only.contains(&system);
+    let (throughput, latency) = (arguments.wants("throughput"), arguments.wants("latency"));
+    if latency && arguments.rate == 0 && !measures(System::Hookward) {
+        return Err("the latency mode without hookward wants --rate".to_owned());
+    }
+    if arguments.check && throughput && !(measures(System::Nginx) && measures(System::Hookward)) {
+        return Err("--check of the throughput mode takes nginx and hookward".to_owned());
+    }
+    if arguments.check && latency && !(measures(System::Limit) && measures(System::Hookward)) {
+        return Err("--check of the latency mode takes limit and hookward".to_owned());
+    }
+    Ok(())
 }
 
 fn list(text: &str) -> Vec<String> {

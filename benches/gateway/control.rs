@@ -6,8 +6,18 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Nanoseconds of the monotonic clock, the same in every process of the machine.
 pub(crate) fn now_nanos() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+    nanos(ClockId::Monotonic)
+}
+
+/// Nanoseconds of CPU time that this process has used.
+pub(crate) fn cpu_nanos() -> u64 {
+    nanos(ClockId::ProcessCPUTime)
+}
+
+fn nanos(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
+    let count = |number: i64| u64::try_from(number).expect("a clock that counts up");
+    count(now.tv_sec) * 1_000_000_000 + count(now.tv_nsec)
 }
 
 /// Prints one answer.

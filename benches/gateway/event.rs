@@ -4,6 +4,8 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::sender::Plan;
+
 /// The secret that every system of the bench verifies with.
 pub(crate) const SECRET: &str = "hookward-bench-secret-0123456789abcdef";
 /// What every event id starts with; twelve digits follow.
@@ -71,6 +73,45 @@ impl Template {
         self.bytes[self.id_header..self.id_header + ID_DIGITS].copy_from_slice(&digits);
         self.bytes[self.signature..self.signature + 64].copy_from_slice(signature);
         &self.bytes
+    }
+}
+
+/// The requests of a plan, one after the other.
+pub(crate) struct Supply {
+    template: Template,
+    signatures: Vec<[u8; 64]>,
+    first: u64,
+    sent: u64,
+}
+
+impl Supply {
+    /// Makes the signatures that `plan` wants beforehand; later ones are made while sending.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let mut template = Template::new(&plan.address, &plan.path, &plan.signature_header);
+        let signatures = (0..plan.presigned as u64).map(|offset| template.sign(plan.first + offset)).collect();
+        Self { template, signatures, first: plan.first, sent: 0 }
+    }
+
+    /// Requests that were sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// The next request, the same until [`Supply::advance`].
+    pub(crate) fn request(&mut self) -> &[u8] {
+        let number = self.first + self.sent;
+        match self.signatures.get(usize::try_from(self.sent).unwrap_or(usize::MAX)) {
+            Some(signature) => self.template.patched(number, signature),
+            None => {
+                let signature = self.template.sign(number);
+                self.template.patched(number, &signature)
+            }
+        }
+    }
+
+    /// The request was sent.
+    pub(crate) fn advance(&mut self) {
+        self.sent += 1;
     }
 }
 

@@ -10,12 +10,18 @@
     reason = "a bench fails by panicking and starts processes"
 )]
 
+mod admin;
 mod arguments;
 mod control;
+mod disk;
 mod event;
 mod latency;
+mod latency_report;
 mod limit;
+mod open_loop;
+mod pacer;
 mod pending;
+mod pool;
 mod process;
 mod report;
 mod round;
@@ -30,6 +36,9 @@ use std::path::PathBuf;
 use arguments::{Arguments, HELP};
 use report::{Figures, spread};
 use systems::{Places, System};
+
+/// Runs that find the rate of the latency mode where the throughput mode has not found it.
+const RATE_RUNS: usize = 3;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -59,14 +68,15 @@ fn bench(arguments: &Arguments) {
     };
     let machine = report::machine(&places);
     let mut figures = Figures::default();
-    let wants = |mode: &str| arguments.modes.iter().any(|wanted| wanted == mode);
-    if wants("throughput") {
+    if arguments.wants("throughput") {
         throughput(arguments, &places, &mut figures);
     }
-    if wants("latency") {
-        open_loop(arguments, &places, &mut figures);
+    if arguments.wants("latency") {
+        let rate = if arguments.rate > 0 { arguments.rate } else { quarter(arguments, &places, &figures) };
+        let systems = arguments.systems(&System::IN_LATENCY);
+        figures.latency = Some(latency::measure(&systems, rate, arguments.rounds, arguments.seconds, &places));
     }
-    if wants("pending") {
+    if arguments.wants("pending") {
         figures.pending = Some(pending::run(arguments.events, &places));
     }
     if arguments.json {
@@ -77,8 +87,8 @@ fn bench(arguments: &Arguments) {
     if !figures.rounds.is_empty() {
         println!("\n{}", figures.throughput_table(&arguments.connections));
     }
-    if !figures.latency.is_empty() {
-        println!("\n{}", figures.latency_table());
+    if let Some(latency) = &figures.latency {
+        println!("\n{}", latency.table());
     }
     if let Some(pending) = &figures.pending {
         println!("\n{}", pending.table());
@@ -105,17 +115,9 @@ fn throughput(arguments: &Arguments, places: &Places, figures: &mut Figures) {
     for round in 0..arguments.rounds {
         let mut runs = Vec::new();
         for &connections in &arguments.connections {
-            for &system in &arguments.only {
+            for system in arguments.systems(&System::ALL) {
                 let run = round::run(system, connections, arguments.seconds, places);
-                eprintln!(
-                    "round {} · {:>3} connections · {:<8} {:>6.0} delivered/s, {:>6.0} accepted/s, {:>6.1} µs CPU/event",
-                    round + 1,
-                    connections,
-                    system.name(),
-                    run.delivered_per_second,
-                    run.accepted_per_second,
-                    run.cpu_micros
-                );
+                eprintln!("round {} · {}", round + 1, run.line());
                 runs.push(run);
             }
         }
@@ -123,31 +125,17 @@ fn throughput(arguments: &Arguments, places: &Places, figures: &mut Figures) {
     }
 }
 
-fn open_loop(arguments: &Arguments, places: &Places, figures: &mut Figures) {
-    figures.latency_rate = match arguments.rate {
-        0 => quarter(figures),
-        rate => rate,
-    };
-    let systems = [System::Limit, System::Hookward];
-    for _ in 0..arguments.rounds {
-        figures.syncs.push(latency::fdatasync(&places.work));
-        let wanted = systems.iter().filter(|system| arguments.only.contains(system));
-        let runs = wanted.map(|system| latency::run(*system, figures.latency_rate, arguments.seconds, places));
-        let runs = runs.collect();
-        figures.latency.push(runs);
+/// A quarter of what hookward delivers at the first number of connections: in the throughput mode if that was measured,
+/// else in some runs that count for nothing else.
+fn quarter(arguments: &Arguments, places: &Places, figures: &Figures) -> u64 {
+    let connections = arguments.connections[0];
+    let measured = figures.runs(System::Hookward, connections);
+    let mut delivered: Vec<f64> = measured.iter().map(|run| run.delivered_per_second).collect();
+    while delivered.len() < arguments.rounds.min(RATE_RUNS) {
+        let run = round::run(System::Hookward, connections, arguments.seconds, places);
+        eprintln!("for the rate · {}", run.line());
+        delivered.push(run.delivered_per_second);
     }
-}
-
-/// A quarter of what hookward delivered in this run, at its fewest connections.
-fn quarter(figures: &Figures) -> u64 {
-    let runs = figures.rounds.iter().flatten().filter(|run| run.system == System::Hookward);
-    let fewest = runs.clone().map(|run| run.connections).min();
-    let rates = runs.filter(|run| Some(run.connections) == fewest).map(|run| run.delivered_per_second);
-    match spread(rates) {
-        Some(rates) => (rates.median / 4.0) as u64,
-        None => {
-            eprintln!("the latency mode needs --rate, or the throughput mode with hookward before it");
-            std::process::exit(2);
-        }
-    }
+    let delivered = spread(delivered).expect("a run of hookward");
+    ((delivered.median / 4.0) as u64).max(1)
 }

@@ -6,9 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::control::now_nanos;
 use crate::process::Role;
-use crate::round::{arguments, numbers};
+use crate::round::{STUCK, arguments, numbers};
 use crate::sender::Plan;
 use crate::systems::{HookwardPlan, Places, Running, free_port, hookward, wait_for};
+
+/// The gateway tried some of the pending events before it died; the next attempt is due a minute after the first.
+const RETRIED: Duration = Duration::from_secs(90);
+/// Longest wait for the first 2xx after a restart; its limit is a second.
+const FIRST_2XX_MAX: Duration = Duration::from_secs(30);
 
 /// What the mode measured; sizes in bytes, times in seconds.
 #[derive(Clone, Debug)]
@@ -82,20 +87,26 @@ fn fill(running: &mut Running, plan: &HookwardPlan, events: u64) -> Filled {
     assert_eq!(sender.hear(), "ready");
     let begun = Instant::now();
     sender.tell("go");
-    let (mut rss_bytes_max, mut accepted) = (0, 0);
-    while accepted < events - 64 && begun.elapsed() < Duration::from_secs(600) {
+    let (mut rss_bytes_max, mut accepted, mut progress) = (0, 0, Instant::now());
+    let wanted = events.saturating_sub(64).max(1);
+    while accepted < wanted && progress.elapsed() < STUCK {
         std::thread::sleep(Duration::from_millis(200));
         running.check();
         let stats = sender.ask("stats");
-        if stats[0] == accepted && stats[1] > 1000 {
-            eprintln!("pending: the gateway refuses: {stats:?}");
-            break;
+        if stats[0] > accepted {
+            (accepted, progress) = (stats[0], Instant::now());
         }
-        accepted = stats[0];
         rss_bytes_max = rss_bytes_max.max(running.usage().rss_bytes);
     }
     sender.tell("stop");
     let sent = numbers(&sender.hear());
+    assert!(
+        sent[0] >= wanted,
+        "hookward accepted {} of {events} events ({} refused, {} connections broken)",
+        sent[0],
+        sent[1],
+        sent[2]
+    );
     let accepted_per_second = sent[0] as f64 / begun.elapsed().as_secs_f64();
     std::thread::sleep(Duration::from_secs(3));
     let rss_bytes = running.usage().rss_bytes;
@@ -117,7 +128,7 @@ fn restart(places: &Places, folder: &Path, plan: &HookwardPlan, events: u64, acc
     let mut sink = Role::start(&["sink".to_owned(), format!("127.0.0.1:{}", plan.sink_port)]);
     sink.port();
     let spawned = now_nanos();
-    let running = hookward(places, folder, plan);
+    let mut running = hookward(places, folder, plan);
     let first_2xx = std::thread::spawn({
         let words = arguments(&Plan { events_max: 1, connections: 1, first: events * 3, ..filler(plan, events) });
         move || first_2xx(&words)
@@ -125,8 +136,9 @@ fn restart(places: &Places, folder: &Path, plan: &HookwardPlan, events: u64, acc
     let mut rss_bytes_max = 0;
     let (mut first_nanos, mut last, mut progress) = (0, vec![0; 5], Instant::now());
     // One more than was pending: the first event after the restart.
-    while last[0] <= accepted && progress.elapsed() < Duration::from_secs(45) {
+    while last[0] <= accepted && progress.elapsed() < RETRIED {
         std::thread::sleep(Duration::from_millis(20));
+        running.check();
         let stats = sink.ask("stats");
         if first_nanos == 0 && stats[0] > 0 {
             first_nanos = stats[3];
@@ -137,13 +149,15 @@ fn restart(places: &Places, folder: &Path, plan: &HookwardPlan, events: u64, acc
         rss_bytes_max = rss_bytes_max.max(running.usage().rss_bytes);
         last = stats;
     }
+    assert!(first_nanos > 0, "nothing that was pending was delivered after the restart");
     let first_2xx_nanos = first_2xx.join().expect("the first event after the restart");
     let seconds = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1e9;
     Drained {
         first_2xx_seconds: seconds(spawned, first_2xx_nanos),
         first_delivery_seconds: seconds(spawned, first_nanos),
-        per_second: last[0] as f64 / seconds(first_nanos, last[4]).max(1e-9),
-        delivered: last[0],
+        per_second: last[0] as f64 / seconds(first_nanos, last[4].max(first_nanos + 1)),
+        // Without the first event after the restart.
+        delivered: last[0].saturating_sub(1),
         repeated: last[1],
         rss_bytes_max,
     }
@@ -157,6 +171,7 @@ fn filler(plan: &HookwardPlan, events: u64) -> Plan {
         connections: 64,
         presigned: 0,
         rate: 0,
+        seed: 0,
         first: 1,
         events_max: events,
     }
@@ -164,6 +179,7 @@ fn filler(plan: &HookwardPlan, events: u64) -> Plan {
 
 /// Sends one event as soon as anybody listens, again until it is answered 2xx; the moment of that answer.
 fn first_2xx(words: &[String]) -> u64 {
+    let give_up = Instant::now() + FIRST_2XX_MAX;
     loop {
         // The sender waits for the port by itself.
         let mut sender = Role::start(words);
@@ -171,9 +187,10 @@ fn first_2xx(words: &[String]) -> u64 {
         sender.tell("go");
         loop {
             let stats = sender.ask("stats");
-            if stats[0] == 1 {
+            if stats[0] >= 1 {
                 return now_nanos();
             }
+            assert!(Instant::now() < give_up, "no 2xx {FIRST_2XX_MAX:?} after the restart");
             if stats[1] + stats[2] > 0 {
                 break;
             }
@@ -183,7 +200,7 @@ fn first_2xx(words: &[String]) -> u64 {
 }
 
 fn size_of(folder: &Path) -> u64 {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = std::fs::read_dir(folder).expect("the folder of the store").flatten();
     files.filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum()
 }
 
@@ -191,5 +208,5 @@ fn stripped_bytes(places: &Places) -> u64 {
     let copy = places.work.join("hookward-stripped");
     let stripped = Command::new("strip").arg("-o").arg(&copy).arg(&places.hookward).status();
     let measured = if stripped.is_ok_and(|status| status.success()) { &copy } else { &places.hookward };
-    std::fs::metadata(measured).map(|data| data.len()).unwrap_or(0)
+    std::fs::metadata(measured).expect("a binary of hookward").len()
 }

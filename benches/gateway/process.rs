@@ -5,7 +5,11 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
+
+/// Longest silence of a role that was asked: above the 10 s that a sender waits for the last answers.
+const SILENCE_SECONDS_MAX: i64 = 60;
 
 /// CPU time and memory of a process and all its descendants.
 #[derive(Clone, Copy, Default)]
@@ -38,15 +42,15 @@ impl Victim {
         })
     }
 
-    /// Panics with the end of the log when the process has ended by itself.
-    pub(crate) fn check(&mut self, log: &Path) {
+    /// Whether it has not ended by itself.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Panics when the process has ended by itself.
+    pub(crate) fn check(&mut self) {
         if let Ok(Some(status)) = self.child.try_wait() {
-            let text = std::fs::read_to_string(log).unwrap_or_default();
-            let tail: Vec<&str> = text.lines().rev().take(20).collect();
-            panic!(
-                "the system under test ended ({status}):\n{}",
-                tail.into_iter().rev().collect::<Vec<_>>().join("\n")
-            );
+            panic!("the system under test ended by itself: {status}");
         }
     }
 
@@ -147,12 +151,25 @@ impl Role {
         writeln!(self.input, "{command}").and_then(|()| self.input.flush()).expect("a role that still listens");
     }
 
-    /// The next line that the role says.
+    /// The next line that the role says. Panics when the role has ended (its stderr is ours) or says nothing for long.
     pub(crate) fn hear(&mut self) -> String {
+        if self.output.buffer().is_empty() {
+            let mut waiting = [PollFd::new(self.output.get_ref(), PollFlags::IN)];
+            let wait = Timespec { tv_sec: SILENCE_SECONDS_MAX, tv_nsec: 0 };
+            let heard = poll(&mut waiting, Some(&wait)).expect("a poll of the role");
+            assert!(heard > 0, "a role of the bench said nothing for {SILENCE_SECONDS_MAX} s");
+        }
         let mut line = String::new();
         self.output.read_line(&mut line).expect("a line from the role");
         assert!(!line.is_empty(), "a role of the bench ended early");
         line.trim().to_owned()
+    }
+
+    /// Panics when the role has ended by itself.
+    pub(crate) fn check(&mut self) {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            panic!("a role of the bench ended by itself: {status}");
+        }
     }
 
     /// Asks and waits for the answer, as numbers.

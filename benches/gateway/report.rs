@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::latency::{Latency, Sync};
+use crate::latency::Latencies;
 use crate::pending::Pending;
 use crate::round::Run;
 use crate::systems::{Places, System};
@@ -15,9 +15,7 @@ use crate::systems::{Places, System};
 pub(crate) struct Figures {
     /// Per round, in the order in which they ran.
     pub(crate) rounds: Vec<Vec<Run>>,
-    pub(crate) latency: Vec<Vec<Latency>>,
-    pub(crate) latency_rate: u64,
-    pub(crate) syncs: Vec<Sync>,
+    pub(crate) latency: Option<Latencies>,
     pub(crate) pending: Option<Pending>,
 }
 
@@ -30,7 +28,8 @@ pub(crate) struct Spread {
 
 /// `None` when there are no numbers.
 pub(crate) fn spread(numbers: impl IntoIterator<Item = f64>) -> Option<Spread> {
-    let mut sorted: Vec<f64> = numbers.into_iter().filter(|number| number.is_finite()).collect();
+    let mut sorted: Vec<f64> = numbers.into_iter().collect();
+    assert!(sorted.iter().all(|number| number.is_finite()), "a figure that is no number: {sorted:?}");
     sorted.sort_by(f64::total_cmp);
     let (min, max) = (*sorted.first()?, *sorted.last()?);
     let middle = sorted.len() / 2;
@@ -92,55 +91,6 @@ impl Figures {
         text
     }
 
-    /// Open-loop latency, and what hookward adds in units of one fdatasync.
-    pub(crate) fn latency_table(&self) -> String {
-        let mut text = format!(
-            "open loop, {} events/s arriving at random moments, 64 connections\n\n\
-             | system | p50 µs | p90 µs | p99 µs | p99.9 µs | max ms | achieved/s | refused |\n|---|---|---|---|---|---|---|---|\n",
-            self.latency_rate
-        );
-        for system in [System::Limit, System::Hookward] {
-            let runs: Vec<&Latency> = self.latency.iter().flatten().filter(|run| run.system == system).collect();
-            let median = |of: fn(&Latency) -> f64| spread(runs.iter().map(|run| of(run))).map_or(0.0, |all| all.median);
-            text += &format!(
-                "| {} | {:.0} | {:.0} | {:.0} | {:.0} | {:.1} | {:.0} | {} |\n",
-                system.name(),
-                median(|run| run.p50),
-                median(|run| run.p90),
-                median(|run| run.p99),
-                median(|run| run.p999),
-                median(|run| run.max / 1e3),
-                median(|run| run.achieved),
-                runs.iter().map(|run| run.refused).sum::<u64>()
-            );
-        }
-        if let (Some(added), Some(append), Some(overwrite)) = (
-            self.added(),
-            spread(self.syncs.iter().map(|sync| sync.append_p50)),
-            spread(self.syncs.iter().map(|sync| sync.overwrite_p50)),
-        ) {
-            text += &format!(
-                "\nadded to the bare server's p50: {:.0} µs ({:.0}–{:.0}); one fdatasync of this disk, p50: {:.0} µs appending 8 KiB, \
-                 {:.0} µs overwriting 8 KiB; that is {:.2} and {:.2} fdatasyncs (wanted: at most 3)\n",
-                added.median,
-                added.min,
-                added.max,
-                append.median,
-                overwrite.median,
-                added.median / append.median,
-                added.median / overwrite.median
-            );
-        }
-        text
-    }
-
-    /// Microseconds that hookward adds to the bare server's p50, per round.
-    pub(crate) fn added(&self) -> Option<Spread> {
-        let of = |round: &[Latency], system| round.iter().find(|run| run.system == system).map(|run| run.p50);
-        let rounds = self.latency.iter();
-        spread(rounds.filter_map(|round| Some(of(round, System::Hookward)? - of(round, System::Limit)?)))
-    }
-
     /// Everything as JSON.
     pub(crate) fn json(&self, machine: &Value) -> Value {
         let runs = self.rounds.iter().enumerate().flat_map(|(round, runs)| {
@@ -155,20 +105,6 @@ impl Figures {
                 })
             })
         });
-        let latency = self.latency.iter().enumerate().flat_map(|(round, runs)| {
-            runs.iter().map(move |run| {
-                json!({
-                    "round": round, "system": run.system.name(), "p50_micros": run.p50, "p90_micros": run.p90,
-                    "p99_micros": run.p99, "p999_micros": run.p999, "max_micros": run.max,
-                    "achieved_per_second": run.achieved, "refused": run.refused,
-                })
-            })
-        });
-        let syncs: Vec<Value> = self
-            .syncs
-            .iter()
-            .map(|sync| json!({"overwrite_p50_micros": sync.overwrite_p50, "append_p50_micros": sync.append_p50}))
-            .collect();
         let pending = self.pending.as_ref().map(|run| {
             json!({
                 "events": run.events, "binary_bytes": run.binary_bytes, "idle_rss_bytes": run.idle_rss_bytes,
@@ -181,8 +117,8 @@ impl Figures {
             })
         });
         json!({
-            "machine": machine, "throughput": runs.collect::<Vec<_>>(), "latency_rate": self.latency_rate,
-            "latency": latency.collect::<Vec<_>>(), "fdatasync": syncs, "pending": pending,
+            "machine": machine, "throughput": runs.collect::<Vec<_>>(),
+            "latency": self.latency.as_ref().map(Latencies::json), "pending": pending,
         })
     }
 }

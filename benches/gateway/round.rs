@@ -10,7 +10,7 @@ use crate::systems::{Places, System, start};
 /// Warm-up before the measured time.
 const WARM: Duration = Duration::from_secs(1);
 /// A system that has delivered nothing for so long while it still owes events is stuck.
-const STUCK: Duration = Duration::from_secs(15);
+pub(crate) const STUCK: Duration = Duration::from_secs(15);
 /// Longest wait for the end of a queue.
 const DRAIN_MAX: Duration = Duration::from_secs(90);
 
@@ -44,6 +44,20 @@ pub(crate) struct Run {
     pub(crate) missing: u64,
 }
 
+impl Run {
+    /// For somebody who watches.
+    pub(crate) fn line(&self) -> String {
+        format!(
+            "{:>3} connections · {:<8} {:>6.0} delivered/s, {:>6.0} accepted/s, {:>6.1} µs CPU/event",
+            self.connections,
+            self.system.name(),
+            self.delivered_per_second,
+            self.accepted_per_second,
+            self.cpu_micros
+        )
+    }
+}
+
 /// Measures `system` once.
 pub(crate) fn run(system: System, connections: usize, seconds: u64, places: &Places) -> Run {
     let mut sink = Role::start(&["sink".to_owned(), "127.0.0.1:0".to_owned()]);
@@ -56,6 +70,7 @@ pub(crate) fn run(system: System, connections: usize, seconds: u64, places: &Pla
         connections,
         presigned: system.rate_max() * usize::try_from(seconds + WARM.as_secs()).expect("a short run"),
         rate: 0,
+        seed: 0,
         first: 1,
         events_max: 0,
     }));
@@ -96,6 +111,8 @@ pub(crate) fn run(system: System, connections: usize, seconds: u64, places: &Pla
     let usage = running.usage();
     let accepted_per_second = (last_sent[0] - first_sent[0]) as f64 / seconds_between(first_nanos, last_nanos);
     let missing = finished[0].saturating_sub(seen[0]);
+    answers(system, last_sent[0] - first_sent[0], last_sent[1], last_sent[2]);
+    delivers(system, seen[0] - first[0], seen[2]);
     let until = if missing > 0 { now_nanos() } else { seen[4].max(first_nanos + 1) };
     let events = (seen[0] - first[0]) as f64;
     Run {
@@ -103,7 +120,8 @@ pub(crate) fn run(system: System, connections: usize, seconds: u64, places: &Pla
         connections,
         delivered_per_second: if keeps { events / seconds_between(first_nanos, until) } else { accepted_per_second },
         accepted_per_second,
-        cpu_micros: (usage.cpu_micros - first_usage.cpu_micros) as f64 / events.max(1.0),
+        cpu_micros: usage.cpu_micros.checked_sub(first_usage.cpu_micros).expect("no process that ends in a run") as f64
+            / events,
         rss_bytes,
         backlog_max,
         backlog_end,
@@ -117,8 +135,19 @@ pub(crate) fn run(system: System, connections: usize, seconds: u64, places: &Pla
     }
 }
 
+/// Panics when a system accepted nothing in the measured time: there is no figure then, not one of 0.
+pub(crate) fn answers(system: System, accepted: u64, refused: u64, broken: u64) {
+    assert!(accepted > 0, "{} accepted nothing ({refused} refused, {broken} connections broken)", system.name());
+}
+
+/// Panics when nothing was delivered in the measured time, or something that nobody sent.
+fn delivers(system: System, delivered: u64, unknown: u64) {
+    assert!(delivered > 0, "{} delivered nothing", system.name());
+    assert!(unknown == 0, "the sink got {unknown} requests without an event from {}", system.name());
+}
+
 /// Looks until the sink has `accepted` events, or nothing more comes; what it said last.
-fn drained(accepted: u64, mut look: impl FnMut() -> Vec<u64>) -> Vec<u64> {
+pub(crate) fn drained(accepted: u64, mut look: impl FnMut() -> Vec<u64>) -> Vec<u64> {
     let stopped = Instant::now();
     let mut seen = look();
     let mut progress = (seen[0], Instant::now());
@@ -153,6 +182,7 @@ pub(crate) fn arguments(plan: &Plan) -> Vec<String> {
         plan.connections.to_string(),
         plan.presigned.to_string(),
         plan.rate.to_string(),
+        plan.seed.to_string(),
         plan.first.to_string(),
         plan.events_max.to_string(),
     ]
@@ -168,7 +198,8 @@ pub(crate) fn plan(words: &[String]) -> Plan {
         connections: usize::try_from(count(3)).expect("a small number"),
         presigned: usize::try_from(count(4)).expect("a small number"),
         rate: count(5),
-        first: count(6),
-        events_max: count(7),
+        seed: count(6),
+        first: count(7),
+        events_max: count(8),
     }
 }

@@ -1,8 +1,6 @@
-//! Role `sender`: genuine, signed events with unique ids over keep-alive connections. Closed loop: every connection
-//! sends its next event as soon as the last one is answered. Open loop: events arrive at random moments of a fixed mean
-//! rate whether or not the gateway keeps up, and latency counts from the moment at which an event was due.
+//! Role `sender`: genuine, signed events with unique ids over keep-alive connections. Here the closed loop: every
+//! connection sends its next event as soon as the last one is answered. The open loop is a file of its own.
 
-use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -11,7 +9,9 @@ use hdrhistogram::Histogram;
 use rustix::event::{Timespec, epoll};
 
 use crate::control::{now_nanos, say, serve};
-use crate::event::Template;
+use crate::event::Supply;
+use crate::open_loop;
+use crate::pacer::histogram;
 use crate::wire::{Connection, READ_BYTES, Read1};
 
 /// What a sender is told on its command line.
@@ -20,30 +20,35 @@ pub(crate) struct Plan {
     pub(crate) address: String,
     pub(crate) path: String,
     pub(crate) signature_header: String,
+    /// Keep-alive connections of the closed loop; the open loop takes as many as it needs.
     pub(crate) connections: usize,
     /// Signatures made before the start; later ones are made while sending.
     pub(crate) presigned: usize,
     /// Events a second in the open loop; 0 for the closed loop.
     pub(crate) rate: u64,
+    /// Chooses the random moments of the open loop.
+    pub(crate) seed: u64,
     /// Number of the first event.
     pub(crate) first: u64,
     /// Stop by itself after so many events; 0 for never.
     pub(crate) events_max: u64,
 }
 
+/// What the bench and the loop tell each other.
 #[derive(Default)]
-struct Shared {
-    accepted: AtomicU64,
-    refused: AtomicU64,
-    broken: AtomicU64,
-    /// How often the histogram was to be cleared.
-    marks: AtomicU64,
-    go: AtomicBool,
-    stop: AtomicBool,
+pub(crate) struct Shared {
+    pub(crate) accepted: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) broken: AtomicU64,
+    /// From when on it counts: the moment of `mark`, 0 before.
+    pub(crate) mark_nanos: AtomicU64,
+    pub(crate) go: AtomicBool,
+    pub(crate) stop: AtomicBool,
 }
 
-/// Runs as told: says `ready`, starts at `go`, answers `stats`, clears its histogram at `mark`, and ends at `stop`
-/// with one line: accepted, refused, broken, then p50, p90, p99, p99.9 and maximum latency in nanoseconds.
+/// Runs as told: says `ready`, starts at `go`, answers `stats`, measures from `mark` on, and ends at `stop` with one
+/// line: accepted, refused, broken, then p50, p90, p99, p99.9 and maximum latency in nanoseconds. The open loop ends with
+/// its [`open_loop::Outcome`] instead.
 pub(crate) fn run(plan: &Plan) {
     let shared = Arc::new(Shared::default());
     let seen = Arc::clone(&shared);
@@ -53,7 +58,7 @@ pub(crate) fn run(plan: &Plan) {
             None
         }
         "mark" => {
-            seen.marks.fetch_add(1, Relaxed);
+            seen.mark_nanos.store(now_nanos(), Relaxed);
             None
         }
         "stop" => {
@@ -67,28 +72,30 @@ pub(crate) fn run(plan: &Plan) {
             seen.broken.load(Relaxed)
         )),
     });
+    if plan.rate > 0 {
+        return open_loop::run(plan, shared);
+    }
     let mut sender = Sender::new(plan.clone(), shared);
     say("ready");
     while !sender.shared.go.load(Relaxed) {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
-    sender.send_all();
+    sender.closed_loop();
+    sender.finish();
 }
 
 struct Slot {
     connection: Connection,
-    /// When the event in flight was due; 0 while nothing is in flight.
-    due_nanos: u64,
+    /// When the event in flight was sent; 0 while nothing is in flight.
+    sent_nanos: u64,
 }
 
 struct Sender {
     plan: Plan,
     shared: Arc<Shared>,
     poll: rustix::fd::OwnedFd,
-    template: Template,
-    signatures: Vec<[u8; 64]>,
+    events: Supply,
     slots: Vec<Slot>,
-    next: u64,
     in_flight: usize,
     latency: Histogram<u64>,
     scratch: Vec<u8>,
@@ -96,50 +103,26 @@ struct Sender {
 
 impl Sender {
     fn new(plan: Plan, shared: Arc<Shared>) -> Self {
-        let mut template = Template::new(&plan.address, &plan.path, &plan.signature_header);
-        let signatures = (0..plan.presigned as u64).map(|offset| template.sign(plan.first + offset)).collect();
+        let events = Supply::new(&plan);
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
         let slots = (0..plan.connections)
-            .map(|index| Slot { connection: connect(&poll, &plan.address, index), due_nanos: 0 })
+            .map(|index| Slot { connection: connect(&poll, &plan.address, index), sent_nanos: 0 })
             .collect();
-        // Up to a minute in steps of 0.1 %.
-        let latency = Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("bounds of a histogram");
-        Self {
-            plan,
-            shared,
-            poll,
-            template,
-            signatures,
-            slots,
-            next: 0,
-            in_flight: 0,
-            latency,
-            scratch: vec![0; READ_BYTES],
-        }
-    }
-
-    fn send_all(&mut self) {
-        if self.plan.rate == 0 {
-            for index in 0..self.slots.len() {
-                self.send(index, now_nanos());
-            }
-            self.closed_loop();
-        } else {
-            self.open_loop();
-        }
-        self.finish();
+        let (in_flight, latency, scratch) = (0, histogram(), vec![0; READ_BYTES]);
+        Self { plan, shared, poll, events, slots, in_flight, latency, scratch }
     }
 
     fn done(&self) -> bool {
-        self.shared.stop.load(Relaxed) || (self.plan.events_max > 0 && self.next >= self.plan.events_max)
+        self.shared.stop.load(Relaxed) || (self.plan.events_max > 0 && self.events.sent() >= self.plan.events_max)
     }
 
     fn closed_loop(&mut self) {
+        for index in 0..self.slots.len() {
+            self.send(index, now_nanos());
+        }
         let mut answered = Vec::with_capacity(self.slots.len());
-        let mut marks = 0;
         loop {
-            self.receive(&mut answered, 20_000_000);
-            self.see_mark(&mut marks);
+            self.receive(&mut answered);
             if self.done() {
                 return;
             }
@@ -150,62 +133,20 @@ impl Sender {
         }
     }
 
-    /// Arrivals by an exponential clock; what finds no free connection waits in order, and its time counts.
-    fn open_loop(&mut self) {
-        rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1)).expect("a timer slack of 1 ns");
-        let gap = 1e9 / self.plan.rate as f64;
-        let mut random = fastrand::Rng::with_seed(self.plan.first);
-        let mut idle: Vec<usize> = (0..self.slots.len()).collect();
-        let mut waiting = VecDeque::new();
-        let mut marks = 0;
-        let mut arrival = now_nanos() as f64;
-        while !self.done() {
-            let now = now_nanos();
-            while arrival <= now as f64 {
-                waiting.push_back(arrival as u64);
-                arrival -= (1.0 - random.f64()).ln() * gap;
-            }
-            while let (Some(due), Some(index)) = (waiting.front().copied(), idle.pop()) {
-                waiting.pop_front();
-                self.send(index, due);
-            }
-            // The last 20 µs before an arrival are spent polling: no timer is exact enough.
-            let pause = (arrival as u64).saturating_sub(now_nanos()).saturating_sub(20_000);
-            self.receive(&mut idle, pause.min(20_000_000));
-            self.see_mark(&mut marks);
-        }
-    }
-
-    fn see_mark(&mut self, marks: &mut u64) {
-        let now = self.shared.marks.load(Relaxed);
-        if now != *marks {
-            *marks = now;
-            self.latency.reset();
-        }
-    }
-
-    fn send(&mut self, index: usize, due_nanos: u64) {
-        let number = self.plan.first + self.next;
-        let request = match self.signatures.get(usize::try_from(self.next).unwrap_or(usize::MAX)) {
-            Some(signature) => self.template.patched(number, signature),
-            None => {
-                let signature = self.template.sign(number);
-                self.template.patched(number, &signature)
-            }
-        };
-        self.next += 1;
-        let slot = &mut self.slots[index];
-        slot.due_nanos = due_nanos;
-        self.in_flight += 1;
-        if !slot.connection.write(request) {
+    fn send(&mut self, index: usize, sent_nanos: u64) {
+        while !self.slots[index].connection.write(self.events.request()) {
+            // It ended while nothing was in flight, so no event was lost with it.
             self.reconnect(index);
         }
+        self.events.advance();
+        self.slots[index].sent_nanos = sent_nanos;
+        self.in_flight += 1;
     }
 
-    /// Waits at most `wait_nanos`, takes all answers and appends the connections that are free again.
-    fn receive(&mut self, free: &mut Vec<usize>, wait_nanos: u64) {
+    /// Waits for answers, takes all that are there and appends the connections that are free again.
+    fn receive(&mut self, free: &mut Vec<usize>) {
         let mut ready = Vec::with_capacity(512);
-        let wait = Timespec { tv_sec: 0, tv_nsec: i64::try_from(wait_nanos.min(999_999_999)).unwrap_or(0) };
+        let wait = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
         match epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut ready), Some(&wait)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => panic!("epoll of the sender: {error}"),
@@ -214,7 +155,8 @@ impl Sender {
             let index = usize::try_from(event.data.u64()).expect("an index");
             let mut answers = 0;
             let mut genuine = false;
-            let mut close = false;
+            let flags = event.flags;
+            let mut close = flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP);
             let slot = &mut self.slots[index];
             let found = slot.connection.read(&mut self.scratch, |message, bytes| {
                 answers += 1;
@@ -222,43 +164,46 @@ impl Sender {
                 genuine = bytes.get(9) == Some(&b'2');
             });
             let open = slot.connection.flush() && !matches!(found, Read1::Closed);
-            if answers > 0 && slot.due_nanos > 0 {
+            let busy = slot.sent_nanos > 0;
+            if answers > 0 && busy {
                 self.answered(index, genuine);
-                free.push(index);
             }
             if !open || close {
-                let lost = self.slots[index].due_nanos > 0;
                 self.reconnect(index);
-                if lost {
-                    free.push(index);
-                }
+            }
+            // Answered or lost: either way the connection in its place is free.
+            if busy && self.slots[index].sent_nanos == 0 {
+                free.push(index);
             }
         }
     }
 
     fn answered(&mut self, index: usize, genuine: bool) {
         let slot = &mut self.slots[index];
-        let took = now_nanos().saturating_sub(slot.due_nanos);
-        slot.due_nanos = 0;
+        let (sent_nanos, mark_nanos) = (slot.sent_nanos, self.shared.mark_nanos.load(Relaxed));
+        slot.sent_nanos = 0;
         self.in_flight -= 1;
-        self.latency.saturating_record(took.max(1));
+        // A quick refusal is no quick acceptance.
+        if genuine && mark_nanos > 0 && sent_nanos >= mark_nanos {
+            self.latency.saturating_record(now_nanos().saturating_sub(sent_nanos).max(1));
+        }
         let counter = if genuine { &self.shared.accepted } else { &self.shared.refused };
         counter.store(counter.load(Relaxed) + 1, Relaxed);
     }
 
     fn reconnect(&mut self, index: usize) {
-        if self.slots[index].due_nanos > 0 {
+        if self.slots[index].sent_nanos > 0 {
             self.shared.broken.fetch_add(1, Relaxed);
             self.in_flight -= 1;
         }
-        self.slots[index] = Slot { connection: connect(&self.poll, &self.plan.address, index), due_nanos: 0 };
+        self.slots[index] = Slot { connection: connect(&self.poll, &self.plan.address, index), sent_nanos: 0 };
     }
 
     fn finish(&mut self) {
         let give_up = now_nanos() + 10_000_000_000;
         let mut free = Vec::new();
         while self.in_flight > 0 && now_nanos() < give_up {
-            self.receive(&mut free, 20_000_000);
+            self.receive(&mut free);
         }
         // Events that ran out by their number: the bench still asks for counts until it says stop.
         while !self.shared.stop.load(Relaxed) {

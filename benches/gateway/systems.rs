@@ -5,8 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::admin::is_ready;
 use crate::event::SECRET;
 use crate::process::{Role, Usage, Victim};
+
+/// How long a system may take to start; on a disk that stands still this is long.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How much of a log a failure shows.
+const LOG_LINES_SHOWN: usize = 20;
 
 /// A system under test.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,8 +30,10 @@ pub(crate) enum System {
 }
 
 impl System {
-    /// In the order in which a round runs them.
+    /// In the order in which the first round runs them.
     pub(crate) const ALL: [Self; 5] = [Self::Limit, Self::Nginx, Self::Hookward, Self::BullMq, Self::Qhook];
+    /// What the latency mode measures unless told otherwise: the others cannot keep up with its rate.
+    pub(crate) const IN_LATENCY: [Self; 3] = [Self::Limit, Self::Nginx, Self::Hookward];
 
     /// Name on the command line and in tables.
     pub(crate) fn name(self) -> &'static str {
@@ -56,27 +64,54 @@ pub(crate) struct Running {
     pub(crate) path: &'static str,
     /// Header that carries `sha256=HEX`.
     pub(crate) signature_header: &'static str,
+    /// Address of hookward's admin port; `None` for the others.
+    pub(crate) admin: Option<String>,
     parts: Vec<Victim>,
     limit: Option<Role>,
     log: PathBuf,
 }
 
+impl Drop for Running {
+    /// A run that fails shows what its system had to say.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the end of {}:\n{}", self.log.display(), tail(&self.log));
+        }
+    }
+}
+
+/// The last lines of a log.
+fn tail(log: &Path) -> String {
+    let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    match text {
+        Ok(text) if text.trim().is_empty() => "(it is empty)".to_owned(),
+        Ok(text) => {
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+        }
+        Err(error) => format!("(it cannot be read: {error})"),
+    }
+}
+
 impl Running {
-    /// CPU and memory of all its processes.
-    pub(crate) fn usage(&self) -> Usage {
+    /// CPU and memory of all its processes. Panics when there is nothing to measure any more.
+    pub(crate) fn usage(&mut self) -> Usage {
         let mut sum = self.limit.as_ref().map(Role::usage).unwrap_or_default();
         for part in &self.parts {
             let one = part.usage();
             sum = Usage { cpu_micros: sum.cpu_micros + one.cpu_micros, rss_bytes: sum.rss_bytes + one.rss_bytes };
+        }
+        if sum.rss_bytes == 0 {
+            self.check();
+            panic!("/proc says nothing about the system under test");
         }
         sum
     }
 
     /// Panics when a part has ended by itself.
     pub(crate) fn check(&mut self) {
-        for part in &mut self.parts {
-            part.check(&self.log);
-        }
+        self.parts.iter_mut().for_each(Victim::check);
+        self.limit.iter_mut().for_each(Role::check);
     }
 
     /// The first process, for profilers and crashes.
@@ -128,12 +163,13 @@ pub(crate) fn start(system: System, places: &Places, sink_port: u16) -> Running 
     running
 }
 
-/// Waits until the front door takes connections.
+/// Waits until the front door takes connections and, where the system can tell, is ready.
 pub(crate) fn wait_for(running: &mut Running) {
-    let give_up = Instant::now() + Duration::from_secs(20);
-    while TcpStream::connect(&running.address).is_err() {
+    let give_up = Instant::now() + START_MAX;
+    let is_open = |running: &Running| TcpStream::connect(&running.address).is_ok();
+    while !(is_open(running) && running.admin.as_deref().is_none_or(is_ready)) {
         running.check();
-        assert!(Instant::now() < give_up, "{} never took a connection; see {}", running.address, running.log.display());
+        assert!(Instant::now() < give_up, "{} was not ready in {START_MAX:?}; its log follows", running.address);
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -155,6 +191,7 @@ fn limit(folder: &Path) -> Running {
         address,
         path: "/webhooks/appmint",
         signature_header: "X-Appmint-Signature",
+        admin: None,
         parts: Vec::new(),
         limit: Some(role),
         log: folder.join("log"),
@@ -190,6 +227,7 @@ http {{
         address: format!("127.0.0.1:{port}"),
         path: "/webhooks/appmint",
         signature_header: "X-Appmint-Signature",
+        admin: None,
         parts: vec![Victim::start(&mut command, &log)],
         limit: None,
         log,
@@ -215,6 +253,7 @@ impl HookwardPlan {
 /// Starts hookward in `folder` (its data may already be there), without waiting for it.
 pub(crate) fn hookward(places: &Places, folder: &Path, plan: &HookwardPlan) -> Running {
     let config = folder.join("hookward.yaml");
+    let admin = format!("127.0.0.1:{}", free_port());
     let HookwardPlan { port, sink_port, queue_max, concurrency } = plan;
     write(
         &config,
@@ -222,7 +261,7 @@ pub(crate) fn hookward(places: &Places, folder: &Path, plan: &HookwardPlan) -> R
             "ingress:
   listen: 127.0.0.1:{port}
 admin:
-  listen: 127.0.0.1:{}
+  listen: {admin}
 store:
   path: {}
 sources:
@@ -236,7 +275,6 @@ routes:
 destinations:
   sink: {{ url: \"http://127.0.0.1:{sink_port}/hook\", concurrency: {concurrency}, queue_max: {queue_max} }}
 ",
-            free_port(),
             folder.join("data").display()
         ),
     );
@@ -257,6 +295,7 @@ destinations:
         address: format!("127.0.0.1:{port}"),
         path: "/webhooks/appmint",
         signature_header: "X-Appmint-Signature",
+        admin: Some(admin),
         parts: vec![Victim::start(&mut command, &log)],
         limit: None,
         log,
@@ -289,6 +328,7 @@ handlers:
         address: format!("127.0.0.1:{port}"),
         path: "/webhooks/github",
         signature_header: "X-Hub-Signature-256",
+        admin: None,
         parts: vec![Victim::start(&mut command, &log)],
         limit: None,
         log,
@@ -309,8 +349,8 @@ fn bullmq(places: &Places, folder: &Path, sink_port: u16) -> Running {
     let mut parts = vec![Victim::start(&mut redis, &log)];
     let give_up = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(("127.0.0.1", redis_port)).is_err() {
-        parts[0].check(&log);
-        assert!(Instant::now() < give_up, "redis never took a connection; see {}", log.display());
+        let late = Instant::now() >= give_up;
+        assert!(!late && parts[0].is_running(), "redis does not take connections:\n{}", tail(&log));
         std::thread::sleep(Duration::from_millis(20));
     }
     for role in ["receive", "work"] {
@@ -328,6 +368,7 @@ fn bullmq(places: &Places, folder: &Path, sink_port: u16) -> Running {
         address: format!("127.0.0.1:{port}"),
         path: "/webhooks/appmint",
         signature_header: "X-Appmint-Signature",
+        admin: None,
         parts,
         limit: None,
         log,

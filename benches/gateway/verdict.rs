@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::latency::{Latencies, Latency};
 use crate::report::{Figures, spread};
 use crate::systems::System;
 
@@ -10,6 +11,10 @@ use crate::systems::System;
 const RATIO_MIN: [(usize, f64); 2] = [(64, 0.45), (256, 0.7)];
 /// Added to the p50 of accepting, in syncs of the disk.
 const SYNCS_ADDED_MAX: f64 = 3.0;
+/// Of the events that were due, the part that was answered before the sender stopped.
+const ANSWERED_MIN: f64 = 0.95;
+/// How late the pacer may be with every second arrival, in milliseconds: else its figures tell of itself.
+const PACER_LATE_MAX: f64 = 0.1;
 /// Accepted events that have not been delivered yet, in seconds of delivering.
 const BACKLOG_SECONDS_MAX: f64 = 2.0;
 
@@ -27,7 +32,7 @@ impl fmt::Display for Verdict {
 }
 
 fn at_least(what: &str, measured: f64, wanted: f64) -> Verdict {
-    Verdict { kept: measured >= wanted, text: format!("{what}: {measured:.2}, wanted at least {wanted}") }
+    Verdict { kept: measured >= wanted, text: format!("{what}: {measured:.3}, wanted at least {wanted}") }
 }
 
 fn at_most(what: &str, measured: f64, wanted: f64, unit: &str) -> Verdict {
@@ -37,11 +42,27 @@ fn at_most(what: &str, measured: f64, wanted: f64, unit: &str) -> Verdict {
 /// Every promise that these figures say something about.
 pub(crate) fn all(figures: &Figures, connections: &[usize]) -> Vec<Verdict> {
     let mut all = throughput(figures, connections);
-    if let (Some(added), Some(sync)) = (figures.added(), spread(figures.syncs.iter().map(|sync| sync.append_p50))) {
-        all.push(at_most("added to the p50 of accepting", added.median / sync.median, SYNCS_ADDED_MAX, "fdatasyncs"));
-    }
+    all.extend(figures.latency.iter().flat_map(latency));
     all.extend(pending(figures));
     all
+}
+
+fn latency(figures: &Latencies) -> Vec<Verdict> {
+    let added = match figures.added_syncs() {
+        Some(added) => at_most("added p50 at most three fdatasyncs", added, SYNCS_ADDED_MAX, "fdatasyncs"),
+        None => Verdict { kept: false, text: "added p50: not measured, it takes both limit and hookward".to_owned() },
+    };
+    // What the comparison rests on; what becomes of the others is in the table.
+    let runs = || figures.runs(System::Limit).chain(figures.runs(System::Hookward));
+    let late = runs().map(|run| run.outcome.late.p50 as f64 / 1e6).fold(0.0, f64::max);
+    let answered = runs().map(|run| run.answered_per_second() / run.offered_per_second()).fold(1.0, f64::min);
+    let wrong = runs().map(|run| run.repeated + run.missing + Latency::failed(run)).sum::<u64>();
+    vec![
+        added,
+        at_least("answered/s in proportion to what was due in the open loop, worst run", answered, ANSWERED_MIN),
+        at_most("refused, broken, repeated or missing events in the open loop", wrong as f64, 0.0, "events"),
+        at_most("the pacer's own p50 of lateness, worst run", late, PACER_LATE_MAX, "ms"),
+    ]
 }
 
 fn throughput(figures: &Figures, connections: &[usize]) -> Vec<Verdict> {
