@@ -14,7 +14,7 @@ use super::configuration::Configuration;
 use super::listing::print_document;
 use super::{Failure, print};
 use crate::domain::{Clock, Secret, Timestamp};
-use crate::guard::signature::{Config, Occasion, Scheme, Signer};
+use crate::guard::signature::{Config, Occasion, Proof, Scheme, Signer};
 
 /// What `sign` takes.
 #[derive(Debug, clap::Args)]
@@ -87,7 +87,9 @@ fn config(args: &Args) -> Result<Config, Failure> {
         let loaded = args.configuration.load()?;
         let source = loaded.checked.sources.into_iter().find(|source| *source.name == **name);
         let source = source.ok_or_else(|| Failure::Usage(format!("there is no source `{name}`")))?;
-        if source.signature.scheme.secret_is_public() {
+        let has_public_key = matches!(&source.signature.scheme.proof,
+            Proof::Signatures(signatures) if signatures.algorithm.has_public_key());
+        if has_public_key {
             let hint = "its secret is public and cannot sign: use --scheme with the private key in --secret-file";
             return Err(Failure::Usage(format!("the source `{name}`: {hint}")));
         }

@@ -180,3 +180,27 @@ async fn a_signed_handshake_must_be_signed() {
     assert_eq!(ask(b"another key").await.status, 401);
     assert!(right.headers.get("hookward-event-id").is_none());
 }
+
+#[tokio::test]
+async fn a_token_of_mailgun_counts_once_whatever_event_stands_beside_it() {
+    let sink = Sink::start().await;
+    let gateway = with_source("verify: { scheme: mailgun, secrets: [key-of-the-test] }", &sink).await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let request = |token: &str, event: &str| {
+        let mut mac = <Hmac<sha2::Sha256> as KeyInit>::new_from_slice(b"key-of-the-test").unwrap();
+        mac.update(format!("{now}{token}").as_bytes());
+        let signature = hex::encode(mac.finalize().into_bytes());
+        format!(
+            r#"{{"signature":{{"timestamp":"{now}","token":"{token}","signature":"{signature}"}},"event-data":{{"event":"{event}"}}}}"#
+        )
+    };
+    let first = send(&gateway, |request| request, request("token-1", "opened")).await;
+    let forged = send(&gateway, |request| request, request("token-1", "failed")).await;
+    let second = send(&gateway, |request| request, request("token-2", "opened")).await;
+    assert_eq!([first.status, forged.status, second.status], [200; 3]);
+    assert_eq!(
+        [&first, &forged, &second].map(Reply::is_duplicate),
+        [false, true, false],
+        "only a new token is an event"
+    );
+}
