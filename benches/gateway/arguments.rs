@@ -32,6 +32,18 @@ impl Arguments {
         self.modes.iter().any(|wanted| wanted == mode)
     }
 
+    /// Everything that will be started in any of the modes.
+    pub(crate) fn all_systems(&self) -> Vec<System> {
+        let mut all = if self.wants("pending") { vec![System::Hookward] } else { Vec::new() };
+        if self.wants("throughput") {
+            all.extend(self.systems(&System::ALL));
+        }
+        if self.wants("latency") {
+            all.extend(self.systems(&System::IN_LATENCY));
+        }
+        all
+    }
+
     /// What to measure in a mode that measures `by_itself` unless told otherwise.
     pub(crate) fn systems(&self, by_itself: &[System]) -> Vec<System> {
         if self.only.is_empty() { by_itself.to_vec() } else { self.only.clone() }

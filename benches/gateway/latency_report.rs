@@ -64,6 +64,12 @@ impl Latencies {
         spread(self.syncs.iter().map(|sync| sync.cheaper()))
     }
 
+    /// Mean sync of hookward's own commits, in microseconds: the median of its runs.
+    pub(crate) fn own_sync(&self) -> Option<f64> {
+        spread(self.runs(System::Hookward).filter_map(|run| run.commits.map(|commits| commits.sync_micros)))
+            .map(|all| all.median)
+    }
+
     /// What accepting adds to the p50, in fdatasyncs.
     pub(crate) fn added_syncs(&self) -> Option<f64> {
         Some(self.added()?.median / self.sync()?.median)
@@ -124,7 +130,7 @@ impl Latencies {
             spread(self.runs(System::Hookward).filter_map(|run| run.commits.as_ref()).map(of)).map(|all| all.median)
         };
         if let (Some(events), Some(bytes), Some(sync)) =
-            (commits(|all| all.events), commits(|all| all.bytes), commits(|all| all.sync_micros))
+            (commits(|all| all.events), commits(|all| all.bytes), self.own_sync())
         {
             text += &format!(
                 "Hookward's own commits in the runs: {events:.1} events, {bytes:.0} bytes, {sync:.0} µs for the sync (means).\n"

@@ -66,6 +66,16 @@ fn bench(arguments: &Arguments) {
         work: target.join("bench-work"),
         hookward: arguments.hookward.as_deref().map_or_else(|| env!("CARGO_BIN_EXE_hookward").into(), PathBuf::from),
     };
+    for system in arguments.all_systems() {
+        if let Some(path) = places.missing(system) {
+            eprintln!(
+                "{} takes {}, which is missing: run benches/install, or leave it out with --only",
+                system.name(),
+                path.display()
+            );
+            std::process::exit(2);
+        }
+    }
     let machine = report::machine(&places);
     let mut figures = Figures::default();
     if arguments.wants("throughput") {

@@ -138,6 +138,20 @@ impl Places {
         command
     }
 
+    /// A program that `system` takes and that is not there.
+    pub(crate) fn missing(&self, system: System) -> Option<PathBuf> {
+        let programs = match system {
+            System::Limit => vec![],
+            System::Nginx => vec![self.tools.join("debian/usr/sbin/nginx")],
+            System::Hookward => vec![self.hookward.clone()],
+            System::BullMq => {
+                vec![self.tools.join("debian/usr/bin/redis-server"), self.tools.join("bullmq/node_modules/bullmq")]
+            }
+            System::Qhook => vec![self.tools.join("bin/qhook")],
+        };
+        programs.into_iter().find(|path| !path.exists())
+    }
+
     /// An empty folder for one run.
     fn folder(&self, name: &str) -> PathBuf {
         let folder = self.work.join(name);

@@ -15,6 +15,8 @@ const SYNCS_ADDED_MAX: f64 = 3.0;
 const ANSWERED_MIN: f64 = 0.95;
 /// How late the pacer may be with every second arrival, in milliseconds: else its figures tell of itself.
 const PACER_LATE_MAX: f64 = 0.1;
+/// A disk that is slower between the runs than in them was disturbed, and three of its syncs would promise nothing.
+const SYNC_TO_OWN_MAX: f64 = 1.5;
 /// Accepted events that have not been delivered yet, in seconds of delivering.
 const BACKLOG_SECONDS_MAX: f64 = 2.0;
 
@@ -57,12 +59,17 @@ fn latency(figures: &Latencies) -> Vec<Verdict> {
     let late = runs().map(|run| run.outcome.late.p50 as f64 / 1e6).fold(0.0, f64::max);
     let answered = runs().map(|run| run.answered_per_second() / run.offered_per_second()).fold(1.0, f64::min);
     let wrong = runs().map(|run| run.repeated + run.missing + Latency::failed(run)).sum::<u64>();
-    vec![
+    let mut all = vec![
         added,
         at_least("answered/s in proportion to what was due in the open loop, worst run", answered, ANSWERED_MIN),
         at_most("refused, broken, repeated or missing events in the open loop", wrong as f64, 0.0, "events"),
         at_most("the pacer's own p50 of lateness, worst run", late, PACER_LATE_MAX, "ms"),
-    ]
+    ];
+    if let (Some(sync), Some(own)) = (figures.sync(), figures.own_sync()) {
+        let what = "fdatasync between the runs in proportion to hookward's own mean";
+        all.push(at_most(what, sync.median / own, SYNC_TO_OWN_MAX, "times"));
+    }
+    all
 }
 
 fn throughput(figures: &Figures, connections: &[usize]) -> Vec<Verdict> {
