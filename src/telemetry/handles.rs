@@ -98,7 +98,7 @@ pub struct StoreMetrics {
     pub size: Gauge,
     /// Bytes of the journal.
     pub journal_size: Gauge,
-    /// Durable events that the index does not hold yet.
+    /// Kept events that the index does not hold yet.
     pub index_lag: Gauge,
     /// Dedup marks in memory only.
     pub dedup_tail: Gauge,

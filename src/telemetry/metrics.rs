@@ -210,7 +210,7 @@ fn register_store(to: &mut Registry, m: &StoreMetrics) {
     to.register_with_unit("store_fsync_duration", "The sync of one commit", Unit::Seconds, m.fsync_duration.clone());
     to.register_with_unit("store_size", "What the store takes on disk", Unit::Bytes, m.size.clone());
     to.register_with_unit("store_journal_size", "The part of the store that is journal", Unit::Bytes, m.journal_size.clone());
-    to.register("store_index_lag_events", "Durable events that the index does not hold yet", m.index_lag.clone());
+    to.register("store_index_lag_events", "Kept events that the index does not hold yet", m.index_lag.clone());
     to.register("store_dedup_tail_marks", "Dedup marks that are held in memory only, the journal aside", m.dedup_tail.clone());
     to.register("store_damaged_records", "Records that were found damaged and set aside", m.damaged_records.clone());
     to.register("store_ready", "1 while the store can keep events", m.ready.clone());

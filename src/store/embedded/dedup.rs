@@ -6,10 +6,11 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
 
 use super::bloom::Bloom;
@@ -48,7 +49,8 @@ pub(super) enum Begin {
 #[derive(Debug)]
 pub(super) struct Dedup {
     shards: [Mutex<Shard>; SHARDS],
-    tail_marks: AtomicU64,
+    /// Marks that are in memory only.
+    tail_marks: Gauge,
     /// Filters of the table's buckets, by bucket.
     buckets: RwLock<BTreeMap<u64, Arc<Bucket>>>,
     /// Buckets that were stored before the start and have no whole filter yet.
@@ -76,10 +78,11 @@ pub(super) fn bucket_of(time: Timestamp) -> u64 {
 // === impl Dedup ===
 
 impl Dedup {
-    pub(super) fn new() -> Self {
+    /// No mark yet; `tail_marks` shows how many are in memory only.
+    pub(super) fn new(tail_marks: Gauge) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
-            tail_marks: AtomicU64::new(0),
+            tail_marks,
             buckets: RwLock::default(),
             unbuilt: AtomicBool::new(true),
         }
@@ -97,7 +100,7 @@ impl Dedup {
             }
             _ => {
                 if shard.insert(key, Tail::Committing(Vec::new())).is_none() {
-                    self.tail_marks.fetch_add(1, Ordering::Relaxed);
+                    self.tail_marks.inc();
                 }
                 Begin::First
             }
@@ -118,7 +121,7 @@ impl Dedup {
     pub(super) fn commit(&self, key: &[u8; 16], seq: Seq) {
         let previous = self.shard(key).insert(*key, Tail::Committed(seq));
         if previous.is_none() {
-            self.tail_marks.fetch_add(1, Ordering::Relaxed);
+            self.tail_marks.inc();
         }
         tell(previous, &Verdict::Committed(seq));
     }
@@ -129,7 +132,7 @@ impl Dedup {
         if matches!(shard.get(key), Some(Tail::Committing(_))) {
             let previous = shard.remove(key);
             drop(shard);
-            self.tail_marks.fetch_sub(1, Ordering::Relaxed);
+            self.tail_marks.dec();
             tell(previous, verdict);
         }
     }
@@ -143,7 +146,7 @@ impl Dedup {
             let mut shard = self.shard(&mark.key);
             if matches!(shard.get(&mark.key), Some(Tail::Committed(seq)) if *seq == mark.seq) {
                 shard.remove(&mark.key);
-                self.tail_marks.fetch_sub(1, Ordering::Relaxed);
+                self.tail_marks.dec();
             }
         }
     }
@@ -164,11 +167,6 @@ impl Dedup {
     pub(super) fn forget_below(&self, bucket: u64) {
         let mut buckets = self.buckets.write().unwrap_or_else(PoisonError::into_inner);
         *buckets = buckets.split_off(&bucket);
-    }
-
-    /// Marks that are in memory only.
-    pub(super) fn tail_marks(&self) -> u64 {
-        self.tail_marks.load(Ordering::Relaxed)
     }
 
     fn bucket(&self, number: u64) -> Arc<Bucket> {

@@ -83,7 +83,7 @@ impl Embedded {
         let segments = Arc::new(opened.segments);
         let gate = Arc::new(Gate::default());
         gate.damaged_records.fetch_add(opened.damaged_files, Ordering::Relaxed);
-        let dedup = Arc::new(Dedup::new());
+        let dedup = Arc::new(Dedup::new(config.metrics.dedup_tail.clone()));
         let deaths = Arc::new(Deaths::default());
         let lanes = Arc::new(Lanes::new(config.clock.clone()));
         let parts = IndexerParts {

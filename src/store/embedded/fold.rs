@@ -15,6 +15,8 @@ use crate::domain::{Attempt, DeliveryState, Seq};
 #[derive(Debug, Default)]
 pub(super) struct Fold {
     pub(super) events: Vec<FoldedEvent>,
+    /// How many of them are new.
+    pub(super) admitted: u32,
     event_at: HashMap<Seq, usize, MixState>,
     pub(super) deliveries: Vec<(Key, DeliveryRecordRow)>,
     delivery_at: HashMap<Key, usize, MixState>,
@@ -89,6 +91,7 @@ impl Fold {
             self.marks.push(Mark { key: mark.key, seq });
         }
         if is_new {
+            self.admitted += 1;
             let unrouted = u64::from(head.deliveries.is_empty());
             let counts = [(Counted::Accepted, 1), (Counted::Unrouted, unrouted)];
             self.counters.add(head.source, hour_of(head.received_at), counts);

@@ -68,6 +68,8 @@ pub(super) struct Index {
     pub(super) zones: Zones,
     /// The number of the next sorted run.
     pub(super) next_run: i64,
+    /// Events of the journal that it knows.
+    pub(super) events: i64,
     pub(super) meta: Meta,
 }
 
@@ -155,7 +157,8 @@ impl Index {
         let names = Names::read(&connection)?;
         let zones = Zones::read(&connection)?;
         let next_run = runs::next_run(&connection)?;
-        Ok(Self { connection, names, zones, next_run, meta })
+        let events = connection.query_row("SELECT ifnull(sum(events), 0) FROM segments", [], |row| row.get(0))?;
+        Ok(Self { connection, names, zones, next_run, events, meta })
     }
 
     /// Whether the open deliveries are those that the meta row counted.

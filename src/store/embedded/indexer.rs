@@ -17,6 +17,7 @@ use super::index::{self, Index, IndexFault};
 use super::journal::Journal;
 use super::record::{Position, Record};
 use super::scan::{Found, Scanner};
+use super::segment;
 use super::segments::Segments;
 use super::write_fold::write_fold;
 use crate::telemetry::StoreMetrics;
@@ -83,8 +84,8 @@ pub(super) struct Indexer {
     pub(super) metrics: StoreMetrics,
     wal_pages: u32,
     scanner: Scanner,
-    /// What was stepped over and may have been durable.
-    damage: Vec<Position>,
+    /// What was stepped over and may have been durable: from where to where.
+    damage: Vec<(Position, Position)>,
     proved_durable: Position,
 }
 
@@ -244,18 +245,34 @@ impl Indexer {
     pub(super) fn catch_up_at_start(&mut self) -> Result<Position, IndexFault> {
         while self.step(None)? {}
         let proved = self.proved_durable;
-        for from in std::mem::take(&mut self.damage) {
+        for (from, to) in std::mem::take(&mut self.damage) {
             if from < proved {
                 self.count_damage(from);
             } else {
-                tracing::info!(
-                    segment = from.segment,
-                    offset = from.offset,
-                    "a write that was never acknowledged is torn"
-                );
+                self.say_torn(from, if to.segment == from.segment { to.offset } else { from.offset });
             }
         }
-        Ok(self.scanner.position())
+        let end = self.scanner.position();
+        let segment = self.segments.get(end.segment)?;
+        let torn_to = segment.data_end(end.offset)?;
+        self.say_torn(end, torn_to);
+        // Or the next start would find the rest of it behind what is written until then.
+        segment.wipe(end.offset, torn_to)?;
+        Ok(end)
+    }
+
+    /// Says so where something lies between the two that nobody was told to be durable, and that is not used.
+    fn say_torn(&self, from: Position, to: u32) {
+        let bytes = to.saturating_sub(from.offset);
+        if bytes > 0 {
+            let file = segment::path_of(self.segments.folder(), from.segment);
+            tracing::warn!(
+                file = %file.display(),
+                offset = from.offset,
+                bytes,
+                "a write that was torn is cut off: it was not synced when the process or the machine died"
+            );
+        }
     }
 
     /// One transaction up to `limit`; false where nothing was left.
@@ -271,9 +288,9 @@ impl Indexer {
                         }
                         fold.add(&self.index, place, record)?;
                     }
-                    None => self.damage.push(place.start()),
+                    None => self.damage.push((place.start(), place.end())),
                 },
-                Found::Damage { from } => self.damage.push(from),
+                Found::Damage { from, to } => self.damage.push((from, to)),
                 Found::End => {
                     ended = true;
                     break;
@@ -285,6 +302,10 @@ impl Indexer {
             write_fold(&mut self.index, &mut fold, position)?;
             self.dedup.stored(&fold.marks);
             self.deaths.indexed(&fold.died, self.index.meta.dead);
+            self.index.events += i64::from(fold.admitted);
+            if limit.is_some() {
+                self.metrics.index_lag.dec_by(fold.admitted.into());
+            }
         }
         Ok(!ended)
     }
@@ -310,7 +331,6 @@ impl Indexer {
             } else {
                 self.gate.set_index_trouble(None);
             }
-            self.metrics.dedup_tail.set(i64::try_from(self.dedup.tail_marks()).unwrap_or(i64::MAX));
             if jobs.closing {
                 return;
             }
@@ -322,7 +342,7 @@ impl Indexer {
             progress.reached(self.index.meta.position);
         }
         progress.reached(self.index.meta.position);
-        for from in std::mem::take(&mut self.damage) {
+        for (from, _) in std::mem::take(&mut self.damage) {
             self.count_damage(from);
         }
         Ok(())
@@ -340,12 +360,14 @@ impl Indexer {
     fn handle(&mut self, fault: &IndexFault, journal: &Journal, progress: &Progress) {
         if let IndexFault::Damaged(reason) = fault {
             tracing::error!(reason, "the index is built anew from the journal");
+            let held = self.index.events;
             let rebuilt = index::set_aside(&self.path)
                 .map_err(IndexFault::from)
                 .and_then(|()| Index::open(&self.path, self.segments.keys(), start_of(&self.segments), self.wal_pages));
             match rebuilt {
                 Ok(index) => {
                     self.index = index;
+                    self.metrics.index_lag.inc_by(held);
                     progress.begin_life(self.index.meta.position, journal.durable());
                 }
                 Err(error) => tracing::error!(%error, "the index cannot be built"),
@@ -417,5 +439,5 @@ fn unpack(packed: u64) -> Position {
 
 /// Where indexing starts when there is no index.
 pub(super) fn start_of(segments: &Segments) -> Position {
-    Position { segment: segments.numbers().first().copied().unwrap_or(1), offset: super::segment::HEADER_BYTES }
+    Position { segment: segments.numbers().first().copied().unwrap_or(1), offset: segment::HEADER_BYTES }
 }

@@ -229,7 +229,14 @@ impl Batch {
     }
 }
 
-// === impl Done ===
+// === impl Item, Done ===
+
+impl Item {
+    /// Whether its record was written, where there was no space from a byte of the batch on.
+    pub(super) fn is_kept(&self, full_from: Option<usize>) -> bool {
+        full_from.is_none_or(|from| self.at < from)
+    }
+}
 
 impl Done {
     /// It was not kept.

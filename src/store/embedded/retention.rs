@@ -304,7 +304,10 @@ fn remove_step(index: &mut Index, segment: u32) -> Result<u64, IndexFault> {
 /// The last of a segment in the index; afterwards everything that was removed is durable.
 fn forget_segment(index: &mut Index, segment: u32) -> Result<(), IndexFault> {
     let connection = &index.connection;
-    connection.execute("DELETE FROM segments WHERE segment = ?1", [segment])?;
+    let events: Option<i64> = connection
+        .query_row("DELETE FROM segments WHERE segment = ?1 RETURNING events", [segment], |row| row.get(0))
+        .optional()?;
+    index.events -= events.unwrap_or_default();
     connection.execute("DELETE FROM carried WHERE segment = ?1", [segment])?;
     // Oldest first: no older segment has look-ups left.
     runs::forget_below(connection, Kind::Lookups, i64::from(segment) + 1, u64::MAX)?;

@@ -37,6 +37,7 @@ pub(super) enum Found {
     /// Nothing between these two verifies, but what follows does.
     Damage {
         from: Position,
+        to: Position,
     },
     /// Nothing valid follows.
     End,
@@ -70,7 +71,7 @@ impl Scanner {
         match self.resume(limit)? {
             Some(to) => {
                 self.at = to;
-                Ok(Found::Damage { from })
+                Ok(Found::Damage { from, to })
             }
             None => {
                 self.segment = None;

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate};
 
 use super::record::{FRAME_BYTES, Kind, Payload, Place, RECORD_VERSION};
 
@@ -25,6 +25,9 @@ pub(super) const HEADER_BYTES: u32 = 4096;
 const MAGIC: [u8; 8] = *b"hookward";
 const HEADER_FIELDS_BYTES: usize = 68;
 const HEADER_COPIES_AT: [usize; 2] = [0, 2048];
+
+/// What was never written reads so.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// The keys of a store, made once.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -195,6 +198,39 @@ impl Segment {
         }
         buffer.truncate(filled);
         Ok(Bytes::from(buffer))
+    }
+
+    /// Behind the last byte that is not zero; `from` where there is none from there on.
+    pub(super) fn data_end(&self, from: u32) -> io::Result<u32> {
+        let (mut at, mut end) = (from, from);
+        loop {
+            // What was set aside and never written is skipped; a file system that cannot tell has everything read.
+            match rustix::fs::seek(&self.file, SeekFrom::Data(u64::from(at))) {
+                Err(rustix::io::Errno::NXIO) => return Ok(end),
+                Ok(data) => at = at.max(u32::try_from(data).unwrap_or(u32::MAX)),
+                Err(_) => {}
+            }
+            let chunk = self.read_at(at, ZEROS.len())?;
+            if chunk.is_empty() {
+                return Ok(end);
+            }
+            if ZEROS.get(..chunk.len()) != Some(&*chunk) {
+                let last = chunk.iter().rposition(|byte| *byte != 0).unwrap_or_default();
+                end = at.saturating_add(u32::try_from(last + 1).unwrap_or(u32::MAX));
+            }
+            at = at.saturating_add(u32::try_from(chunk.len()).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Writes zeros from `from` to `to`.
+    pub(super) fn wipe(&self, from: u32, to: u32) -> io::Result<()> {
+        let mut at = from;
+        while let Some(left) = to.checked_sub(at).filter(|left| *left > 0) {
+            let zeros = ZEROS.get(..left as usize).unwrap_or(&ZEROS);
+            self.write_at(zeros, at)?;
+            at = at.saturating_add(u32::try_from(zeros.len()).unwrap_or(u32::MAX));
+        }
+        Ok(())
     }
 
     /// Reads one record and verifies it.

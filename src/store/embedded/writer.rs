@@ -13,7 +13,7 @@ use super::dedup::{Dedup, Verdict};
 use super::encode;
 use super::gate::Gate;
 use super::indexer::Progress;
-use super::journal::{Admitting, Batch, Done, Journal};
+use super::journal::{Admitting, Batch, Done, Item, Journal};
 use super::keeper::KeeperBell;
 use super::lane::Lane;
 use super::pacing::{LOOK_AGAIN, Pacing};
@@ -138,7 +138,13 @@ impl Writer {
         }
         self.wait_for_index();
         let started = Instant::now();
-        let outcome = self.write(batch).and_then(|full| self.sync_if_wanted(batch).map(|()| full));
+        let outcome = self.write(batch).and_then(|full| {
+            // Before the sync, with which the index may begin to read them.
+            let is_event = |item: &&Item| item.is_kept(full) && matches!(item.done, Done::Admitted(_));
+            let events = batch.items.iter().filter(is_event).count();
+            self.parts.metrics.index_lag.inc_by(i64::try_from(events).unwrap_or(i64::MAX));
+            self.sync_if_wanted(batch).map(|()| full)
+        });
         let full = match outcome {
             Ok(full) => full,
             Err(error) => {
@@ -267,7 +273,7 @@ impl Writer {
         let mut admitted = Vec::with_capacity(batch.items.len());
         let mut events: u64 = 0;
         for item in batch.items.drain(..) {
-            if full_from.is_some_and(|from| item.at >= from) {
+            if !item.is_kept(full_from) {
                 self.refuse(item.done, &full);
                 continue;
             }

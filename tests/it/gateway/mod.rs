@@ -12,3 +12,4 @@ mod secrets;
 mod shutdown;
 mod signatures;
 mod statuses;
+mod torn;

@@ -3,6 +3,7 @@
 mod damage;
 mod embedded;
 mod faults;
+mod gauges;
 mod retention;
 mod specimen;
 mod suite;
