@@ -85,6 +85,8 @@ where
         .max_buf_size(config.headers_bytes_max.max(BUFFER_BYTES_MIN))
         // A sender that closes its writing side still gets its answer.
         .half_close(true)
+        // Most answers are a few bytes: copied behind their head they go out in one plain write.
+        .writev(false)
         .serve_connection(TokioIo::new(stream), adapter);
     let Shared { progress, drain, metrics, .. } = &*shared;
     let end = until_its_end(&mut connection, progress, &config, drain).await;

@@ -189,7 +189,12 @@ impl Wanted<'_> {
             return Err(self.unfit(&format!("has {} bytes, {} are allowed", text.len(), self.bytes_max)));
         }
         // It goes on in a header: a line break in it would end that header.
-        if text.chars().any(char::is_control) { Err(self.unfit("has a control character")) } else { Ok(()) }
+        let has_control = if text.is_ascii() {
+            text.bytes().any(|byte| byte.is_ascii_control())
+        } else {
+            text.chars().any(char::is_control)
+        };
+        if has_control { Err(self.unfit("has a control character")) } else { Ok(()) }
     }
 
     fn unfit(&self, how: &str) -> Rejection {

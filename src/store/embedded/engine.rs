@@ -165,6 +165,9 @@ impl Embedded {
             metrics: config.metrics.clone(),
             bytes_max: config.bytes_max,
             disk_free_min: config.disk_free_min,
+            journal: Arc::clone(&self.journal),
+            began_at: end,
+            seen_at: end,
         };
         // Before the first event: the bounds hold from the start.
         keeper.look();

@@ -1,12 +1,17 @@
 //! The thread that looks after the folder about once a second: the next segment made ahead of time, the
 //! bounds of disk and store, the ledger of rejections.
+//!
+//! While events come, it also writes zeros over the next segment, four times as fast as the active one fills (after
+//! a start: at once): an idle gateway writes nothing, and a busy one finds blocks that were written before.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::gate::Gate;
+use super::journal::Journal;
+use super::record::Position;
 use super::rejections::Ledger;
 use super::segments::Segments;
 use super::writer::is_no_space;
@@ -16,6 +21,13 @@ use crate::telemetry::StoreMetrics;
 const ROUND: Duration = Duration::from_secs(1);
 /// While the store is full it looks more often, so that it takes events again soon.
 const ROUND_WHILE_FULL: Duration = Duration::from_millis(200);
+
+/// While the next segment is laid, there is a piece of it to lay so often.
+const ROUND_WHILE_LAYING: Duration = Duration::from_millis(20);
+/// The next segment is laid when so much has been written, in bytes.
+const LAY_AFTER_BYTES: u32 = 1024 * 1024;
+/// So many times as fast as the active segment fills.
+const LAY_PACE: u32 = 4;
 
 /// Calls the keeper before its time.
 #[derive(Debug, Default)]
@@ -32,6 +44,14 @@ struct Rung {
     closing: bool,
 }
 
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woken {
+    ToEnd,
+    ByBell,
+    ByTime,
+}
+
 /// The thread's own.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -43,6 +63,11 @@ pub(super) struct Keeper {
     pub(super) metrics: StoreMetrics,
     pub(super) bytes_max: Option<u64>,
     pub(super) disk_free_min: u64,
+    pub(super) journal: Arc<Journal>,
+    /// From here on this process has written.
+    pub(super) began_at: Position,
+    /// Up to here it had written when the next segment was laid last.
+    pub(super) seen_at: Position,
 }
 
 // === impl KeeperBell ===
@@ -60,13 +85,15 @@ impl KeeperBell {
         self.wake.notify_one();
     }
 
-    /// False: it is time to end.
-    fn wait(&self, round: Duration) -> bool {
+    fn wait(&self, round: Duration) -> Woken {
         let rung = self.lock();
         let waited = self.wake.wait_timeout_while(rung, round, |rung| !rung.now && !rung.closing);
         let mut rung = waited.unwrap_or_else(PoisonError::into_inner).0;
-        rung.now = false;
-        !rung.closing
+        match (rung.closing, std::mem::take(&mut rung.now)) {
+            (true, _) => Woken::ToEnd,
+            (false, true) => Woken::ByBell,
+            (false, false) => Woken::ByTime,
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Rung> {
@@ -79,14 +106,53 @@ impl KeeperBell {
 impl Keeper {
     /// Works until it is told to end.
     pub(super) fn run(mut self) {
-        loop {
-            self.look();
+        let mut woken = Woken::ByBell;
+        let mut looked_at = Instant::now();
+        while woken != Woken::ToEnd {
             let round = if self.gate.is_full() { ROUND_WHILE_FULL } else { ROUND };
-            if !self.bell.wait(round) {
-                break;
+            if woken == Woken::ByBell || looked_at.elapsed() >= round {
+                self.look();
+                looked_at = Instant::now();
             }
+            let lays = self.lay_ahead();
+            let rest = round.saturating_sub(looked_at.elapsed());
+            woken = self.bell.wait(if lays { rest.min(ROUND_WHILE_LAYING) } else { rest });
         }
         self.ledger.write_out();
+    }
+
+    /// Lays the next segment as far as the pace demands; whether there is soon more to do.
+    fn lay_ahead(&mut self) -> bool {
+        let at = self.journal.durable();
+        if std::mem::replace(&mut self.seen_at, at) == at {
+            return false;
+        }
+        let from = if at.segment == self.began_at.segment { self.began_at.offset } else { 0 };
+        let written = at.offset.saturating_sub(from);
+        if written < LAY_AFTER_BYTES || self.gate.is_full() {
+            return false;
+        }
+        // Whoever writes over new blocks now, after a start, had better not do so for long.
+        let to = if self.segments.active_is_laid() { written.saturating_mul(LAY_PACE) } else { u32::MAX };
+        let laid = loop {
+            match self.segments.lay_spare(to) {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if let Err(error) = laid {
+            tracing::error!(%error, "the next journal file cannot be written and is given up");
+            // Making another one is tried, and its failure told, in the next round.
+            if let Err(error) = self.segments.give_spare_up() {
+                tracing::error!(%error, "nor can it be removed");
+            }
+            return false;
+        }
+        if !self.segments.active_is_laid() && self.segments.spare_is_laid() {
+            self.journal.request_roll();
+        }
+        !self.segments.spare_is_laid()
     }
 
     /// One round.

@@ -46,7 +46,6 @@ pub(super) struct Sweeper {
 #[derive(Clone, Copy, Debug)]
 struct Contents {
     events: i64,
-    first: Seq,
     /// Events with an open delivery.
     open: i64,
     /// When the last delivery ended, or the last event came.
@@ -110,17 +109,16 @@ impl Embedded {
             return Ok(false);
         }
         self.flush_index().await;
-        let contents = self.readers.read(move |connection| contents(connection, oldest)).await?;
-        let active = self.journal.durable().segment;
-        if oldest >= active {
-            let old = contents.is_some_and(|contents| is_old(contents.first.time(), retention.events / ROLL_PART, now));
-            if old || (too_large && contents.is_some()) {
+        if oldest >= self.journal.durable().segment {
+            let first = self.readers.read(move |connection| first_of(connection, oldest)).await?;
+            if first.is_some_and(|first| too_large || is_old(first.time(), retention.events / ROLL_PART, now)) {
                 self.journal.request_roll();
                 self.flush_index().await;
                 self.bell.ring();
             }
             return Ok(false);
         }
+        let contents = self.readers.read(move |connection| contents(connection, oldest)).await?;
         let Some(contents) = contents else { return Ok(true) };
         let many_open = contents.open * 4 > contents.events;
         if many_open && contents.mostly_open {
@@ -210,7 +208,19 @@ fn engine(error: impl std::fmt::Display) -> StoreError {
     StoreError::Engine(error.to_string().into())
 }
 
-/// `None` for a segment without events of its own.
+/// The first of a segment's own events; the last possible where it only has carried ones, `None` where it has none.
+fn first_of(connection: &Connection, segment: u32) -> Result<Option<Seq>, IndexFault> {
+    let first = connection
+        .prepare_cached(
+            "SELECT first_seq FROM segments WHERE segment = ?1
+             UNION ALL SELECT ?2 FROM carried WHERE segment = ?1 LIMIT 1",
+        )?
+        .query_row(params![segment, i64::MAX], |row| row.get(0))
+        .optional()?;
+    Ok(first.map(seq_of))
+}
+
+/// `None` for a segment without events.
 fn contents(connection: &Connection, segment: u32) -> Result<Option<Contents>, IndexFault> {
     let row = connection
         .prepare_cached("SELECT events, first_seq, last_seq FROM segments WHERE segment = ?1")?
@@ -238,13 +248,7 @@ fn contents(connection: &Connection, segment: u32) -> Result<Option<Contents>, I
         .prepare_cached("SELECT (SELECT ifnull(sum(events), 0) FROM segments), (SELECT open FROM meta WHERE id = 1)")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let newest = if own > 0 { seq_of(last).time() } else { Timestamp(0) };
-    Ok(Some(Contents {
-        events: own + carried,
-        first: seq_of(first),
-        open,
-        ended_at: newest.max(ended),
-        mostly_open: all_open * 2 > all,
-    }))
+    Ok(Some(Contents { events: own + carried, open, ended_at: newest.max(ended), mostly_open: all_open * 2 > all }))
 }
 
 /// When the last delivery of a segment's events ended.

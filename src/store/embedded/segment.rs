@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate};
@@ -47,6 +48,8 @@ pub(super) struct Segment {
     format: u32,
     salt: u64,
     file: File,
+    /// Up to here the blocks have been written once, as far as this process knows; behind it they are only set aside.
+    laid: AtomicU32,
 }
 
 /// Why a file is not a segment.
@@ -105,7 +108,8 @@ impl Segment {
         preallocate(&file, capacity)?;
         let mut salt = [0; 8];
         getrandom::fill(&mut salt).map_err(io::Error::other)?;
-        let segment = Self { number, capacity, format: FORMAT_VERSION, salt: u64::from_le_bytes(salt), file };
+        let (format, salt, laid) = (FORMAT_VERSION, u64::from_le_bytes(salt), AtomicU32::new(HEADER_BYTES));
+        let segment = Self { number, capacity, format, salt, file, laid };
         let fields = segment.header_fields(keys);
         let mut header = vec![0; HEADER_BYTES as usize];
         for at in HEADER_COPIES_AT {
@@ -145,7 +149,7 @@ impl Segment {
             if !(1..=FORMAT_VERSION).contains(&format) {
                 return Err(HeaderFault::Version(format));
             }
-            return Ok((Self { number, capacity, format, salt, file }, keys));
+            return Ok((Self { number, capacity, format, salt, file, laid: AtomicU32::new(HEADER_BYTES) }, keys));
         }
         Err(HeaderFault::Damaged)
     }
@@ -230,6 +234,25 @@ impl Segment {
             self.write_at(zeros, at)?;
             at = at.saturating_add(u32::try_from(zeros.len()).unwrap_or(u32::MAX));
         }
+        Ok(())
+    }
+
+    /// How far [`lay`](Self::lay) has come.
+    pub(super) fn laid(&self) -> u32 {
+        self.laid.load(Ordering::Relaxed)
+    }
+
+    /// Whether every block has been written once: syncing what is written over them writes no metadata.
+    pub(super) fn is_laid(&self) -> bool {
+        self.laid() >= self.capacity
+    }
+
+    /// Writes the next `bytes` of zeros; only for a segment that holds no records yet. Durable after a sync.
+    pub(super) fn lay(&self, bytes: u32) -> io::Result<()> {
+        let from = self.laid();
+        let to = from.saturating_add(bytes).min(self.capacity);
+        self.wipe(from, to)?;
+        self.laid.store(to, Ordering::Relaxed);
         Ok(())
     }
 
@@ -326,5 +349,30 @@ fn preallocate(file: &File, capacity: u32) -> io::Result<()> {
         // Not every file system can: there the file only gets its length.
         Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(u64::from(capacity)),
         other => other.map_err(io::Error::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn laying_writes_zeros_piece_by_piece_and_leaves_the_header_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let capacity = 256 * 1024;
+        let segment = Segment::create(folder.path(), 1, capacity, &StoreKeys::random().unwrap()).unwrap();
+        let header = segment.read_at(0, HEADER_BYTES as usize).unwrap();
+        let written = [HEADER_BYTES, 104_095, 104_096, capacity - 1];
+        for at in written {
+            segment.write_at(b"x", at).unwrap();
+        }
+        let left = || written.map(|at| segment.read_at(at, 1).unwrap() == "x");
+        segment.lay(100_000).unwrap();
+        assert_eq!((segment.laid(), segment.is_laid(), left()), (104_096, false, [false, false, true, true]));
+        segment.lay(u32::MAX).unwrap();
+        assert_eq!((segment.is_laid(), left()), (true, [false; 4]));
+        assert_eq!(segment.read_at(0, HEADER_BYTES as usize).unwrap(), header);
+        assert_eq!(segment.bytes().unwrap(), capacity);
+        assert_eq!(segment.data_end(HEADER_BYTES).unwrap(), HEADER_BYTES, "zeros are no data");
     }
 }

@@ -22,6 +22,9 @@ const SEGMENT_BYTES_LEAST: u64 = 256 * 1024;
 /// Handles that stay open beside the newest one.
 const OPEN_SEGMENTS_MAX: usize = 32;
 
+/// So much of a spare is laid at a time, in bytes: little enough that a roll does not wait for it.
+const LAY_BYTES: u32 = 256 * 1024;
+
 /// All segments of a store.
 #[derive(Debug)]
 pub(super) struct Segments {
@@ -158,6 +161,39 @@ impl Segments {
             next.spare = Some(self.next_spare(next.active, 0)?);
         }
         Ok(())
+    }
+
+    /// Writes zeros over the next blocks of the spare, at most up to `offset`; false where that far is done.
+    ///
+    /// A sync of what is written over blocks that were written before costs half of one that takes new blocks
+    /// into use, for which the file system has metadata to write too.
+    pub(super) fn lay_spare(&self, offset: u32) -> io::Result<bool> {
+        let next = lock(&self.next);
+        let Some(spare) = next.spare.clone().filter(|spare| spare.laid() < offset.min(spare.capacity)) else {
+            return Ok(false);
+        };
+        // Behind the lock, or its first records could be written meanwhile; the slow part, the sync, is not.
+        spare.lay(LAY_BYTES)?;
+        drop(next);
+        spare.sync()?;
+        Ok(true)
+    }
+
+    /// Whether the active segment's blocks were all written before.
+    pub(super) fn active_is_laid(&self) -> bool {
+        let active = lock(&self.next).active;
+        lock(&self.open).get(&active).is_some_and(|active| active.is_laid())
+    }
+
+    /// Whether there is a spare and its blocks were all written before.
+    pub(super) fn spare_is_laid(&self) -> bool {
+        lock(&self.next).spare.as_ref().is_some_and(|spare| spare.is_laid())
+    }
+
+    /// Makes another spare the next time: this one cannot be written.
+    pub(super) fn give_spare_up(&self) -> io::Result<()> {
+        let spare = lock(&self.next).spare.take();
+        spare.map_or(Ok(()), |spare| self.remove(spare.number).map(drop))
     }
 
     /// The segment that follows the active one, with room for a record of `record_bytes`: the active one now.

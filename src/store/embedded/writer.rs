@@ -28,7 +28,7 @@ use crate::telemetry::StoreMetrics;
 /// The index may lag this many bytes behind before admissions are slowed down.
 const INDEX_LAG_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// A batch of fewer than this was not waited for.
-const GATHER_ITEMS_MIN: usize = 4;
+const GATHER_ITEMS_MIN: usize = 8;
 /// For each that waited in the last batch the next one is left to grow for so long: while they come faster than
 /// this, batches grow, and a sync with its wake-ups is shared by more.
 const GATHER_EACH: Duration = Duration::from_micros(60);
@@ -291,7 +291,7 @@ impl Writer {
         if events > 0 {
             self.parts.metrics.commit_events.observe_number(events);
         }
-        self.enqueue(&mut admitted);
+        let lanes = self.enqueue(&mut admitted);
         let now = Instant::now();
         for admitting in admitted {
             if let Some(key) = &admitting.dedup_key {
@@ -300,10 +300,12 @@ impl Writer {
             let mut lanes = admitting.entries.iter().map(|(lane, _)| lane);
             self.pacing.answer(admitting.waiter, lanes.find(|lane| lane.is_crowded(now)), now);
         }
+        // Senders wait for their answers and nobody for a delivery: whoever is woken first runs first.
+        lanes.iter().for_each(|lane| lane.notify());
     }
 
-    /// Puts the new deliveries into their lanes, each lane locked and woken once.
-    fn enqueue(&self, admitted: &mut [Box<Admitting>]) {
+    /// Puts the new deliveries into their lanes, each lane locked once; the lanes, to be notified.
+    fn enqueue(&self, admitted: &mut [Box<Admitting>]) -> Vec<Arc<Lane>> {
         let mut lanes: Vec<(Arc<Lane>, Vec<Entry>)> = Vec::new();
         for admitting in admitted {
             for (lane, entry) in &mut admitting.entries {
@@ -316,9 +318,11 @@ impl Writer {
             }
         }
         let now = self.parts.clock.now();
-        for (lane, entries) in lanes {
+        let pushed = lanes.into_iter().map(|(lane, entries)| {
             lane.push_reserved(entries, now);
-        }
+            lane
+        });
+        pushed.collect()
     }
 
     fn refuse(&self, done: Done, error: &AdmitError) {
