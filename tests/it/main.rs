@@ -10,6 +10,7 @@
 mod abuse;
 mod api;
 mod config;
+mod demo;
 mod flow;
 mod gateway;
 mod guard;

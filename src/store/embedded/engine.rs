@@ -64,7 +64,8 @@ pub struct Embedded {
 struct Indexed {
     indexer: Indexer,
     end: Position,
-    all_loaded: bool,
+    /// How many open deliveries are still to be loaded, where they are too many to wait for.
+    in_background: Option<i64>,
 }
 
 // === impl Embedded ===
@@ -95,13 +96,13 @@ impl Embedded {
             metrics: config.metrics.clone(),
             wal_pages: index::wal_pages(config.bytes_max),
         };
-        let Indexed { indexer, end, all_loaded } = bring_up(&config, &parts, &lanes)?;
+        let Indexed { indexer, end, in_background } = bring_up(&config, &parts, &lanes)?;
         let (ledger, last_rejection) =
             Ledger::open(config.path.join("rejections.db"), config.rejections_bytes_max, config.metrics.clone());
         let last_seq = indexer.index.meta.last_seq.max(last_rejection);
         let keys = segments.keys();
         let progress = Arc::new(Progress::new());
-        let (loaded_sender, loaded) = watch::channel(all_loaded);
+        let (loaded_sender, loaded) = watch::channel(in_background.is_none());
         let engine = Self {
             clock: config.clock.clone(),
             dedup_window_max: config.dedup_window_max,
@@ -126,7 +127,7 @@ impl Embedded {
             lock: Mutex::new(Some(lock)),
         };
         engine.start_threads(&config, indexer, end)?;
-        engine.start_loading(loaded_sender, last_seq, all_loaded)?;
+        engine.start_loading(loaded_sender, last_seq, in_background)?;
         Ok(engine)
     }
 
@@ -177,21 +178,31 @@ impl Embedded {
         self.start("store-keeper", move || keeper.run())
     }
 
-    fn start_loading(&self, loaded: watch::Sender<bool>, last: Seq, all_loaded: bool) -> Result<(), OpenError> {
-        if all_loaded {
+    fn start_loading(
+        &self,
+        loaded: watch::Sender<bool>,
+        last: Seq,
+        in_background: Option<i64>,
+    ) -> Result<(), OpenError> {
+        if in_background.is_none() {
             self.lanes.loaded();
         }
         let (readers, lanes, dedup) = (Arc::clone(&self.readers), Arc::clone(&self.lanes), Arc::clone(&self.dedup));
-        let (gate, clock) = (Arc::clone(&self.gate), self.clock.clone());
+        let (gate, progress, clock) = (Arc::clone(&self.gate), Arc::clone(&self.progress), self.clock.clone());
         self.start("store-loader", move || {
-            if !all_loaded {
-                let outcome = readers.read_here(|connection| loader::load_open(connection, &lanes, last, &clock));
-                if let Err(fault) = outcome {
-                    return gate.fail(format!(
-                        "the open deliveries could not be read: {fault}; restart, the index is built anew then"
-                    ));
+            if let Some(open) = in_background {
+                let background =
+                    loader::Background { readers: Arc::clone(&readers), lanes, progress, clock, last, open };
+                match background.load() {
+                    Ok(loader::Ended::Whole) => background.lanes.loaded(),
+                    Ok(loader::Ended::Early) => return,
+                    Err(fault) => {
+                        return gate.fail(format!(
+                            "the open deliveries could not be read: {fault}; check the disk, then restart: \
+                             an index that is damaged is built anew from the journal"
+                        ));
+                    }
                 }
-                lanes.loaded();
             }
             loaded.send_replace(true);
             match loader::build_filters(&readers, &dedup) {
@@ -319,15 +330,17 @@ fn try_bring_up(config: &Config, parts: &IndexerParts, lanes: &Lanes) -> Result<
     }
     let mut indexer = Indexer::new(index, parts.clone());
     let end = indexer.catch_up_at_start()?;
-    let all_loaded = indexer.index.meta.open <= LOADED_AT_ONCE_MAX;
-    if all_loaded {
-        let last = indexer.index.meta.last_seq;
-        let loaded = loader::load_open(&indexer.index.connection, lanes, last, &config.clock)?;
-        if i64::try_from(loaded) != Ok(indexer.index.meta.open) {
-            return Err(IndexFault::Damaged("an open delivery has no event".into()));
-        }
+    let meta = &indexer.index.meta;
+    if meta.open > LOADED_AT_ONCE_MAX {
+        let in_background = Some(meta.open);
+        return Ok(Indexed { indexer, end, in_background });
     }
-    Ok(Indexed { indexer, end, all_loaded })
+    let mut cursor = loader::Cursor::START;
+    loader::load_open(&indexer.index.connection, lanes, &mut cursor, meta.last_seq, &config.clock)?;
+    if i64::try_from(cursor.loaded) != Ok(meta.open) {
+        return Err(IndexFault::Damaged("an open delivery has no event".into()));
+    }
+    Ok(Indexed { indexer, end, in_background: None })
 }
 
 fn index_error(path: PathBuf, fault: &IndexFault) -> OpenError {

@@ -335,7 +335,9 @@ impl From<rusqlite::Error> for IndexFault {
             | rusqlite::Error::IntegralValueOutOfRange(..)
             | rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::Utf8Error(..)
-            | rusqlite::Error::SqlInputError { .. } => true,
+            | rusqlite::Error::SqlInputError { .. }
+            // A name or a count that must be there.
+            | rusqlite::Error::QueryReturnedNoRows => true,
             _ => false,
         };
         if damaged { Self::Damaged(error.to_string()) } else { Self::Sql(error) }

@@ -31,6 +31,9 @@ const FOLD_BYTES: u64 = 16 * 1024 * 1024;
 /// A transaction that found no space is tried again after this.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
 
+/// Who waits for an index that is being built anew looks this often.
+const LIFE_LOOK: Duration = Duration::from_millis(10);
+
 /// How far the index is, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -193,6 +196,23 @@ impl Progress {
     /// Waits while the index is built anew; false where it cannot be.
     pub(super) async fn whole(&self) -> bool {
         self.catch_up(unpack(self.whole_from.load(Ordering::Acquire))).await
+    }
+
+    /// Blocks until the index of life `life` or a later one is whole and answers which it is; `None` where the
+    /// engine closes before.
+    ///
+    /// However long it takes: what stands in the way (a full disk) is shown, and passes.
+    pub(super) fn wait_whole(&self, life: u64) -> Option<u64> {
+        loop {
+            let its_life = self.lives();
+            if its_life >= life && self.indexed() >= unpack(self.whole_from.load(Ordering::Acquire)) {
+                return Some(its_life);
+            }
+            if self.lock().closing {
+                return None;
+            }
+            std::thread::sleep(LIFE_LOOK);
+        }
     }
 
     /// The index starts anew and is whole when it reaches `to`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ledger::{DESTINATIONS, Ledger, is_refused_for_good, number};
-use super::oracle::{Verdict, judge};
+use super::oracle::{ATTEMPT_MAX, Verdict, judge};
 use super::storm::{Storm, resend};
 use crate::support::{Answer, Disk, Gateway, SECRET, Sink};
 
@@ -38,6 +38,8 @@ pub(crate) struct Campaign {
     pub(crate) binary: Option<PathBuf>,
     /// `store.durability: relaxed`: must lose nothing when the process dies; a power cut may.
     pub(crate) relaxed: bool,
+    /// The gateway is also frozen for longer than an attempt may take, in the middle of attempts.
+    pub(crate) freezes: bool,
     /// A broken build: drain and judge after every cycle and stop at the first loss.
     pub(crate) until_lost: bool,
 }
@@ -92,7 +94,7 @@ impl Campaign {
         let mut cycles = 0;
         let verdict = loop {
             cycles += 1;
-            if !victim.suffer(self.until_lost).await {
+            if !victim.suffer(self.until_lost, self.freezes).await {
                 break judge(&victim.ledger, &HashSet::new());
             }
             let last = cycles == self.cycles;
@@ -127,9 +129,15 @@ struct Victim {
 
 impl Victim {
     /// One cycle: load, death at a random moment, restart. False where a broken build does not come up again.
-    async fn suffer(&mut self, may_stay_down: bool) -> bool {
+    async fn suffer(&mut self, may_stay_down: bool, freezes: bool) -> bool {
         let storm = Storm::start(self.gateway.ingress(), &self.ledger);
         pause(30..500).await;
+        if freezes {
+            self.gateway.freeze();
+            tokio::time::sleep(ATTEMPT_MAX + Duration::from_secs(1)).await;
+            self.gateway.thaw();
+            pause(300..1000).await;
+        }
         self.die().await;
         storm.stop().await;
         // Dying while it recovers must do no harm either.
@@ -201,7 +209,8 @@ async fn pause(milliseconds: std::ops::Range<u64>) {
     tokio::time::sleep(Duration::from_millis(fastrand::u64(milliseconds))).await;
 }
 
-fn config(sinks: &[Sink; 2], relaxed: bool) -> String {
+/// Two destinations, retries that are quick, time-outs of [`ATTEMPT_MAX`].
+pub(super) fn config(sinks: &[Sink; 2], relaxed: bool) -> String {
     let durability = if relaxed { "relaxed" } else { "strict" };
     let schedule = ["50ms"; 10].iter().chain(["200ms"; 40].iter()).copied().collect::<Vec<_>>().join(", ");
     let lanes = DESTINATIONS
@@ -209,9 +218,10 @@ fn config(sinks: &[Sink; 2], relaxed: bool) -> String {
         .zip(sinks)
         .map(|(name, sink)| {
             format!(
-                "  {name}:\n    url: \"{}\"\n    retry: {{ schedule: [{schedule}], final: [410] }}\n    \
+                "  {name}:\n    url: \"{}\"\n    timeout: {}s\n    retry: {{ schedule: [{schedule}], final: [410] }}\n    \
                  breaker: {{ failures: 50, window: 2s, open: 100ms }}\n",
-                sink.url("/hook")
+                sink.url("/hook"),
+                ATTEMPT_MAX.as_secs()
             )
         })
         .collect::<String>();

@@ -40,6 +40,8 @@ pub(super) struct Arrival {
     pub(super) taken: bool,
     /// In which life of the victim.
     pub(super) life: usize,
+    /// Which attempt the victim said it was.
+    pub(super) attempt: u32,
 }
 
 /// The log of a run.
@@ -91,12 +93,19 @@ impl Ledger {
         if let Some(number) = self.unacknowledged.lock().unwrap().pop_front() {
             return number;
         }
-        let mut sent = self.sent.lock().unwrap();
+        let sent = self.sent.lock().unwrap();
         if !sent.is_empty() && fastrand::u8(..100) < 6 {
             // Half of the repeats follow so closely that the first may still be under way.
             let back = if fastrand::bool() { 40 } else { sent.len() };
             return sent.len() - 1 - fastrand::usize(..back.min(sent.len()));
         }
+        drop(sent);
+        self.fresh()
+    }
+
+    /// An event that was never sent.
+    pub(super) fn fresh(&self) -> usize {
+        let mut sent = self.sent.lock().unwrap();
         let number = sent.len();
         sent.push(Sent {
             sha256: sha256(&body(number)),
@@ -147,6 +156,7 @@ impl Ledger {
             at: hit.at + delay,
             taken,
             life: self.deaths.lock().unwrap().len(),
+            attempt: hit.header("hookward-attempt").parse().unwrap_or_default(),
         };
         self.arrivals[destination].lock().unwrap().push(arrival);
     }

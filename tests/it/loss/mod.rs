@@ -7,13 +7,14 @@
 //!
 //! The harness proves itself twice: against a small [`relay`] that is broken in each of the ways that the oracle must
 //! see, and against builds of the gateway that are broken on purpose. `tests/loss --cycles 500 [--power]` is the
-//! long run.
+//! long run. The [`sweep`] kills at each call that changes the store instead of at random moments.
 
 mod campaign;
 mod ledger;
 mod oracle;
 mod relay;
 mod storm;
+mod sweep;
 
 use std::path::PathBuf;
 
@@ -27,21 +28,42 @@ const CYCLES_UNTIL_LOST_MAX: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_loses_and_doubles_nothing() {
-    let campaign = Campaign { fault: Fault::Kill, cycles: CYCLES, binary: None, relaxed: false, until_lost: false };
+    let campaign = Campaign {
+        fault: Fault::Kill,
+        cycles: CYCLES,
+        binary: None,
+        relaxed: false,
+        freezes: false,
+        until_lost: false,
+    };
     let outcome = campaign.run().await;
     assert!(outcome.verdict.is_clean(), "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_loses_and_doubles_nothing_with_relaxed_durability_either() {
-    let campaign = Campaign { fault: Fault::Kill, cycles: CYCLES / 2, binary: None, relaxed: true, until_lost: false };
+    let campaign = Campaign {
+        fault: Fault::Kill,
+        cycles: CYCLES / 2,
+        binary: None,
+        relaxed: true,
+        freezes: false,
+        until_lost: false,
+    };
     let outcome = campaign.run().await;
     assert!(outcome.verdict.is_clean(), "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn power_cut_loses_and_doubles_nothing() {
-    let campaign = Campaign { fault: Fault::PowerCut, cycles: CYCLES, binary: None, relaxed: false, until_lost: false };
+    let campaign = Campaign {
+        fault: Fault::PowerCut,
+        cycles: CYCLES,
+        binary: None,
+        relaxed: false,
+        freezes: false,
+        until_lost: false,
+    };
     let outcome = campaign.run().await;
     assert!(outcome.verdict.is_clean(), "{outcome}");
 }
@@ -61,8 +83,22 @@ async fn control_build_with_mark_and_event_in_two_steps_loses_events_when_it_is_
 async fn long_run() {
     let cycles = std::env::var("LOSS_CYCLES").expect("LOSS_CYCLES is set by tests/loss").parse().unwrap();
     let fault = if std::env::var_os("LOSS_POWER").is_some() { Fault::PowerCut } else { Fault::Kill };
-    let outcome = Campaign { fault, cycles, binary: None, relaxed: false, until_lost: false }.run().await;
+    let freezes = std::env::var_os("LOSS_FREEZES").is_some();
+    let outcome = Campaign { fault, cycles, binary: None, relaxed: false, freezes, until_lost: false }.run().await;
     assert!(outcome.verdict.is_clean(), "{outcome}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_at_each_call_that_changes_the_store_loses_nothing() {
+    let swept = sweep::sweep(false).await;
+    assert!(swept.failed.is_empty() && swept.deaths() > 30, "{swept}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by tests/loss --sweep: every call, SQLite's included"]
+async fn whole_sweep() {
+    let swept = sweep::sweep(true).await;
+    assert!(swept.failed.is_empty() && swept.deaths() > 100, "{swept}");
 }
 
 async fn must_lose(fault: Fault, build: &str) {
@@ -74,8 +110,14 @@ async fn must_lose(fault: Fault, build: &str) {
         )
     }));
     assert!(binary.is_file(), "{variable}: there is no {}", binary.display());
-    let campaign =
-        Campaign { fault, cycles: CYCLES_UNTIL_LOST_MAX, binary: Some(binary), relaxed: false, until_lost: true };
+    let campaign = Campaign {
+        fault,
+        cycles: CYCLES_UNTIL_LOST_MAX,
+        binary: Some(binary),
+        relaxed: false,
+        freezes: false,
+        until_lost: true,
+    };
     let outcome = campaign.run().await;
     assert!(!outcome.verdict.lost.is_empty(), "a build that is broken on purpose lost nothing: {outcome}");
 }

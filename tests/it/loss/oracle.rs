@@ -3,7 +3,9 @@
 //! - **Lost**: an acknowledged event that a destination never took and that is not visibly dead by policy (O1).
 //! - **Altered**, **invented**: bytes or events that nobody sent (O2).
 //! - **Repeated**: taken twice in one life of the victim, or again after a crash although the first answer came so
-//!   long before it that its outcome must have been written (O3, promise 1).
+//!   long before it that its outcome must have been written (O3, promise 1). Not counted so, but printed: another
+//!   attempt that came no sooner than an attempt's time-out after the first was taken. The victim did not have the
+//!   answer by then, so it could not know the outcome (it, or the destination, was stopped for so long).
 //! - **False duplicate**: the first request ever of an event was answered as a copy (O4).
 
 use std::collections::{HashMap, HashSet};
@@ -17,6 +19,12 @@ const OUTCOMES_UNWRITTEN_MAX: Duration = Duration::from_millis(250);
 
 /// What a busy machine of two cores may add between a sink's answer and the moment when the gateway has read it.
 const READING_MAX: Duration = Duration::from_millis(250);
+
+/// The destinations' `timeout`: whoever has no answer by then does not know what became of the attempt.
+pub(super) const ATTEMPT_MAX: Duration = Duration::from_secs(5);
+
+/// An attempt begins before its destination has the request: so much sooner than [`ATTEMPT_MAX`] after that it may end.
+const SENDING_MAX: Duration = Duration::from_secs(1);
 
 /// How many examples of a failing are printed.
 const EXAMPLES_MAX: usize = 5;
@@ -33,6 +41,8 @@ pub(crate) struct Verdict {
     pub(super) repeated_by_crashes: usize,
     /// How long before its crash the oldest of them had been answered.
     pub(super) oldest_repeat: Duration,
+    /// Deliveries that were repeated because no answer had come when the attempt's time was over.
+    pub(super) repeated_unknown: usize,
     pub(crate) lost: Vec<String>,
     pub(crate) altered: Vec<String>,
     pub(crate) invented: Vec<String>,
@@ -103,6 +113,10 @@ impl Verdict {
             let (first, second) = (&pair[0], &pair[1]);
             if first.life == second.life {
                 let apart = second.at.saturating_duration_since(first.at);
+                if second.attempt > first.attempt && apart + SENDING_MAX >= ATTEMPT_MAX {
+                    self.repeated_unknown += 1;
+                    continue;
+                }
                 self.repeated.push(format!("{name}: taken twice in life {}, {apart:?} apart", first.life));
                 continue;
             }
@@ -139,7 +153,7 @@ impl fmt::Display for Verdict {
         write!(
             formatter,
             "sent {}, acknowledged {}, duplicates answered {}, taken by destinations {}, dead by policy {}, \
-             repeated by crashes {} (oldest answered {} ms before)",
+             repeated by crashes {} (oldest answered {} ms before), by attempts without an answer {}",
             self.sent,
             self.acknowledged,
             self.duplicates_answered,
@@ -147,6 +161,7 @@ impl fmt::Display for Verdict {
             self.dead_by_policy,
             self.repeated_by_crashes,
             self.oldest_repeat.as_millis(),
+            self.repeated_unknown,
         )?;
         for (name, cases) in self.failings() {
             write!(formatter, ", {name} {}", cases.len())?;
@@ -177,6 +192,7 @@ mod tests {
             at: at(milliseconds),
             taken: true,
             life,
+            attempt: 1,
         };
         let shaky = vec![arrival(&(1, 0))];
         let steady = taken.iter().map(arrival).collect();
@@ -196,12 +212,43 @@ mod tests {
         check(&[(900, 0), (1100, 1), (2100, 2)], 2, false);
     }
 
+    /// One event that the steady destination took twice in one life, so many milliseconds apart.
+    fn check_twice(apart: u64, attempts: [u32; 2], is_clean: bool) {
+        let start = Instant::now();
+        let sent = Sent { sha256: [7; 32], requests: 1, acknowledged: 1, duplicates: 0, acknowledged_at: None };
+        let arrival = |(at, attempt)| Arrival {
+            event: Some(0),
+            sha256: [7; 32],
+            at: start + Duration::from_millis(at),
+            taken: true,
+            life: 0,
+            attempt,
+        };
+        let steady = [0, apart].into_iter().zip(attempts).map(arrival).collect();
+        let verdict = judge(&Ledger::of(vec![sent], [steady, vec![arrival((0, 1))]], Vec::new()), &HashSet::new());
+        assert_eq!((verdict.is_clean(), verdict.repeated_unknown), (is_clean, usize::from(is_clean)), "{verdict}");
+    }
+
+    #[test]
+    fn a_repeat_within_one_life_needs_another_attempt_after_the_time_out_of_the_first() {
+        check_twice(5050, [1, 2], true);
+        check_twice(5050, [1, 1], false);
+        check_twice(3000, [1, 2], false);
+        check_twice(50, [1, 2], false);
+    }
+
     #[test]
     fn an_event_that_a_destination_never_took_is_lost_unless_it_refused_it_for_good() {
         check(&[], 0, false);
         let sent = |_| Sent { sha256: [7; 32], requests: 1, acknowledged: 1, duplicates: 0, acknowledged_at: None };
-        let arrival =
-            |number| Arrival { event: Some(number), sha256: [7; 32], at: Instant::now(), taken: true, life: 0 };
+        let arrival = |number| Arrival {
+            event: Some(number),
+            sha256: [7; 32],
+            at: Instant::now(),
+            taken: true,
+            life: 0,
+            attempt: 1,
+        };
         // Event 498 is one that the shaky destination refuses for good.
         let steady = (0..499).map(arrival).collect();
         let shaky = (0..498).map(arrival).collect();

@@ -71,7 +71,8 @@ pub(super) async fn resend(address: SocketAddr, ledger: &Arc<Ledger>) {
     tasks.join_all().await;
 }
 
-async fn send(sender: &mut Sender, ledger: &Ledger, number: usize) -> bool {
+/// Sends one event; whether it was acknowledged.
+pub(super) async fn send(sender: &mut Sender, ledger: &Ledger, number: usize) -> bool {
     ledger.requested(number);
     let answer = sender.try_send(&body(number)).await;
     let acknowledged = ledger.answered(number, &answer);

@@ -5,6 +5,7 @@ mod embedded;
 mod faults;
 mod gauges;
 mod laying;
+mod heal;
 mod retention;
 mod specimen;
 mod suite;

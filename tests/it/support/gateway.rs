@@ -1,5 +1,6 @@
 //! A `hookward serve` child process: started, killed, restarted and asked from outside.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ const LOG_LINES_SHOWN: usize = 60;
 #[derive(Debug)]
 pub(crate) struct Gateway {
     binary: PathBuf,
+    /// A command that runs the binary, with its arguments; empty for none.
+    under: Vec<String>,
     environment: Vec<(String, String)>,
     folder: TempDir,
     store: PathBuf,
@@ -46,6 +49,7 @@ impl Gateway {
         let store = folder.path().join("data");
         let gateway = Self {
             binary: PathBuf::from(env!("CARGO_BIN_EXE_hookward")),
+            under: Vec::new(),
             environment: Vec::new(),
             folder,
             store,
@@ -60,6 +64,11 @@ impl Gateway {
     /// Runs another build of it.
     pub(crate) fn binary(&mut self, path: &Path) {
         self.binary = path.to_owned();
+    }
+
+    /// Runs it under another command, which must leave the gateway our child.
+    pub(crate) fn under(&mut self, command: Vec<String>) {
+        self.under = command;
     }
 
     /// Puts the store elsewhere; call [`configure`](Self::configure) afterwards.
@@ -108,7 +117,9 @@ impl Gateway {
     pub(crate) fn spawn(&mut self) {
         assert!(self.child.is_none(), "the gateway runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
-        let child = Command::new(&self.binary)
+        let mut command = self.under.iter().map(OsString::from).chain([self.binary.clone().into_os_string()]);
+        let child = Command::new(command.next().unwrap())
+            .args(command)
             .args(["serve", "-c"])
             .arg(self.config_file())
             .current_dir(self.folder.path())
