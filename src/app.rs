@@ -3,11 +3,12 @@
 //! Reading order: `stack` below (what a request meets, outermost first), `access` and `account` (what is written
 //! down about it), `gateway` (what all sources share, and how a configuration is applied), [`start`] and
 //! [`Running`] (from a checked configuration to open ports, and back). `attempts`, `resign` and
-//! `fetcher` are the seams between dispatch, deliver and guard.
+//! `fetcher` are the seams between dispatch, deliver and guard; `diagnosis` answers the API why a signature was refused.
 
 mod access;
 mod account;
 mod attempts;
+mod diagnosis;
 mod fetcher;
 mod gateway;
 mod resign;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::access::Token;
 use super::mask::Masks;
 use crate::domain::{Clock, Event, Plan, Timestamp};
+use crate::guard::signature::Diagnosis;
+use crate::store::RejectionRow;
 use crate::telemetry::{Metrics, Readiness};
 
 /// Everything that the admin port answers from; cheap to clone.
@@ -35,10 +37,15 @@ pub struct Configured {
     pub masks: Masks,
     /// Where an event goes by today's routes, for a replay at this time.
     pub plan: Planner,
+    /// What is wrong with the signature of a refused request: takes its time, so not on a thread that serves.
+    pub diagnose: Diagnoser,
 }
 
 /// Where an event goes when it is sent again at this time.
 pub type Planner = Box<dyn Fn(&Event, Timestamp) -> Plan + Send + Sync>;
+
+/// What is wrong with the signature of a refused request, where that was the reason.
+pub type Diagnoser = Box<dyn Fn(&RejectionRow) -> Option<Diagnosis> + Send + Sync>;
 
 /// A source as `/v1/sources` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

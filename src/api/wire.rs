@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::diagnosed::Diagnosed;
 use super::mask::Masks;
 use crate::domain::{Event, Timestamp};
+use crate::guard::signature::Diagnosis;
 use crate::store::{AttemptRow, DeliveryRow, EventRow, RejectionRow};
 
 /// A page of a list, newest first.
@@ -140,6 +142,9 @@ pub struct Rejection {
     request_line: String,
     headers: Vec<Header>,
     body: Content,
+    /// Only of one that is shown alone, and was refused for its signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnosis: Option<Diagnosed>,
 }
 
 /// What a replay made.
@@ -433,6 +438,12 @@ impl Rejection {
                 .map(|(name, value)| Header { name: name.to_owned(), value: masks.header(name, value.as_bytes()) })
                 .collect(),
             body: Content::from(&*row.body),
+            diagnosis: None,
         }
+    }
+
+    /// The same with what is wrong with its signature.
+    pub(super) fn diagnosed(self, diagnosis: Option<&Diagnosis>) -> Self {
+        Self { diagnosis: diagnosis.map(Diagnosed::from), ..self }
     }
 }

@@ -177,6 +177,7 @@ fn configured(checked: &Checked, verifiers: &[Arc<Verifier>]) -> Configured {
             .collect(),
         destinations: checked.destinations.iter().map(destination).collect(),
         masks: Masks::new(verifiers.iter().filter_map(|verifier| super::credential_header(verifier))),
+        diagnose: super::diagnosis::diagnoser(checked, verifiers),
         plan: Box::new(move |event, now| {
             routes.plan(&event.received.source, event.received.event_type.as_deref(), now)
         }),

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     Failure, check, completions, deliveries, demo, events, healthcheck, init, redeliver, rejections, schema, schemes,
-    serve, sign,
+    serve, sign, verify,
 };
 
 /// A webhook gateway: lets genuine webhooks in, once, durably, and out to every service that wants them.
@@ -42,6 +42,8 @@ enum Verb {
     Schemes(schemes::Args),
     /// Print the request that a sender of a scheme would make.
     Sign(sign::Args),
+    /// Say whether a request's signature is right, and if not, what differs.
+    Verify(verify::Args),
     /// Print the JSON Schema of the configuration.
     Schema(schema::Args),
     /// Print the completions for a shell.
@@ -79,6 +81,7 @@ fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Init(args) => init::run(&args),
         Verb::Schemes(args) => schemes::run(&args),
         Verb::Sign(args) => sign::run(&args),
+        Verb::Verify(args) => verify::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Completions(args) => completions::run(&args),
     }

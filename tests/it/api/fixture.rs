@@ -154,6 +154,7 @@ fn configured(tokens: Vec<Token>) -> Configured {
         }],
         destinations: vec![destination("crm"), destination("log")],
         masks: Masks::new([HeaderName::from_static("x-gitlab-token")]),
+        diagnose: Box::new(|_rejection| None),
         plan: Box::new(move |event, now| {
             routes.plan(&event.received.source, event.received.event_type.as_deref(), now)
         }),
