@@ -31,4 +31,4 @@ pub use access::{Role, Token};
 pub use mask::Masks;
 pub use problem::Problem;
 pub use router::router;
-pub use state::{Configured, DestinationEntry, Diagnoser, Planner, SourceEntry, State};
+pub use state::{Configured, DestinationEntry, Diagnoser, FeedEntry, FeedStates, Planner, SourceEntry, State};

@@ -25,6 +25,7 @@ pub mod presets;
 mod public_key;
 pub mod question;
 pub mod read;
+mod sample;
 pub mod scheme;
 pub mod sign;
 pub mod signer;
@@ -37,6 +38,7 @@ pub use preset::{Checked, Preset};
 pub use presets::PRESETS;
 pub use question::{Signature, SignatureHead, SignatureHeadLayer, SignatureLayer};
 pub use read::SIGNATURES_MAX;
+pub use sample::Sample;
 pub use scheme::{
     Algorithm, Encoding, Form, KeyEncoding, KeyForm, Place, Proof, Scheme, Signatures, TOLERANCE_DEFAULT,
     TimestampField, TimestampPlace, TimestampUnit, Token, UnknownWord, UrlForm,

@@ -46,7 +46,7 @@ fn codes(rejection: &Value) -> Vec<&str> {
     rejection["diagnosis"]["findings"].as_array().unwrap().iter().map(|found| found["code"].as_str().unwrap()).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_signature_is_explained_to_the_operator_alone() {
     let gateway = Gateway::start(&config(SECRET)).await;
     const NAME: &str = "x-appmint-signature";
@@ -76,7 +76,7 @@ async fn a_refused_signature_is_explained_to_the_operator_alone() {
     assert!(listed.iter().all(|row| row.get("diagnosis").is_none()), "{listed:#?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_shows_it_and_a_mended_secret_is_told() {
     let gateway = Gateway::start(&config("wrong-secret-of-the-ledger")).await;
     let reply = refused(&gateway, "/in", ("x-appmint-signature", &sign(SECRET, b"{}")), b"{}").await;

@@ -1,6 +1,10 @@
-//! Answers to "why was it refused?": `verify`, the ledger's diagnosis, `explain` and `send`, as a person runs them.
+//! Answers to "why was it refused?": `verify`, the ledger's diagnosis, `explain` and `send`, as a person runs them; the
+//! address lists that are followed.
 
+mod explain;
+mod feeds;
 mod ledger;
+mod send;
 mod verify;
 
 use std::io::Write as _;
