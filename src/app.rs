@@ -3,11 +3,16 @@
 //! Reading order: `stack` below (what a request meets, outermost first), `access` and `account` (what is written
 //! down about it), `gateway` (what all sources share, and how a configuration is applied), [`start`] and
 //! [`Running`] (from a checked configuration to open ports, and back). `attempts`, `resign` and
-//! `fetcher` are the seams between dispatch, deliver and guard.
+//! `fetcher` are the seams between dispatch, deliver and guard; `diagnosis` answers the API why a signature was
+//! refused, [`explain`] asks the same guards about a request that nobody sent, `feeds` follows
+//! the address lists that providers publish.
 
 mod access;
 mod account;
 mod attempts;
+mod diagnosis;
+pub mod explain;
+mod feeds;
 mod fetcher;
 mod gateway;
 mod resign;
@@ -29,13 +34,15 @@ pub use start::{Interrupts, Running, StartError, runtime, start};
 use self::account::{AccountLayer, Books};
 use self::gateway::Gateway;
 use crate::config;
+use crate::domain::Clock;
+use crate::guard::allow_ips;
 use crate::guard::dedup::Dedup;
 use crate::guard::handshake::{Handshakes, Lenient};
 use crate::guard::rate_limit::By;
 use crate::guard::signature::Verifier;
 use crate::guard::signature::odd::FetchingLayer;
 use crate::guard::{
-    AllowIps, BodyLayer, Declared, Envelope, GuardLayer, HandshakeHead, HandshakeSigned, HandshakeUnsigned,
+    AllowIps, BodyLayer, Declared, Envelope, GuardLayer, HandshakeHead, HandshakeSigned, HandshakeUnsigned, RateLimit,
     ReplayWindow, Signature, SignatureHead,
 };
 use crate::intake::{self, Keep};
@@ -76,9 +83,7 @@ fn stack<S: Store>(
     let ingress = &checked.ingress;
     let body_bytes_max = usize::try_from(source.declared.body_bytes_max).unwrap_or(usize::MAX);
     let body_timeout = ingress.request_timeout.saturating_sub(BODY_TIMEOUT_MARGIN).max(ingress.request_timeout / 2);
-    let handshakes =
-        Handshakes::new(source.handshakes, &source.methods, source.verify_token.clone(), Arc::clone(&verifier))
-            .map(Arc::new);
+    let handshakes = handshakes(source, &verifier);
     ServiceBuilder::new()
         // Outside of everything that can refuse: counts each answer, keeps each refusal.
         .layer(AccountLayer(Arc::new(Books {
@@ -88,37 +93,24 @@ fn stack<S: Store>(
             clock: gateway.clock.clone(),
             secret_header: credential_header(&verifier),
         })))
-        .layer(GuardLayer::new((
-            // The cheapest question first: strangers cost one look-up.
-            source.allow_ips.as_ref().map(AllowIps::new),
-            // Before anything is read or computed for this address.
+        .layer(GuardLayer::new(before_body(
+            source,
+            &verifier,
+            handshakes.as_ref(),
+            allow_ips(source, |list| gateway.feeds.of(list)),
             by_address,
-            // Not an event: it has another method, or content type, or nothing that proves anything.
-            handshakes.clone().map(HandshakeHead),
-            // What the head admits about the body needs no body: 413, 415.
-            Declared::new(source.declared.clone()),
-            // Without a signature header the body is not worth reading, unless it may be an unsigned handshake.
-            Lenient { handshakes: handshakes.clone(), next: SignatureHead(Arc::clone(&verifier)) },
         )))
         // From here on there is a body: bounded in bytes, in total time, and in memory over all requests.
         .layer(BodyLayer::new(body_bytes_max, body_timeout, gateway.body_budget.clone()))
         // Waits for a certificate, where the scheme needs one: the guards behind never wait.
         .layer(FetchingLayer::new(verifier.odd(), &gateway.certificates))
-        .layer(GuardLayer::new((
-            // Those handshakes that nobody signs.
-            handshakes.clone().map(HandshakeUnsigned),
-            // The first guard that believes anything: nothing inside it ever sees a forged request.
-            Signature(Arc::clone(&verifier)),
-            // The time is part of what was signed, so it is asked after the signature.
-            source.replay_window.clone().map(|config| ReplayWindow::new(config, gateway.clock.clone())),
-            // Signed as events are, and no events: nothing of them is kept.
-            handshakes.map(HandshakeSigned),
-            // Parses, so it stands behind the proof that the sender is who it is.
-            Envelope::new(source.envelope.clone()),
-            // By source or header: counts verified requests only, so that strangers cannot use it up.
+        .layer(GuardLayer::new(behind_body(
+            source,
+            &verifier,
+            handshakes.as_ref(),
             by_request,
-            // Last question: what would make a later request a copy of this one. The store decides, atomically.
-            source.dedup.as_ref().map(|config| Dedup::new(config, &source.name, gateway.dedup_key)),
+            &gateway.clock,
+            gateway.dedup_key,
         )))
         .service(Keep::new(
             intake::Config {
@@ -131,6 +123,80 @@ fn stack<S: Store>(
             Arc::clone(&gateway.store),
             gateway.clock.clone(),
         ))
+}
+
+/// The handshakes of a source, where it has any.
+fn handshakes(source: &config::Source, verifier: &Arc<Verifier>) -> Option<Arc<Handshakes>> {
+    Handshakes::new(source.handshakes, &source.methods, source.verify_token.clone(), Arc::clone(verifier)).map(Arc::new)
+}
+
+/// A list that somebody else keeps, with its name.
+type NamedList = (Arc<str>, Arc<allow_ips::List>);
+
+/// The allowlist of a source, where it has one, with the lists of its feeds.
+fn allow_ips(source: &config::Source, lists: impl FnOnce(&allow_ips::Config) -> Vec<NamedList>) -> Option<AllowIps> {
+    source.allow_ips.as_ref().map(|list| AllowIps::new(list).with_feeds(lists(list)))
+}
+
+/// The guards that need no body, in their order.
+type BeforeBody = (Option<AllowIps>, Vec<Arc<RateLimit>>, Option<HandshakeHead>, Declared, Lenient);
+
+fn before_body(
+    source: &config::Source,
+    verifier: &Arc<Verifier>,
+    handshakes: Option<&Arc<Handshakes>>,
+    allow_ips: Option<AllowIps>,
+    by_address: Vec<Arc<RateLimit>>,
+) -> BeforeBody {
+    (
+        // The cheapest question first: strangers cost one look-up.
+        allow_ips,
+        // Before anything is read or computed for this address.
+        by_address,
+        // Not an event: it has another method, or content type, or nothing that proves anything.
+        handshakes.cloned().map(HandshakeHead),
+        // What the head admits about the body needs no body: 413, 415.
+        Declared::new(source.declared.clone()),
+        // Without a signature header the body is not worth reading, unless it may be an unsigned handshake.
+        Lenient { handshakes: handshakes.cloned(), next: SignatureHead(Arc::clone(verifier)) },
+    )
+}
+
+/// The guards that ask the body too, in their order.
+type BehindBody = (
+    Option<HandshakeUnsigned>,
+    Signature,
+    Option<ReplayWindow>,
+    Option<HandshakeSigned>,
+    Envelope,
+    Vec<Arc<RateLimit>>,
+    Option<Dedup>,
+);
+
+fn behind_body(
+    source: &config::Source,
+    verifier: &Arc<Verifier>,
+    handshakes: Option<&Arc<Handshakes>>,
+    by_request: Vec<Arc<RateLimit>>,
+    clock: &Clock,
+    dedup_key: [u8; 16],
+) -> BehindBody {
+    (
+        // Those handshakes that nobody signs.
+        handshakes.cloned().map(HandshakeUnsigned),
+        // The first guard that believes anything: nothing inside it ever sees a forged request.
+        Signature(Arc::clone(verifier)),
+        // The time is part of what was signed, so it is asked after the signature.
+        source.replay_window.clone().map(|config| ReplayWindow::new(config, clock.clone())),
+        // Signed as events are, and no events: nothing of them is kept.
+        handshakes.cloned().map(HandshakeSigned),
+        // Parses, so it stands behind the proof that the sender is who it is.
+        Envelope::new(source.envelope.clone()),
+        // By source or header: counts verified requests only, so that strangers cannot use it up.
+        by_request,
+        // Last question: what would make a later request a copy of this one. The store decides, atomically.
+        source.dedup.as_ref().map(|config| Dedup::new(config, &source.name, dedup_key)),
+    )
 }
 
 /// The header in which the source's senders show a credential.

@@ -5,8 +5,8 @@ use axum::extract::State as Extracted;
 
 use super::params::Query;
 use super::problem::Problem;
-use super::state::{Configured, DestinationEntry, State};
-use super::wire::{Destination, DestinationStats, List, Queue, Source, SourceCounts, SourceStats, Stats};
+use super::state::{Configured, DestinationEntry, FeedEntry, State};
+use super::wire::{Destination, DestinationStats, List, Queue, Source, SourceCounts, SourceFeed, SourceStats, Stats};
 use crate::domain::Reason;
 use crate::store::{LaneState, Store};
 use crate::telemetry::Metrics;
@@ -16,16 +16,35 @@ pub(super) async fn sources<S: Store>(
     query: Query,
 ) -> Result<Json<List<Source>>, Problem> {
     query.only(&[])?;
+    let configured = state.configured();
+    let feeds = (configured.feeds)();
     let show = |entry: &super::SourceEntry| Source {
         object: "source",
         name: entry.name.to_string(),
         path: entry.path.to_string(),
         scheme: entry.scheme.to_string(),
         mode: entry.mode,
+        feeds: feeds
+            .iter()
+            .filter(|feed| entry.feeds.contains(&feed.name))
+            .map(|feed| shown_feed(feed, &configured))
+            .collect(),
         since_start: counts(&state.metrics, &entry.name),
     };
-    let data = state.configured().sources.iter().map(show).collect();
+    let data = configured.sources.iter().map(show).collect();
     Ok(Json(List { object: "list", url: "/v1/sources", has_more: false, continue_after: None, data }))
+}
+
+fn shown_feed(feed: &FeedEntry, configured: &Configured) -> SourceFeed {
+    SourceFeed {
+        name: feed.name.to_string(),
+        url: configured.masks.url(&feed.url),
+        state: if feed.entries.is_some() { "loaded" } else { "never_loaded" },
+        entries: feed.entries,
+        confirmed_at: feed.confirmed_at.map(|at| at.to_string()),
+        asked_at: feed.asked_at.map(|at| at.to_string()),
+        error: feed.error.as_deref().map(str::to_owned),
+    }
 }
 
 fn counts(metrics: &Metrics, source: &str) -> SourceCounts {

@@ -38,11 +38,17 @@ fn ready<S: Store>(state: &State<S>) -> Ready {
         reasons.push("draining: the gateway is shutting down".to_owned());
     }
     reasons.extend(state.store.health().reasons.iter().map(|reason| format!("store: {reason}")));
+    let never = |feed: &super::FeedEntry| {
+        let name = &feed.name;
+        feed.entries.is_none().then(|| format!("the address list {name} was never loaded: its senders are refused"))
+    };
+    let warnings = (state.configured().feeds)().iter().filter_map(never).collect();
     let reload = readiness.reload();
     let (refused_at, error) = reload.refused.map(|(at, why)| (at.to_string(), why.to_string())).unzip();
     Ready {
         status: if reasons.is_empty() { "ready" } else { "not_ready" }.to_owned(),
         reasons,
+        warnings,
         durability: if readiness.is_relaxed() { "relaxed" } else { "strict" }.to_owned(),
         config: ReadyConfig { loaded_at: reload.loaded_at.map(|at| at.to_string()), refused_at, error },
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -62,6 +68,10 @@ pub(super) async fn scrape<S: Store>(Extracted(state): Extracted<State<S>>) -> R
         let LaneState { pending, in_flight, held, .. } = *lane;
         (Arc::clone(&lane.target), LaneGauges { pending, in_flight, held, oldest_due_age })
     });
+    let feeds = (state.configured().feeds)();
+    let wall = state.clock.wall();
+    let age = |feed: &super::FeedEntry| feed.confirmed_at.map(|at| wall.since(at));
+    state.metrics.show_feeds(feeds.iter().map(|feed| (&*feed.name, age(feed), feed.entries.unwrap_or_default())));
     let health = state.store.health();
     state.metrics.store().set_health(health.reasons.is_empty(), health.bytes, health.damaged_records);
     let text = state.metrics.scrape(busy.chain(idle)).map_err(|error| {

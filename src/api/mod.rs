@@ -15,6 +15,7 @@
 pub mod access;
 mod configured;
 mod deliveries;
+pub mod diagnosed;
 mod events;
 mod health;
 pub mod mask;
@@ -30,4 +31,4 @@ pub use access::{Role, Token};
 pub use mask::Masks;
 pub use problem::Problem;
 pub use router::router;
-pub use state::{Configured, DestinationEntry, Planner, SourceEntry, State};
+pub use state::{Configured, DestinationEntry, Diagnoser, FeedEntry, FeedStates, Planner, SourceEntry, State};

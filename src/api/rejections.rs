@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State as Extracted;
+use http::StatusCode;
 
 use super::pages;
 use super::params::{Key, Query};
@@ -39,5 +40,15 @@ pub(super) async fn show<S: Store>(
     query.only(&[])?;
     let id: RejectionId = key.parse().map_err(|_not_an_id| Problem::not_found("rejection with this id"))?;
     let row = search::rejection(&*state.store, id).await?;
-    Ok(Json(Rejection::new(row, &state.configured().masks)))
+    let configured = state.configured();
+    // A search may take a quarter of a second: not where health checks are answered.
+    let asked = tokio::task::spawn_blocking(move || {
+        let diagnosis = (configured.diagnose)(&row);
+        (Rejection::new(row, &configured.masks), diagnosis)
+    });
+    let (rejection, diagnosis) = asked.await.map_err(|error| {
+        tracing::error!(%error, "a diagnosis did not end well");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something broke; the log says what")
+    })?;
+    Ok(Json(rejection.diagnosed(diagnosis.as_ref())))
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::access::Token;
 use super::mask::Masks;
 use crate::domain::{Clock, Event, Plan, Timestamp};
+use crate::guard::signature::Diagnosis;
+use crate::store::RejectionRow;
 use crate::telemetry::{Metrics, Readiness};
 
 /// Everything that the admin port answers from; cheap to clone.
@@ -35,10 +37,37 @@ pub struct Configured {
     pub masks: Masks,
     /// Where an event goes by today's routes, for a replay at this time.
     pub plan: Planner,
+    /// What is wrong with the signature of a refused request: takes its time, so not on a thread that serves.
+    pub diagnose: Diagnoser,
+    /// How the address lists do that sources follow.
+    pub feeds: FeedStates,
 }
 
 /// Where an event goes when it is sent again at this time.
 pub type Planner = Box<dyn Fn(&Event, Timestamp) -> Plan + Send + Sync>;
+
+/// What is wrong with the signature of a refused request, where that was the reason.
+pub type Diagnoser = Box<dyn Fn(&RejectionRow) -> Option<Diagnosis> + Send + Sync>;
+
+/// How each address list does, asked anew for every request.
+pub type FeedStates = Box<dyn Fn() -> Vec<FeedEntry> + Send + Sync>;
+
+/// An address list that is followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedEntry {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it is; its query is masked when it is shown.
+    pub url: Arc<str>,
+    /// How many networks it holds; `None` where it was never loaded, and lets nobody in.
+    pub entries: Option<usize>,
+    /// When its provider last said that this is the list.
+    pub confirmed_at: Option<Timestamp>,
+    /// When its provider was last asked.
+    pub asked_at: Option<Timestamp>,
+    /// Why the last answer was of no use.
+    pub error: Option<Arc<str>>,
+}
 
 /// A source as `/v1/sources` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +80,8 @@ pub struct SourceEntry {
     pub scheme: Box<str>,
     /// `queue` or `proxy`.
     pub mode: &'static str,
+    /// The names of the address lists that say who may send.
+    pub feeds: Vec<Arc<str>>,
 }
 
 /// A destination as `/v1/destinations` shows it.

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::diagnosed::Diagnosed;
 use super::mask::Masks;
 use crate::domain::{Event, Timestamp};
+use crate::guard::signature::Diagnosis;
 use crate::store::{AttemptRow, DeliveryRow, EventRow, RejectionRow};
 
 /// A page of a list, newest first.
@@ -140,6 +142,9 @@ pub struct Rejection {
     request_line: String,
     headers: Vec<Header>,
     body: Content,
+    /// Only of one that is shown alone, and was refused for its signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnosis: Option<Diagnosed>,
 }
 
 /// What a replay made.
@@ -166,8 +171,29 @@ pub struct Source {
     pub scheme: String,
     /// `queue` or `proxy`.
     pub mode: &'static str,
+    /// The address lists that say who may send.
+    pub feeds: Vec<SourceFeed>,
     /// Since the start of the process.
     pub since_start: SourceCounts,
+}
+
+/// An address list that is followed.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceFeed {
+    /// Its name.
+    pub name: String,
+    /// Where it is, the values of its query masked.
+    pub url: String,
+    /// `loaded`, or `never_loaded`: it lets nobody in.
+    pub state: &'static str,
+    /// Networks.
+    pub entries: Option<usize>,
+    /// When its provider last said that this is the list.
+    pub confirmed_at: Option<String>,
+    /// When its provider was last asked.
+    pub asked_at: Option<String>,
+    /// Why the last answer was of no use.
+    pub error: Option<String>,
 }
 
 /// Counts of a source.
@@ -272,6 +298,9 @@ pub struct Ready {
     pub status: String,
     /// What is in the way, a sentence each.
     pub reasons: Vec<String>,
+    /// What does not concern everybody, a sentence each: the gateway is ready all the same.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// `strict`, or `relaxed`: acknowledged before it is synced.
     pub durability: String,
     /// What became of the configuration.
@@ -433,6 +462,12 @@ impl Rejection {
                 .map(|(name, value)| Header { name: name.to_owned(), value: masks.header(name, value.as_bytes()) })
                 .collect(),
             body: Content::from(&*row.body),
+            diagnosis: None,
         }
+    }
+
+    /// The same with what is wrong with its signature.
+    pub(super) fn diagnosed(self, diagnosis: Option<&Diagnosis>) -> Self {
+        Self { diagnosis: diagnosis.map(Diagnosed::from), ..self }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::attempts::Deliveries;
+use super::feeds::Feeds;
 use super::fetcher::Fetcher;
 use super::resign::{Signer, Signers};
 use super::{Stack, StartError, is_by_address, stack};
@@ -37,6 +38,8 @@ pub(super) struct Gateway<S> {
     pub(super) dispatcher: Dispatcher<S, Deliveries>,
     /// What senders sign with that keep their key at their own host.
     pub(super) certificates: Arc<Certificates>,
+    /// The address lists that sources follow.
+    pub(super) feeds: Arc<Feeds>,
     rate_limits: Mutex<RateLimits>,
 }
 
@@ -61,6 +64,7 @@ pub(super) struct Parts<S> {
 impl<S: Store> Gateway<S> {
     /// A gateway with nothing applied but the limits of `checked`.
     pub(super) fn new(parts: Parts<S>, checked: &Checked) -> Self {
+        let feeds = Arc::new(Feeds::new(&checked.store.path, parts.clock.clone(), parts.metrics.clone()));
         Self {
             store: parts.store,
             body_budget: BodyBudget::shown_by(
@@ -72,11 +76,12 @@ impl<S: Store> Gateway<S> {
             readiness: Readiness::new(),
             dedup_key: parts.dedup_key,
             limits: Arc::new(ArcSwap::from_pointee(checked.ingress.clone())),
-            configured: Arc::new(ArcSwap::from_pointee(configured(checked, &[]))),
+            configured: Arc::new(ArcSwap::from_pointee(configured(checked, &[], &feeds))),
             retention: Arc::new(ArcSwap::from_pointee(retention(checked))),
             signers: parts.signers,
             dispatcher: parts.dispatcher,
             certificates: Arc::new(Certificates::new(Arc::new(Fetcher::default()), parts.clock.clone())),
+            feeds,
             rate_limits: Mutex::default(),
         }
     }
@@ -100,10 +105,11 @@ impl<S: Store> Gateway<S> {
         });
         let table = Table::new(places)?;
         self.forget_limits(checked);
+        self.feeds.forget(checked);
         self.limits.store(Arc::new(checked.ingress.clone()));
         self.body_budget.set_max(checked.ingress.body_memory_max);
         self.retention.store(Arc::new(retention(checked)));
-        self.configured.store(Arc::new(configured(checked, &verifiers)));
+        self.configured.store(Arc::new(configured(checked, &verifiers, &self.feeds)));
         self.signers.set(signers(checked, &verifiers));
         let destinations = checked.destinations.iter();
         self.dispatcher
@@ -156,8 +162,8 @@ fn signers(checked: &Checked, verifiers: &[Arc<Verifier>]) -> HashMap<Arc<str>, 
         .collect()
 }
 
-fn configured(checked: &Checked, verifiers: &[Arc<Verifier>]) -> Configured {
-    let routes = checked.routes.clone();
+fn configured(checked: &Checked, verifiers: &[Arc<Verifier>], feeds: &Arc<Feeds>) -> Configured {
+    let (routes, feeds) = (checked.routes.clone(), Arc::clone(feeds));
     Configured {
         tokens: checked
             .admin
@@ -173,10 +179,18 @@ fn configured(checked: &Checked, verifiers: &[Arc<Verifier>]) -> Configured {
                 path: source.path.clone(),
                 scheme: source.signature.scheme.name.as_ref().into(),
                 mode: "queue",
+                feeds: source
+                    .allow_ips
+                    .iter()
+                    .flat_map(|list| &list.feeds)
+                    .map(|feed| Arc::clone(&feed.name))
+                    .collect(),
             })
             .collect(),
         destinations: checked.destinations.iter().map(destination).collect(),
         masks: Masks::new(verifiers.iter().filter_map(|verifier| super::credential_header(verifier))),
+        feeds: Box::new(move || feeds.states()),
+        diagnose: super::diagnosis::diagnoser(checked, verifiers),
         plan: Box::new(move |event, now| {
             routes.plan(&event.received.source, event.received.event_type.as_deref(), now)
         }),

@@ -41,6 +41,7 @@ pub struct Running {
     ingress_task: JoinHandle<()>,
     admin_task: JoinHandle<()>,
     retention_task: JoinHandle<()>,
+    feeds_task: JoinHandle<()>,
 }
 
 /// Applies a configuration to the running gateway.
@@ -137,12 +138,23 @@ pub async fn start(checked: &Checked, log: AccessLog, metrics: Metrics) -> Resul
             gateway.metrics.retention().clone(),
         ),
     );
+    let feeds_task = task::spawn("feeds", Arc::clone(&gateway.feeds).run());
     let relaxed = checked.store.durability == Durability::Relaxed;
     gateway.readiness.set_relaxed(relaxed);
     gateway.metrics.store().relaxed.set(relaxed.into());
     gateway.readiness.set_started();
-    let running =
-        Running { ingress, admin, gateway, apply, stop_ingress, stop_admin, ingress_task, admin_task, retention_task };
+    let running = Running {
+        ingress,
+        admin,
+        gateway,
+        apply,
+        stop_ingress,
+        stop_admin,
+        ingress_task,
+        admin_task,
+        retention_task,
+        feeds_task,
+    };
     running.reloaded();
     Ok(running)
 }
@@ -219,6 +231,7 @@ impl Running {
             tracing::warn!(attempts = cut, "attempts were cut at the drain deadline and will be made again");
         }
         self.retention_task.abort();
+        self.feeds_task.abort();
         if let Err(error) = gateway.store.close().await {
             tracing::error!(%error, "the store did not close cleanly; the next start verifies it");
         }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::Failure;
 use super::listing::{Column, FILTERS, Listing, facts, headers, text};
+use super::{Failure, diagnosed};
 use crate::telemetry::escape::escaped;
 
 /// List refused requests and why they were refused, or show one.
@@ -58,6 +58,10 @@ fn shown(rejection: &Value) -> String {
         ("client", text(rejection, "client")),
         ("request", text(rejection, "request_line")),
     ]);
+    if let Some(diagnosis) = rejection.get("diagnosis").filter(|diagnosis| diagnosis.is_object()) {
+        let today = "today's configuration";
+        shown.push_str(&format!("\nsignature: {}", diagnosed::shown(diagnosis, today)));
+    }
     shown.push_str(&format!("\nheaders\n{}", headers(rejection, "headers")));
     let body = rejection.get("body").map(|body| text(body, "content")).unwrap_or_default();
     if !body.is_empty() {

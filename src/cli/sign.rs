@@ -1,19 +1,19 @@
 //! `hookward sign`: the request that a sender of a scheme would make, to be looked at or sent.
 
-use std::io::Read as _;
 use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::{Method, Request, Uri};
 use serde_json::{Map, Value, json};
-use zeroize::Zeroizing;
 
 use super::configuration::Configuration;
 use super::listing::print_document;
+use super::request::{append, input, time};
+use super::secret::secrets;
 use super::{Failure, print};
-use crate::domain::{Clock, Secret, Timestamp};
+use crate::domain::Clock;
 use crate::guard::signature::{Config, Occasion, Proof, Scheme, Signer};
 
 /// What `sign` takes.
@@ -55,9 +55,6 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// The variable with the secret.
-const SECRET_VARIABLE: &str = "HOOKWARD_SECRET";
-
 /// Prints the request to standard output: its line, its headers, an empty line, its body.
 ///
 /// # Errors
@@ -71,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         event_type: args.event_type.as_deref(),
         signed_at: match &args.at {
             None => Clock::machine().wall(),
-            Some(text) => time(text)?,
+            Some(text) => time("--at", text)?,
         },
     };
     let signed = signer.sign(request(args)?, occasion, 0).map_err(failed)?;
@@ -98,54 +95,19 @@ fn config(args: &Args) -> Result<Config, Failure> {
     let name = args.scheme.as_deref().unwrap_or_default();
     let scheme = Scheme::named(name)
         .ok_or_else(|| Failure::Usage(format!("there is no scheme `{name}`: `hookward schemes` lists them")))?;
-    let secrets = if scheme.believes_everybody() { Vec::new() } else { vec![secret(args)?] };
+    let secrets = if scheme.believes_everybody() { Vec::new() } else { secrets(args.secret_file.as_slice())? };
     let public_url = Some(args.url.split(['?', '#']).next().unwrap_or_default().into());
     Ok(Config { scheme, secrets, public_url })
 }
 
-fn secret(args: &Args) -> Result<Secret, Failure> {
-    let text = match &args.secret_file {
-        Some(file) => {
-            std::fs::read_to_string(file).map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))?
-        }
-        None => {
-            #[allow(clippy::disallowed_methods, reason = "a secret on the command line is seen by everybody")]
-            let variable = std::env::var(SECRET_VARIABLE);
-            let missing = |_| Failure::Usage(format!("no secret: use --secret-file, or set ${SECRET_VARIABLE}"));
-            variable.map_err(missing)?
-        }
-    };
-    let text = Zeroizing::new(text);
-    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
-}
-
-fn time(text: &str) -> Result<Timestamp, Failure> {
-    let time: jiff::Timestamp =
-        text.parse().map_err(|error| Failure::Usage(format!("--at: {error}; write it like 2026-01-02T15:04:05Z")))?;
-    let milliseconds = u64::try_from(time.as_millisecond());
-    milliseconds.map(Timestamp).map_err(|_before_1970| Failure::Usage("--at: before 1970".to_owned()))
-}
-
 fn request(args: &Args) -> Result<Request<Bytes>, Failure> {
-    let mut body = Vec::new();
-    match &args.body {
-        Some(file) => {
-            body = std::fs::read(file).map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))?;
-        }
-        None => {
-            std::io::stdin().read_to_end(&mut body)?;
-        }
-    }
+    let body = input(args.body.as_deref())?;
     let uri: Uri = args.url.parse().map_err(|error| Failure::Usage(format!("--url: {error}")))?;
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let method: Method = args.method.parse().map_err(|error| Failure::Usage(format!("--method: {error}")))?;
     let mut request = Request::builder().method(method).uri(target).body(Bytes::from(body)).map_err(failed)?;
     for header in &args.headers {
-        let (name, value) = header.split_once(':').unwrap_or((header, ""));
-        let (Ok(name), Ok(value)) = (name.trim().parse::<HeaderName>(), value.trim().parse::<HeaderValue>()) else {
-            return Err(Failure::Usage(format!("--header: not `Name: value`: {header}")));
-        };
-        request.headers_mut().append(name, value);
+        append(request.headers_mut(), header.as_bytes()).map_err(|why| Failure::Usage(format!("--header: {why}")))?;
     }
     Ok(request)
 }

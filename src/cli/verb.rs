@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use clap::{Parser, Subcommand};
 
 use super::{
-    Failure, check, completions, deliveries, demo, events, healthcheck, init, redeliver, rejections, schema, schemes,
-    serve, sign,
+    Failure, check, completions, deliveries, demo, events, explain, healthcheck, init, redeliver, rejections, schema,
+    schemes, send, serve, sign, verify,
 };
 
 /// A webhook gateway: lets genuine webhooks in, once, durably, and out to every service that wants them.
@@ -42,6 +42,12 @@ enum Verb {
     Schemes(schemes::Args),
     /// Print the request that a sender of a scheme would make.
     Sign(sign::Args),
+    /// Send signed test events to a source of a running gateway.
+    Send(send::Args),
+    /// Say whether a request's signature is right, and if not, what differs.
+    Verify(verify::Args),
+    /// Take a request through the whole configuration: what each guard says, and where it would go.
+    Explain(explain::Args),
     /// Print the JSON Schema of the configuration.
     Schema(schema::Args),
     /// Print the completions for a shell.
@@ -79,6 +85,9 @@ fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Init(args) => init::run(&args),
         Verb::Schemes(args) => schemes::run(&args),
         Verb::Sign(args) => sign::run(&args),
+        Verb::Send(args) => send::run(&args),
+        Verb::Verify(args) => verify::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Completions(args) => completions::run(&args),
     }

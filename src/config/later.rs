@@ -12,7 +12,6 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("Source", "app", "proxy mode (`app`)"),
     ("Source", "if_app_fails", "proxy mode (`if_app_fails`)"),
     ("Source", "validate", "validation by JSON Schema"),
-    ("Reference", "feed", "an address list that follows a provider's feed"),
     ("Route", "when", "routing by condition (`when`)"),
     ("Destination", "batch", "batched deliveries"),
     ("Destination", "order", "ordered deliveries"),

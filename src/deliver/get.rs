@@ -1,8 +1,10 @@
-//! A plain GET of something small, by the same connector as deliveries: for what a signature needs.
+//! One small request outside of any delivery, by the same connector: what a signature or an address list needs, and
+//! what the command line sends.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
 use tokio::time::Instant;
 use url::Url;
 
@@ -16,6 +18,17 @@ pub struct Getter {
     connector: Connector,
 }
 
+/// An answer, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Got {
+    /// The final status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, whole.
+    pub body: Bytes,
+}
+
 // === impl Getter ===
 
 impl Getter {
@@ -24,27 +37,68 @@ impl Getter {
     /// # Errors
     /// For people: what went wrong.
     pub async fn get(&self, url: &Url, bytes_max: usize, timeout: Duration) -> Result<Bytes, String> {
+        let mut request = Request::new(Bytes::new());
+        *request.method_mut() = Method::GET;
+        let got = self.call(url, &request, bytes_max, timeout).await?;
+        if got.status == 200 { Ok(got.body) } else { Err(format!("answered with {}", got.status)) }
+    }
+
+    /// The answer to a request with this method, these headers and this body, sent to `url`; its body is whole and of
+    /// at most `bytes_max` bytes. Nothing is followed, and the request goes out once.
+    ///
+    /// # Errors
+    /// For people: what went wrong.
+    pub async fn call(
+        &self,
+        url: &Url,
+        request: &Request<Bytes>,
+        bytes_max: usize,
+        timeout: Duration,
+    ) -> Result<Got, String> {
         let deadline = Instant::now() + timeout;
         let endpoint = EndpointUrl::parse(url.as_str()).map_err(|error| error.to_string())?;
-        let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-        let host = url.host_str().unwrap_or_default();
-        let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        // A URL has neither spaces nor line breaks in any of its parts: nothing can end a line here.
-        let head = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\nConnection: close\r\n\r\n");
-        let request = Outgoing { head: head.as_bytes(), body: b"", is_head: false };
+        let head = head(url, request);
+        let outgoing = Outgoing { head: &head, body: request.body(), is_head: request.method() == Method::HEAD };
         let stream =
             self.connector.connect(&endpoint, deadline).await.map_err(|failure| failure.message.to_string())?;
         let mut connection = Connection::over(stream, &endpoint, deadline);
-        match connection.exchange(request, bytes_max.saturating_add(1), deadline).await {
-            Ok(Exchanged { answer, .. }) if answer.status != 200 => Err(format!("answered with {}", answer.status)),
+        match connection.exchange(outgoing, bytes_max.saturating_add(1), deadline).await {
             Ok(Exchanged { answer, .. }) if answer.body.len() > bytes_max => {
                 Err(format!("larger than {bytes_max} bytes"))
             }
-            Ok(Exchanged { answer, cut }) => cut.map_or(Ok(answer.body), |failure| Err(failure.message.to_string())),
+            Ok(Exchanged { cut: Some(failure), .. }) => Err(failure.message.to_string()),
+            Ok(Exchanged { answer, cut: None }) => {
+                Ok(Got { status: answer.status, headers: answer.headers.to_map(), body: answer.body })
+            }
             Err(Unanswered::Failed(failure)) => Err(failure.message.to_string()),
             Err(Unanswered::NotSent) => Err("the connection was closed".to_owned()),
         }
     }
+}
+
+/// The request's head. A URL has neither spaces nor line breaks in any of its parts, and neither has a header's value:
+/// nothing can end a line here.
+fn head(url: &Url, request: &Request<Bytes>) -> Vec<u8> {
+    let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+    let host = url.host_str().unwrap_or_default();
+    let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let mut head =
+        format!("{} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", request.method()).into_bytes();
+    if !request.headers().contains_key(http::header::ACCEPT) {
+        head.extend_from_slice(b"Accept: */*\r\n");
+    }
+    if !request.body().is_empty() || request.method() == Method::POST {
+        head.extend_from_slice(format!("Content-Length: {}\r\n", request.body().len()).as_bytes());
+    }
+    let ours = [http::header::HOST, http::header::CONNECTION, http::header::CONTENT_LENGTH];
+    for (name, value) in request.headers().iter().filter(|(name, _)| !ours.contains(name)) {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    head
 }
 
 #[cfg(test)]

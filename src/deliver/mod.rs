@@ -47,7 +47,7 @@ mod request_tests;
 pub use client::Client;
 pub use connection::Connection;
 pub use endpoint::{Endpoint, EndpointUrl, EndpointUrlError, HeaderEdits, SignatureMode};
-pub use get::Getter;
+pub use get::{Getter, Got};
 pub use request::Parcel;
 pub use resign::{KeepSignatures, Resign};
 pub use signing::{SigningKey, SigningKeyError};

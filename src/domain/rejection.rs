@@ -137,6 +137,22 @@ pub struct Refused {
 /// The longest detail that is kept.
 const DETAIL_BYTES_MAX: usize = 512;
 
+// === impl Reason ===
+
+impl Reason {
+    /// Whether the signature itself was not right, or could not be read.
+    #[must_use]
+    pub fn is_of_signature(self) -> bool {
+        matches!(self, Self::SignatureMissing | Self::SignatureMalformed | Self::SignatureMismatch)
+    }
+
+    /// Whether the signature was right and its time was not.
+    #[must_use]
+    pub fn is_of_time(self) -> bool {
+        matches!(self, Self::TimestampTooOld | Self::TimestampInFuture)
+    }
+}
+
 // === impl Rejection ===
 
 impl Rejection {

@@ -30,10 +30,20 @@ impl Route {
     /// Whether an event of this source and type takes the route.
     #[must_use]
     pub fn wants(&self, source: &str, event_type: Option<&str>) -> bool {
+        self.takes_source(source) && (self.types.is_none() || self.glob_of(event_type).is_some())
+    }
+
+    /// Whether events of this source may take the route.
+    #[must_use]
+    pub fn takes_source(&self, source: &str) -> bool {
         self.from.as_ref().is_none_or(|from| from.iter().any(|name| **name == *source))
-            && self.types.as_ref().is_none_or(|types| {
-                event_type.is_some_and(|event_type| types.iter().any(|glob| glob.matches(event_type)))
-            })
+    }
+
+    /// The first of the route's globs that matches a type.
+    #[must_use]
+    pub fn glob_of(&self, event_type: Option<&str>) -> Option<&Glob> {
+        let event_type = event_type?;
+        self.types.as_ref()?.iter().find(|glob| glob.matches(event_type))
     }
 }
 

@@ -5,7 +5,9 @@
 //! [`Facts::client`], which the ingress finds through trusted proxies only; a request without it is refused,
 //! and so is every request where the list is empty.
 //!
-//! A file of the list has one entry a line; what follows a `#` is a comment, empty lines do not count.
+//! A file of the list has one entry a line; what follows a `#` is a comment, empty lines do not count. Lists that
+//! providers publish are followed as [`feed`]s: the guard asks the list of the moment, and one that was never loaded
+//! lets nobody in.
 //!
 //! ```
 //! use std::net::IpAddr;
@@ -29,10 +31,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod feed;
+
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
+pub use self::feed::{Feed, List};
 use super::layer::{Guard, GuardLayer, Head};
 use crate::domain::{Facts, Reason, Rejection};
 
@@ -44,12 +50,15 @@ pub type AllowIpsLayer = GuardLayer<AllowIps>;
 pub struct Config {
     /// Who may send; nobody where it is empty.
     pub networks: Vec<IpNet>,
+    /// Lists that somebody else keeps: who is on one of them may send too.
+    pub feeds: Vec<Feed>,
 }
 
 /// The guard.
 #[derive(Clone, Debug)]
 pub struct AllowIps {
     networks: Box<[IpNet]>,
+    feeds: Vec<(Arc<str>, Arc<List>)>,
 }
 
 /// An entry that is neither address nor network.
@@ -84,7 +93,7 @@ impl Config {
             (!entry.is_empty())
                 .then(|| Self::parse_entry(entry).map_err(|error| EntryError { line: index + 1, ..error }))
         });
-        Ok(Self { networks: entries.collect::<Result<_, _>>()? })
+        Ok(Self { networks: entries.collect::<Result<_, _>>()?, feeds: Vec::new() })
     }
 }
 
@@ -101,10 +110,17 @@ fn unmapped(network: IpNet) -> IpNet {
 // === impl AllowIps ===
 
 impl AllowIps {
-    /// The guard over a list; networks inside others are merged.
+    /// The guard over a list; networks inside others are merged. Its feeds let nobody in until
+    /// [`with_feeds`](Self::with_feeds) gives it their lists.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        Self { networks: IpNet::aggregate(&config.networks).into() }
+        Self { networks: IpNet::aggregate(&config.networks).into(), feeds: Vec::new() }
+    }
+
+    /// The same with the lists of its feeds, each with its name.
+    #[must_use]
+    pub fn with_feeds(self, feeds: Vec<(Arc<str>, Arc<List>)>) -> Self {
+        Self { feeds, ..self }
     }
 
     /// Whether an address is on the list.
@@ -112,6 +128,18 @@ impl AllowIps {
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
+            || self.feeds.iter().any(|(_, list)| list.allows(address) == Some(true))
+    }
+
+    /// Why an address is not allowed.
+    fn refusal(&self, address: IpAddr) -> Rejection {
+        let never: Vec<&str> =
+            self.feeds.iter().filter(|(_, list)| list.entries().is_none()).map(|(name, _)| &**name).collect();
+        let detail = match never.as_slice() {
+            [] => format!("{address} is not on the source's list"),
+            never => format!("{address} is not on the source's list; never loaded: {}", never.join(", ")),
+        };
+        Rejection::new(Reason::AddressNotAllowed, detail)
     }
 }
 
@@ -119,11 +147,13 @@ impl<B> Guard<B> for AllowIps {
     fn check(&self, _head: Head<'_>, _body: &B, facts: &mut Facts) -> Result<(), Rejection> {
         match facts.client {
             Some(address) if self.allows(address) => Ok(()),
-            Some(address) => {
-                Err(Rejection::new(Reason::AddressNotAllowed, format!("{address} is not on the source's list")))
-            }
+            Some(address) => Err(self.refusal(address)),
             None => Err(Rejection::new(Reason::AddressNotAllowed, "the client's address is not known")),
         }
+    }
+
+    fn name(&self) -> &'static str {
+        "allow_ips"
     }
 }
 
@@ -158,6 +188,25 @@ mod tests {
         check("::ffff:192.0.2.0/120", "192.0.2.9", true);
         check("::ffff:192.0.2.0/120", "192.0.3.9", false);
         check("192.0.2.1", "::192.0.2.1", false);
+    }
+
+    #[test]
+    fn who_is_on_a_feed_gets_through_and_nobody_before_it_was_loaded() {
+        let list = Arc::new(List::default());
+        let config = Config::parse_list("192.0.2.1").expect("a list");
+        let guard = AllowIps::new(&config).with_feeds(vec![("github".into(), Arc::clone(&list))]);
+        let request = http::Request::new(());
+        let ask = |address: &str| {
+            let client = Some(address.parse().expect("an address"));
+            let mut facts = Facts { client, ..Facts::default() };
+            guard.check(Head::of(&request), &(), &mut facts).map_err(|rejection| rejection.detail.to_string())
+        };
+        assert_eq!(ask("192.0.2.1"), Ok(()));
+        let never = ask("198.51.100.1").expect_err("not loaded");
+        assert!(never.contains("never loaded: github"), "{never}");
+        list.replace(&["198.51.100.0/24".parse().expect("a network")]);
+        assert_eq!(ask("198.51.100.1"), Ok(()));
+        assert_eq!(ask("203.0.113.1"), Err("203.0.113.1 is not on the source's list".to_owned()));
     }
 
     #[test]

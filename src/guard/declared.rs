@@ -92,6 +92,10 @@ impl<B> Guard<B> for Declared {
         let size = self.size(head)?;
         self.content_type(head, size)
     }
+
+    fn name(&self) -> &'static str {
+        "declared"
+    }
 }
 
 #[cfg(test)]

@@ -63,7 +63,26 @@ pub trait Guard<B> {
     fn answer(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<Own, Rejection> {
         self.check(head, body, facts).map(|()| None)
     }
+
+    /// What it is called where somebody asks what each guard says.
+    fn name(&self) -> &'static str {
+        "guard"
+    }
+
+    /// As [`answer`](Self::answer), and tells what this guard said, each of several for itself: for whoever explains
+    /// a decision.
+    ///
+    /// # Errors
+    /// The request must not go on, and why.
+    fn narrate(&self, head: Head<'_>, body: &B, facts: &mut Facts, tell: &mut Tell<'_>) -> Result<Own, Rejection> {
+        let said = self.answer(head, body, facts);
+        tell(self.name(), &said, facts);
+        said
+    }
 }
+
+/// Hears what a guard of this name said, and what is known of the request then.
+pub type Tell<'a> = dyn FnMut(&'static str, &Result<Own, Rejection>, &Facts) + 'a;
 
 /// What a guard answers itself, where it does.
 pub type Own = Option<Box<Response<Bytes>>>;
@@ -130,6 +149,14 @@ impl<B, G: Guard<B> + ?Sized> Guard<B> for Arc<G> {
     fn answer(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<Own, Rejection> {
         (**self).answer(head, body, facts)
     }
+
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn narrate(&self, head: Head<'_>, body: &B, facts: &mut Facts, tell: &mut Tell<'_>) -> Result<Own, Rejection> {
+        (**self).narrate(head, body, facts, tell)
+    }
 }
 
 /// A guard that may be absent from a configuration: absent, it lets everything through.
@@ -141,12 +168,25 @@ impl<B, G: Guard<B>> Guard<B> for Option<G> {
     fn answer(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<Own, Rejection> {
         self.as_ref().map_or(Ok(None), |guard| guard.answer(head, body, facts))
     }
+
+    fn narrate(&self, head: Head<'_>, body: &B, facts: &mut Facts, tell: &mut Tell<'_>) -> Result<Own, Rejection> {
+        self.as_ref().map_or(Ok(None), |guard| guard.narrate(head, body, facts, tell))
+    }
 }
 
 /// Every guard of a list has to agree, asked in their order.
 impl<B, G: Guard<B>> Guard<B> for Vec<G> {
     fn check(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<(), Rejection> {
         self.iter().try_for_each(|guard| guard.check(head, body, facts))
+    }
+
+    fn narrate(&self, head: Head<'_>, body: &B, facts: &mut Facts, tell: &mut Tell<'_>) -> Result<Own, Rejection> {
+        for guard in self {
+            if let Some(own) = guard.narrate(head, body, facts, tell)? {
+                return Ok(Some(own));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -162,6 +202,19 @@ macro_rules! guards_in_a_row {
 
             fn answer(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<Own, Rejection> {
                 $(if let Some(own) = self.$at.answer(head, body, facts)? {
+                    return Ok(Some(own));
+                })+
+                Ok(None)
+            }
+
+            fn narrate(
+                &self,
+                head: Head<'_>,
+                body: &B,
+                facts: &mut Facts,
+                tell: &mut Tell<'_>,
+            ) -> Result<Own, Rejection> {
+                $(if let Some(own) = self.$at.narrate(head, body, facts, tell)? {
                     return Ok(Some(own));
                 })+
                 Ok(None)
@@ -345,6 +398,19 @@ mod tests {
         let request = Request::new(());
         let answer = guards.check(Head::of(&request), &(), &mut Facts::default());
         assert_eq!((answer, asked.get()), (Err(no), 2));
+    }
+
+    #[test]
+    fn each_guard_in_a_row_is_heard_until_one_refuses() {
+        let no = Rejection::new(Reason::AddressNotAllowed, "no");
+        let guards = (vec![Says(Ok(())), Says(Ok(()))], None::<Says>, Says(Err(no.clone())), Says(Ok(())));
+        let (request, mut heard) = (Request::new(()), Vec::new());
+        let mut tell = |name: &'static str, said: &Result<Own, Rejection>, facts: &Facts| {
+            heard.push((name, said.is_ok(), facts.event_type.is_some()));
+        };
+        let said = guards.narrate(Head::of(&request), &(), &mut Facts::default(), &mut tell);
+        assert_eq!(said.map(|_| ()), Err(no));
+        assert_eq!(heard, [("guard", true, true), ("guard", true, true), ("guard", false, true)]);
     }
 
     #[tokio::test]

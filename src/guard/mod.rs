@@ -40,7 +40,7 @@ pub use declared::{Declared, DeclaredLayer};
 pub use dedup::{Dedup, DedupLayer};
 pub use envelope::{Envelope, EnvelopeLayer};
 pub use handshake::{HandshakeHead, HandshakeSigned, HandshakeUnsigned};
-pub use layer::{Guard, GuardLayer, Guarded, Head, Own};
+pub use layer::{Guard, GuardLayer, Guarded, Head, Own, Tell};
 pub use rate_limit::{RateLimit, RateLimitLayer};
 pub use replay_window::{ReplayWindow, ReplayWindowLayer};
 pub use signature::{Signature, SignatureHead, SignatureHeadLayer, SignatureLayer};

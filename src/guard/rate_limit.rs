@@ -168,6 +168,10 @@ impl<B> Guard<B> for RateLimit {
             Rejection::new(Reason::RateLimited, format!("{what} sends too fast")).retry_after(wait)
         })
     }
+
+    fn name(&self) -> &'static str {
+        "rate_limit"
+    }
 }
 
 /// The burst, bounded so that nobody counts further than 30 years ahead.

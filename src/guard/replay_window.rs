@@ -85,6 +85,10 @@ impl<B> Guard<B> for ReplayWindow {
             format!("signed at {signed_at}, {} s {side}; {} s are tolerated", off.as_secs(), self.tolerance.as_secs());
         Err(Rejection::new(reason, detail))
     }
+
+    fn name(&self) -> &'static str {
+        "replay_window"
+    }
 }
 
 #[cfg(test)]

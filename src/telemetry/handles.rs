@@ -13,7 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::histogram::{Histogram, REQUEST_MICROS};
 use super::metrics::{
-    Class, Destination, DestinationOutcome, DestinationReason, Families, Name, ResultLabel, Source, SourceReason, gauge,
+    Class, Destination, DestinationOutcome, DestinationReason, Families, FeedResult, Name, ResultLabel, Source,
+    SourceReason, gauge,
 };
 use crate::domain::{DeadReason, DeliveryState, OutcomeClass, Reason, Timestamp};
 
@@ -51,6 +52,15 @@ pub struct DestinationMetrics {
     attempts: [(OutcomeClass, Counter); OutcomeClass::ALL.len()],
     ended: [(DeliveryState, Counter); 4],
     dead: [(DeadReason, Counter); 4],
+}
+
+/// How often an address list was asked for.
+#[derive(Clone, Debug)]
+pub struct FeedMetrics {
+    /// It was confirmed or renewed.
+    pub ok: Counter,
+    /// It was not.
+    pub failed: Counter,
 }
 
 /// What the ingress counts, whatever the source.
@@ -256,6 +266,15 @@ impl DestinationMetrics {
 fn count<Key: PartialEq>(counters: &[(Key, Counter)], key: Key, by: u64) {
     if let Some((_, counter)) = counters.iter().find(|(known, _)| *known == key) {
         counter.inc_by(by);
+    }
+}
+
+// === impl FeedMetrics ===
+
+impl FeedMetrics {
+    pub(super) fn new(families: &Families, feed: &Name) -> Self {
+        let counter = |result| families.feed_refreshes.get_or_create_owned(&FeedResult { feed: feed.clone(), result });
+        Self { ok: counter("ok"), failed: counter("failed") }
     }
 }
 

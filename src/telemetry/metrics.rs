@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -18,8 +19,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::handles::{
-    BreakerGauge, BreakerState, DestinationMetrics, GatewayMetrics, IngressMetrics, LaneGauges, RetentionMetrics,
-    SourceMetrics, StoreMetrics,
+    BreakerGauge, BreakerState, DestinationMetrics, FeedMetrics, GatewayMetrics, IngressMetrics, LaneGauges,
+    RetentionMetrics, SourceMetrics, StoreMetrics,
 };
 use super::histogram::{BATCH_BYTES, BATCH_EVENTS, Histogram, REQUEST_MICROS, SCHEDULE_MICROS};
 use super::process::ProcessCollector;
@@ -97,6 +98,19 @@ pub(super) struct Class {
     pub(super) class: &'static str,
 }
 
+/// `{feed}`: the name of an address list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct FeedLabel {
+    pub(super) feed: Name,
+}
+
+/// `{feed, result}`: `ok` or `failed`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct FeedResult {
+    pub(super) feed: Name,
+    pub(super) result: &'static str,
+}
+
 /// `{result}`: `ok` or `failed`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ResultLabel {
@@ -126,6 +140,9 @@ pub(super) struct Families {
     pub(super) queue_oldest_due_age: Family<Destination, Gauge<f64, std::sync::atomic::AtomicU64>>,
     pub(super) breaker_state: Family<DestinationState, Gauge>,
     pub(super) breaker_opened: Family<Destination, Counter>,
+    pub(super) feed_age: Family<FeedLabel, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    pub(super) feed_entries: Family<FeedLabel, Gauge>,
+    pub(super) feed_refreshes: Family<FeedResult, Counter>,
 }
 
 // === the catalogue ===
@@ -159,6 +176,9 @@ impl Default for Families {
             queue_oldest_due_age: Family::default(),
             breaker_state: Family::default(),
             breaker_opened: Family::default(),
+            feed_age: Family::default(),
+            feed_entries: Family::default(),
+            feed_refreshes: Family::default(),
         }
     }
 }
@@ -171,6 +191,9 @@ fn register_sources(to: &mut Registry, f: &Families) {
     to.register("events_unrouted", "Events that were kept although no route wants them", f.unrouted.clone());
     to.register("handshakes", "Handshakes of a scheme that were answered; nothing was kept", f.handshakes.clone());
     to.register("requests_rejected", "Requests that a guard refused, by reason", f.rejected.clone());
+    to.register_with_unit("feed_age", "Since when an address list has not been confirmed by its provider", Unit::Seconds, f.feed_age.clone());
+    to.register("feed_entries", "Networks of an address list; 0 where it was never loaded", f.feed_entries.clone());
+    to.register("feed_refreshes", "How often an address list was asked for, by result", f.feed_refreshes.clone());
     to.register_with_unit("accept_duration", "From the request's head to the answer, durable keep included", Unit::Seconds, f.accept_duration.clone());
 }
 
@@ -289,6 +312,26 @@ impl Metrics {
     #[must_use]
     pub fn destination(&self, name: &str) -> Arc<DestinationMetrics> {
         resolve(&self.0.destinations, name, |name| DestinationMetrics::new(&self.0.families, name))
+    }
+
+    /// The handles of an address list.
+    #[must_use]
+    pub fn feed(&self, name: &str) -> FeedMetrics {
+        FeedMetrics::new(&self.0.families, &Name(name.into()))
+    }
+
+    /// The address lists as they are at this moment, before a scrape: name, age, networks.
+    pub fn show_feeds<'a>(&self, feeds: impl IntoIterator<Item = (&'a str, Option<Duration>, usize)>) {
+        let families = &self.0.families;
+        families.feed_age.clear();
+        families.feed_entries.clear();
+        for (name, age, entries) in feeds {
+            let labels = FeedLabel { feed: Name(name.into()) };
+            if let Some(age) = age {
+                families.feed_age.get_or_create(&labels).set(age.as_secs_f64());
+            }
+            families.feed_entries.get_or_create(&labels).set(gauge(entries as u64));
+        }
     }
 
     /// What the ingress counts.

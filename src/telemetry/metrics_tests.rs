@@ -68,6 +68,8 @@ fn the_documentation_names_every_metric_and_no_other() {
     metrics.source("a").rejected(Reason::Internal);
     metrics.destination("b").expired();
     metrics.gateway().config_refused();
+    metrics.feed("c").ok.inc();
+    metrics.show_feeds([("c", Some(std::time::Duration::ZERO), 1)]);
     let text = metrics.scrape([("b".into(), LaneGauges::default())]).unwrap();
     let helps = text.lines().filter_map(|line| line.strip_prefix("# HELP hookward_")?.split_once(' '));
     let mut registered: Vec<String> =

@@ -95,7 +95,11 @@ fn source(out: &mut String, source: &Source) {
         line(out, format_args!("  {step}. {text}"));
     };
     match &source.allow_ips {
-        Some(list) => guard(format!("from {} (else 403)", networks(&list.networks))),
+        Some(list) => {
+            let feeds = list.feeds.iter().map(|feed| format!("the list {}", feed.name));
+            let addresses = Some(networks(&list.networks)).filter(|addresses| !addresses.is_empty());
+            guard(format!("from {} (else 403)", addresses.into_iter().chain(feeds).collect::<Vec<_>>().join(", ")));
+        }
         None => guard("from any address".to_owned()),
     }
     let limits = |by_ip: bool| source.rate_limits.iter().filter(move |limit| (limit.by == By::Ip) == by_ip);

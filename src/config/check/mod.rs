@@ -6,6 +6,7 @@
 
 pub(super) mod checked;
 mod destination;
+mod feed;
 mod ports;
 mod route;
 mod source;

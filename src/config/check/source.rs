@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
 
 use super::checked::Source;
+use super::feed::feed;
 use super::ports::refuse_entry;
 use super::value::{NAME_HINT, count, header_name, is_name, period, size};
 use super::verify::{Proof, verify};
@@ -167,17 +168,35 @@ fn allow_ips(
     At { value: list, at }: &At<OneOrMany<written::AllowEntry>>,
     problems: &mut Problems<'_>,
 ) -> allow_ips::Config {
-    let mut networks = Vec::new();
-    for At { value: written::AllowEntry(text), at } in &list.0 {
+    let (mut networks, mut feeds) = (Vec::new(), Vec::new());
+    for At { value: entry, at } in &list.0 {
+        let text = match entry {
+            written::AllowEntry::Text(text) => text,
+            written::AllowEntry::Unclear => {
+                let hint = "write { file: list } or { feed: github }";
+                problems.wrong(*at, "a mapping here is either a file or a feed", hint);
+                continue;
+            }
+            written::AllowEntry::Feed(written) => {
+                match feed(written, problems) {
+                    Some(feed) if feeds.contains(&feed) => {
+                        problems.wrong(*at, "this list is here twice", "remove one of them");
+                    }
+                    feed => feeds.extend(feed),
+                }
+                continue;
+            }
+        };
         match allow_ips::Config::parse_list(text) {
             Ok(entries) => networks.extend(entries.networks),
             Err(error) => refuse_entry(&At { value: text.clone(), at: *at }, error.line, problems),
         }
     }
-    if networks.is_empty() && list.0.iter().all(|entry| entry.value.0.trim().is_empty()) {
+    let is_blank = |entry: &At<written::AllowEntry>| matches!(&entry.value, written::AllowEntry::Text(text) if text.trim().is_empty());
+    if networks.is_empty() && list.0.iter().all(is_blank) {
         problems.wrong(*at, "the list is empty: nobody could send", "add addresses, or remove the key to allow all");
     }
-    allow_ips::Config { networks }
+    allow_ips::Config { networks, feeds }
 }
 
 fn rate_limit(At { value: written, .. }: &At<written::RateLimit>, problems: &mut Problems<'_>) -> rate_limit::Config {

@@ -84,12 +84,7 @@ impl<'r, 't> Value<'r, 't> {
             }
             Kind::Scalar(_) => "a single value",
             Kind::List(_) => "a list",
-            Kind::Mapping(entries) => {
-                if let Some(feature) = entries.iter().find_map(|entry| later::key("Reference", &entry.key)) {
-                    return Fault::not_built(self.id, feature);
-                }
-                "a mapping"
-            }
+            Kind::Mapping(_) => "a mapping",
         };
         Fault::of_shape(self.id, format!("expected {expected}, found {found}"))
     }

@@ -7,6 +7,7 @@
 
 mod admin;
 mod destination;
+mod feed;
 mod ingress;
 mod route;
 mod secret_text;
@@ -19,10 +20,11 @@ use serde::Deserialize;
 
 pub(super) use admin::{Admin, AdminToken, Role};
 pub(super) use destination::{Auth, Breaker, Destination, Headers, Retry, Sign, SignatureMode};
+pub(super) use feed::{AllowEntry, Feed, FeedFormat, FeedSettings};
 pub(super) use ingress::Ingress;
 pub(super) use route::Route;
 pub(super) use secret_text::SecretText;
-pub(super) use source::{AllowEntry, Dedup, Enforce, Mode, RateLimit, Respond, Source};
+pub(super) use source::{Dedup, Enforce, Mode, RateLimit, Respond, Source};
 pub(super) use store::{Durability, Engine, Store};
 pub(super) use verify::{Algorithm, Encoding, KeyEncoding, Verify};
 

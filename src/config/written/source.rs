@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
-use super::Verify;
+use super::{AllowEntry, Verify};
 use crate::config::document::spanned::{At, OneOrMany};
 use crate::config::quantity::{Period, Size};
 
@@ -32,7 +32,8 @@ pub(in crate::config) struct Source {
     pub(in crate::config) body_bytes_max: Option<At<Size>>,
     /// What a sender hears when its event is kept.
     pub(in crate::config) respond: Option<At<Respond>>,
-    /// Who may send: addresses, networks, or { file: … } with one a line. Everybody by default.
+    /// Who may send: addresses, networks, { file: … } with one a line, or { feed: … }, a list that a provider
+    /// publishes. Everybody by default.
     pub(in crate::config) allow_ips: Option<At<OneOrMany<AllowEntry>>>,
     /// How fast may be sent, one limit or several. No limit by default.
     pub(in crate::config) rate_limit: Option<At<OneOrMany<RateLimit>>>,
@@ -71,10 +72,6 @@ pub(in crate::config) struct Respond {
     pub(in crate::config) content_type: Option<At<String>>,
 }
 
-/// An address, a network, or the lines of a file.
-#[derive(Debug)]
-pub(in crate::config) struct AllowEntry(pub(in crate::config) String);
-
 /// How fast may be sent: a steady rate with a burst.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -109,35 +106,6 @@ struct DedupSettings {
     /// What two copies have in common: `id` (the sender's own id), `body`, `header:NAME`, or a pointer such as /data/id.
     #[schemars(extend("default" = "id"), regex(pattern = r"^(id|body|header:.+|/.*|.*\$\{.*)$"))]
     by: Option<At<String>>,
-}
-
-// === impl AllowEntry ===
-
-impl<'de> Deserialize<'de> for AllowEntry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
-    }
-}
-
-impl JsonSchema for AllowEntry {
-    fn schema_name() -> Cow<'static, str> {
-        "AllowEntry".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "An address, a network such as 192.0.2.0/24, or a file with one of them a line.",
-            "anyOf": [
-                { "type": "string" },
-                {
-                    "type": "object",
-                    "properties": { "file": { "type": "string", "description": "Relative to the configuration's folder." } },
-                    "required": ["file"],
-                    "additionalProperties": false,
-                },
-            ],
-        })
-    }
 }
 
 // === impl Dedup ===

@@ -85,6 +85,10 @@ impl<B: AsRef<[u8]>> Guard<B> for Dedup {
         };
         Ok(())
     }
+
+    fn name(&self) -> &'static str {
+        "dedup"
+    }
 }
 
 impl std::fmt::Debug for Dedup {

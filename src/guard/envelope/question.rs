@@ -123,6 +123,10 @@ impl<B: AsRef<[u8]>> Guard<B> for Envelope {
             self.settle(head.headers, [None, None, None], facts)
         }
     }
+
+    fn name(&self) -> &'static str {
+        "envelope"
+    }
 }
 
 /// Whether a detail can stand behind a type.

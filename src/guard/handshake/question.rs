@@ -321,6 +321,10 @@ impl<B> Guard<B> for HandshakeHead {
     fn answer(&self, head: Head<'_>, _body: &B, _facts: &mut Facts) -> Result<Own, Rejection> {
         self.0.of_head(head)
     }
+
+    fn name(&self) -> &'static str {
+        "handshake"
+    }
 }
 
 impl<B> Guard<B> for Lenient {
@@ -329,6 +333,10 @@ impl<B> Guard<B> for Lenient {
             Some(handshakes) if handshakes.waits_for_body(head) => Ok(()),
             _ => self.next.check(head, body, facts),
         }
+    }
+
+    fn name(&self) -> &'static str {
+        "signature_head"
     }
 }
 
@@ -340,6 +348,10 @@ impl<B: AsRef<[u8]>> Guard<B> for HandshakeUnsigned {
     fn answer(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<Own, Rejection> {
         self.0.of_body(false, head, body.as_ref(), facts)
     }
+
+    fn name(&self) -> &'static str {
+        "handshake_unsigned"
+    }
 }
 
 impl<B: AsRef<[u8]>> Guard<B> for HandshakeSigned {
@@ -349,6 +361,10 @@ impl<B: AsRef<[u8]>> Guard<B> for HandshakeSigned {
 
     fn answer(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<Own, Rejection> {
         self.0.of_body(true, head, body.as_ref(), facts)
+    }
+
+    fn name(&self) -> &'static str {
+        "handshake_signed"
     }
 }
 

@@ -9,11 +9,13 @@
 //! - [`verifier`]: the engine
 //! - [`question`]: the engine as guards
 //! - [`sign`], [`signer`]: the other direction
+//! - [`diagnosis`]: why a signature does not verify, for the operator
 //!
 //! Invariants: the raw bytes are hashed, never anything parsed; every secret is tried against every
 //! signature, in constant time; a signature of another length or with anything around it is refused before
 //! it is compared; two headers where one belongs are refused. Nothing is ever compared as text.
 
+pub mod diagnosis;
 mod encoding;
 mod key;
 pub mod odd;
@@ -23,17 +25,20 @@ pub mod presets;
 mod public_key;
 pub mod question;
 pub mod read;
+mod sample;
 pub mod scheme;
 pub mod sign;
 pub mod signer;
 pub mod template;
 pub mod verifier;
 
+pub use diagnosis::{Diagnosis, Finding};
 pub use odd::Odd;
 pub use preset::{Checked, Preset};
 pub use presets::PRESETS;
 pub use question::{Signature, SignatureHead, SignatureHeadLayer, SignatureLayer};
 pub use read::SIGNATURES_MAX;
+pub use sample::Sample;
 pub use scheme::{
     Algorithm, Encoding, Form, KeyEncoding, KeyForm, Place, Proof, Scheme, Signatures, TOLERANCE_DEFAULT,
     TimestampField, TimestampPlace, TimestampUnit, Token, UnknownWord, UrlForm,

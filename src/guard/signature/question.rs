@@ -59,10 +59,18 @@ impl<B> Guard<B> for SignatureHead {
     fn check(&self, head: Head<'_>, _body: &B, _facts: &mut Facts) -> Result<(), Rejection> {
         self.0.check_head(head)
     }
+
+    fn name(&self) -> &'static str {
+        "signature_head"
+    }
 }
 
 impl<B: AsRef<[u8]>> Guard<B> for Signature {
     fn check(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<(), Rejection> {
         self.0.verify(head, body.as_ref(), facts)
+    }
+
+    fn name(&self) -> &'static str {
+        "signature"
     }
 }

@@ -227,7 +227,7 @@ fn is_numbered(header: &str, name: &str) -> bool {
 }
 
 /// The values of a key in `key=value` pairs.
-fn pairs<'a>(value: &'a str, separator: char, key: &str) -> impl Iterator<Item = &'a str> {
+pub(super) fn pairs<'a>(value: &'a str, separator: char, key: &str) -> impl Iterator<Item = &'a str> {
     value.split(separator).filter_map(move |pair| {
         let (name, value) = pair.split_once('=')?;
         (name.trim() == key).then(|| value.trim())
@@ -242,7 +242,7 @@ fn parsed(text: Cow<'_, str>, unit: TimestampUnit) -> Result<(Cow<'_, str>, Time
 }
 
 /// The time that a text means: digits only for numbers, so that one time is written in one way.
-fn parse_timestamp(text: &str, unit: TimestampUnit) -> Option<Timestamp> {
+pub(super) fn parse_timestamp(text: &str, unit: TimestampUnit) -> Option<Timestamp> {
     let number = || {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| text.parse::<u64>().ok()).flatten()

@@ -230,7 +230,7 @@ fn add_to_query(request: &mut Request<Bytes>, pair: &str) -> Result<(), SignErro
 }
 
 /// A JSON body with a field put at a pointer; objects on the way are made.
-fn with_field(body: &[u8], pointer: &Pointer, value: Value) -> Result<Bytes, SignError> {
+pub(super) fn with_field(body: &[u8], pointer: &Pointer, value: Value) -> Result<Bytes, SignError> {
     let not_json = |error: serde_json::Error| SignError::Request(format!("the body is not JSON: {error}"));
     let mut whole: Value = serde_json::from_slice(body).map_err(not_json)?;
     let mut at = &mut whole;

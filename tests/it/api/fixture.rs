@@ -151,9 +151,12 @@ fn configured(tokens: Vec<Token>) -> Configured {
             path: "/webhooks/appmint".into(),
             scheme: "appmint".into(),
             mode: "queue",
+            feeds: Vec::new(),
         }],
         destinations: vec![destination("crm"), destination("log")],
         masks: Masks::new([HeaderName::from_static("x-gitlab-token")]),
+        diagnose: Box::new(|_rejection| None),
+        feeds: Box::new(Vec::new),
         plan: Box::new(move |event, now| {
             routes.plan(&event.received.source, event.received.event_type.as_deref(), now)
         }),

@@ -46,7 +46,6 @@ fn keys_of_features_that_are_not_built_are_refused_by_name() {
     source("‸if_app_fails: keep", "if_app_fails", not_built);
     source("enforce: ‸report", "enforce", not_built);
     source("‸validate: { schema: x }", "validate", not_built);
-    source("allow_ips: ‸{ feed: github }", "allow_ips", not_built);
     check(
         "sources: { a: { path: /a, verify: { scheme: ‸fusionauth, secrets: [SECRET] } } }\n",
         "sources.a.verify.scheme",

@@ -93,6 +93,23 @@ fn guards_must_let_something_through() {
     source("content_types: [‸'application/json; charset=utf-8']", "content_types[0]", "not a content type");
     source("body_bytes_max: ‸1GiB", "body_bytes_max", "out of bounds");
     source("allow_ips: ‸[]", "allow_ips", "nobody could send");
+    let feed = |settings: &str, key: &str, fragment: &str| {
+        source(&format!("allow_ips: [{{ feed: {settings} }}]"), &format!("allow_ips[0].feed{key}"), fragment);
+    };
+    feed("‸nobody", "", "no list of this name is known");
+    feed("{ url: ‸nonsense }", ".url", "not a URL");
+    feed("{ url: ‸'ftp://a.example/x' }", ".url", "not a URL");
+    feed("{ url: ‸'http://a.example/x' }", ".url", "let himself in");
+    feed("{ url: ‸'https://user@a.example/x' }", ".url", "a user, a password");
+    feed("{ url: 'https://a.example/x', format: ‸json }", ".format", "where the list stands");
+    feed("{ url: 'https://a.example/x', format: text, pointer: ‸/a }", ".pointer", "has no pointer");
+    feed("{ url: 'https://a.example/x', pointer: ‸hooks }", ".pointer", "not a JSON pointer");
+    feed("{ url: 'https://a.example/x', refresh: ‸10ms }", ".refresh", "out of bounds");
+    source("allow_ips: [{ ‸feed: { pointer: /a } }]", "allow_ips[0].feed.url", "`url` is missing");
+    source("allow_ips: [{ feed: github }, ‸{ feed: github }]", "allow_ips[1]", "here twice");
+    source("allow_ips: [10.0.0.0/8, ‸{}]", "allow_ips[1]", "either a file or a feed");
+    source("allow_ips: [‸{ feed: github, file: x }]", "allow_ips[0]", "either a file or a feed");
+    source("allow_ips: { ‸fed: github }", "allow_ips.fed", "unknown key");
     source("allow_ips: [10.0.0.0/8, ‸host]", "allow_ips[1]", "neither an address");
     source("allow_ips: ‸10.0.0.300", "allow_ips", "neither an address");
     source("rate_limit: { requests: ‸0, per: 1m }", "rate_limit.requests", "zero");

@@ -13,6 +13,21 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
     ),
     ("tests/it/config/verbs.rs", "check_names_the_tokens", &["admin.tokens[].name"]),
     (
+        "tests/it/answers/feeds.rs",
+        "a_list_is_loaded_kept_and_outlives_a_restart_without_its_provider",
+        &[
+            "sources.*.allow_ips[].feed",
+            "sources.*.allow_ips[].feed.format",
+            "sources.*.allow_ips[].feed.pointer",
+            "sources.*.allow_ips[].feed.url",
+        ],
+    ),
+    (
+        "tests/it/answers/feeds.rs",
+        "nothing_worse_takes_the_place_of_a_good_list",
+        &["sources.*.allow_ips[].feed.refresh"],
+    ),
+    (
         "tests/it/gateway/bounds.rs",
         "at_bytes_max_only_open_events_refuse_admission_and_closed_ones_make_room",
         &["store.bytes_max"],

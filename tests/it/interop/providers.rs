@@ -234,6 +234,7 @@ fn what_we_sign_the_packages_accept_and_one_changed_byte_they_do_not() {
         "svix",
         "twilio",
         "workos",
+        "zoom",
     ];
     let body = r#"{"id":"evt_1","type":"payment.succeeded","event":"paid","event_id":"e1","text":"Zoë 😀"}"#;
     let mut input = String::new();

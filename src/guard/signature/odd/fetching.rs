@@ -49,7 +49,7 @@ impl FetchingLayer {
     /// For a source whose scheme may need certificates; without them every request passes at once.
     #[must_use]
     pub fn new(odd: Option<Odd>, certificates: &Arc<Certificates>) -> Self {
-        let needs = odd.filter(|odd| matches!(odd, Odd::AwsSns | Odd::PayPal));
+        let needs = odd.filter(|odd| odd.has_certificate());
         Self(needs.map(|odd| (odd, Arc::clone(certificates))))
     }
 }

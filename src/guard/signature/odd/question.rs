@@ -49,6 +49,12 @@ impl Odd {
         !matches!(self, Self::PayPal)
     }
 
+    /// Whether what checks is a certificate that must be fetched.
+    #[must_use]
+    pub fn has_certificate(self) -> bool {
+        matches!(self, Self::AwsSns | Self::PayPal)
+    }
+
     /// Whether the head has what the signature needs.
     pub(in crate::guard::signature) fn check_head(self, head: Head<'_>) -> Result<(), Rejection> {
         match self {

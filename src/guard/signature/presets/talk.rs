@@ -177,6 +177,7 @@ pub const ZOOM: Preset = Preset {
     setup: "Marketplace, app, Features, Event Subscriptions: event notification endpoint URL",
     page: "https://developers.zoom.us/docs/api/webhooks/",
     note: "no id: copies are told by the whole body, which holds its time",
+    checked: Checked::TheyVerify("npm @zoom/rivet"),
     ..Preset::BASE
 };
 

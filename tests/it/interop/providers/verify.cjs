@@ -63,6 +63,15 @@ const packages = {
     const payload = JSON.parse(body.toString());
     return Boolean(await new WorkOS('sk_test_nothing').webhooks.constructEvent({ payload: body.toString(), sigHeader: headers['workos-signature'], secret }) && payload);
   },
+  zoom: async ({ secret, headers, body }) => {
+    // It prints every event that it gets.
+    console.debug = () => {};
+    const { AwsLambdaReceiver } = require('@zoom/rivet/meetings');
+    const receiver = new AwsLambdaReceiver({ webhooksSecretToken: secret });
+    receiver.init({ eventEmitter: { emit: async () => {} } });
+    const answer = await receiver.start()({ headers, body: body.toString(), isBase64Encoded: false }, {});
+    return answer.statusCode === 200;
+  },
 };
 packages['shopify-events'] = packages.shopify;
 
