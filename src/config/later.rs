@@ -6,7 +6,6 @@
 const KEYS: &[(&str, &str, &str)] = &[
     ("Configuration", "outbound", "outbound mode"),
     ("Ingress", "tls", "TLS at the ingress"),
-    ("Ingress", "proxy_protocol", "the PROXY protocol"),
     ("AdminToken", "project", "a token that is bound to one project"),
     ("Store", "url", "the Redis store"),
     ("Source", "app", "proxy mode (`app`)"),

@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -26,6 +25,7 @@ use tower_service::Service;
 use super::Config;
 use super::answer::Ledger;
 use super::drain::Drain;
+use super::opening::Origin;
 use super::progress::{Overdue, Progress};
 use super::service::{Adapter, Shared};
 use super::stream::Stream;
@@ -66,7 +66,7 @@ const LINGER_BUFFER_BYTES: usize = 8 << 10;
 const BUFFER_BYTES_MIN: usize = 8 << 10;
 
 /// Serves one connection to its end.
-pub(super) async fn drive<T, S, B>(io: T, peer: SocketAddr, setup: Setup<S>)
+pub(super) async fn drive<T, S, B>(io: T, origin: Origin, setup: Setup<S>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -75,7 +75,14 @@ where
 {
     let Setup { service, limits, drain, ledger, metrics } = setup;
     let config = limits.load_full();
-    let shared = Arc::new(Shared { peer, progress: Progress::new(), limits, drain, ledger, metrics });
+    let shared = Arc::new(Shared {
+        peer: origin.peer,
+        progress: Progress::new(origin.accepted),
+        limits,
+        drain,
+        ledger,
+        metrics,
+    });
     let stream = Stream::new(io, Arc::clone(&shared));
     let adapter = Adapter { service: RefCell::new(service), shared: Arc::clone(&shared) };
     let mut connection = http1::Builder::new()

@@ -13,7 +13,7 @@
 //! - Nothing here reads a body: the guards decide first.
 //! - A client's address comes from the socket, or from proxies that the configuration trusts.
 //!
-//! TLS and the PROXY protocol belong between accept and `connection::drive`, which takes any stream; HTTP/2
+//! What a connection says before HTTP (the PROXY protocol) is `opening`'s; `connection::drive` takes any stream. HTTP/2
 //! belongs into `drive` beside HTTP/1.1.
 
 pub mod answer;
@@ -26,7 +26,10 @@ mod framing;
 pub mod host;
 mod line;
 pub mod listener;
+mod opening;
+mod prefixed;
 mod progress;
+pub mod proxy_protocol;
 pub mod router;
 mod scanner;
 pub mod server;

@@ -72,10 +72,10 @@ pub(super) const DRAIN_QUIET: Duration = Duration::from_secs(1);
 // === impl Progress ===
 
 impl Progress {
-    /// A connection that was accepted now.
-    pub(super) fn new() -> Self {
+    /// A connection that was accepted then.
+    pub(super) fn new(accepted: Instant) -> Self {
         Self {
-            accepted: Instant::now(),
+            accepted,
             phase: AtomicU8::new(Phase::Fresh as u8),
             since: AtomicU64::new(0),
             began: AtomicU64::new(0),

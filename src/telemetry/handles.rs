@@ -13,7 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::histogram::{Histogram, REQUEST_MICROS};
 use super::metrics::{
-    Class, Destination, DestinationOutcome, DestinationReason, Families, Name, ResultLabel, Source, SourceReason, gauge,
+    Class, Destination, DestinationOutcome, DestinationReason, Families, Name, ReasonLabel, ResultLabel, Source,
+    SourceReason, gauge,
 };
 use crate::domain::{DeadReason, DeliveryState, OutcomeClass, Reason, Timestamp};
 
@@ -62,6 +63,8 @@ pub struct IngressMetrics {
     pub connections_accepted: Counter,
     /// Connections closed at once because there were too many.
     pub connections_refused: Counter,
+    /// Connections that were closed because of what their PROXY header said, or because there was none.
+    pub proxy_headers_refused: ByReason,
     /// Tries to accept a connection that failed for want of file descriptors or memory.
     pub accepts_failed: Counter,
     /// Answers to senders.
@@ -75,6 +78,11 @@ pub struct IngressMetrics {
     /// Lines of the access log that were dropped.
     pub access_log_dropped: Counter,
 }
+
+/// A count for each reason; a reason appears in the scrape when it was met first. Not for what is counted with every
+/// request: it looks the reason up.
+#[derive(Clone, Debug, Default)]
+pub struct ByReason(pub(super) Family<ReasonLabel, Counter>);
 
 /// Answers by the class of their status.
 #[derive(Clone, Debug)]
@@ -256,6 +264,21 @@ impl DestinationMetrics {
 fn count<Key: PartialEq>(counters: &[(Key, Counter)], key: Key, by: u64) {
     if let Some((_, counter)) = counters.iter().find(|(known, _)| *known == key) {
         counter.inc_by(by);
+    }
+}
+
+// === impl ByReason ===
+
+impl ByReason {
+    /// Counts one.
+    pub fn count(&self, reason: &'static str) {
+        self.0.get_or_create_owned(&ReasonLabel { reason }).inc();
+    }
+
+    /// How many were counted.
+    #[must_use]
+    pub fn get(&self, reason: &'static str) -> u64 {
+        self.0.get_or_create_owned(&ReasonLabel { reason }).get()
     }
 }
 

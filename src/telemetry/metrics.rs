@@ -97,6 +97,12 @@ pub(super) struct Class {
     pub(super) class: &'static str,
 }
 
+/// `{reason}`: why, in a word of the one who counts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReasonLabel {
+    pub(super) reason: &'static str,
+}
+
 /// `{result}`: `ok` or `failed`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ResultLabel {
@@ -194,6 +200,7 @@ fn register_ingress(to: &mut Registry, m: &IngressMetrics) {
     to.register("connections_open", "Open connections on the ingress port", m.connections_open.clone());
     to.register("connections_accepted", "Connections that were accepted on the ingress port", m.connections_accepted.clone());
     to.register("connections_refused", "Connections that were closed at once because of connections_max", m.connections_refused.clone());
+    to.register("proxy_headers_refused", "Connections that were closed for want of a good PROXY header, by reason", m.proxy_headers_refused.0.clone());
     to.register("accepts_failed", "Tries to accept a connection that failed for want of file descriptors or memory", m.accepts_failed.clone());
     to.register("responses", "Answers to senders on the ingress port, by class of status", m.responses.family.clone());
     to.register_with_unit("received", "What senders sent over the connections of the ingress port, heads included", Unit::Bytes, m.bytes_in.clone());

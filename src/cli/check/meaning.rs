@@ -41,6 +41,10 @@ fn ports(out: &mut String, checked: &Checked) {
         [] => line(out, format_args!("the client is the socket's peer: no proxy is trusted")),
         proxies => line(out, format_args!("trusts the proxies {}", networks(proxies))),
     }
+    if let Some(version) = ingress.proxy_protocol {
+        let version = version.as_str();
+        line(out, format_args!("takes connections from those only, each with a PROXY header ({version}); else closed"));
+    }
     line(
         out,
         format_args!(

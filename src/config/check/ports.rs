@@ -12,6 +12,7 @@ use crate::config::quantity::Size;
 use crate::config::written;
 use crate::guard::allow_ips;
 use crate::ingress;
+use crate::ingress::proxy_protocol::Version;
 
 /// The shortest admin token: 16 characters of `openssl rand -hex 16` are 64 bits already.
 const TOKEN_CHARS_MIN: usize = 16;
@@ -27,6 +28,11 @@ pub(super) fn ingress(written: Option<&At<written::Ingress>>, problems: &mut Pro
     let checked = ingress::Config {
         listen: address(written.listen.as_ref(), default.listen, problems),
         trusted_proxies: networks(written.trusted_proxies.as_deref(), problems),
+        proxy_protocol: match written.proxy_protocol.as_ref().map(|word| word.value) {
+            None | Some(written::ProxyProtocol::Off) => None,
+            Some(written::ProxyProtocol::V1) => Some(Version::V1),
+            Some(written::ProxyProtocol::V2) => Some(Version::V2),
+        },
         connections_max: bytes(count(written.connections_max.as_ref(), connections, problems).get().into()),
         // Below 8 KiB hyper cannot read a request line; above 1 MiB each connection would be a risk.
         headers_bytes_max: bytes(size(
@@ -55,6 +61,13 @@ pub(super) fn ingress(written: Option<&At<written::Ingress>>, problems: &mut Pro
         drain_timeout: written.drain_timeout.as_ref().map_or(default.drain_timeout, |period| period.value.0),
         ..default
     };
+    if let (Some(_), Some(word), []) = (checked.proxy_protocol, &written.proxy_protocol, &*checked.trusted_proxies) {
+        problems.wrong(
+            word.at,
+            "nobody could connect: headers are taken from trusted_proxies only, and there are none",
+            "add the addresses of the proxies in front of the gateway to ingress.trusted_proxies",
+        );
+    }
     if checked.body_bytes_max > checked.body_memory_max {
         problems.wrong_key(
             *at,

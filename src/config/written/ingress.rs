@@ -13,10 +13,15 @@ pub(in crate::config) struct Ingress {
     /// Address and port of the socket. A reload cannot change it.
     #[schemars(extend("default" = "0.0.0.0:8080"))]
     pub(in crate::config) listen: Option<At<String>>,
-    /// Addresses or networks of proxies in front of the gateway whose Forwarded or X-Forwarded-For counts.
+    /// Addresses or networks of proxies in front of the gateway whose Forwarded, X-Forwarded-For or PROXY
+    /// header counts.
     /// Nobody's by default: the client is the socket's peer.
     #[schemars(extend("default" = []))]
     pub(in crate::config) trusted_proxies: Option<Vec<At<String>>>,
+    /// `v1`, `v2`: each connection begins with a header of the PROXY protocol of this version, and only connections from
+    /// `trusted_proxies` are taken. The address in the header takes the place of the socket's peer.
+    #[schemars(extend("default" = "off"))]
+    pub(in crate::config) proxy_protocol: Option<At<ProxyProtocol>>,
     /// Connections that are open at a time; one more is closed at once.
     #[schemars(extend("default" = 10000), range(min = 1))]
     pub(in crate::config) connections_max: Option<At<u32>>,
@@ -38,4 +43,13 @@ pub(in crate::config) struct Ingress {
     /// What requests in flight get to finish at shutdown; then they are cut.
     #[schemars(extend("default" = "30s"))]
     pub(in crate::config) drain_timeout: Option<At<Period>>,
+}
+
+/// What a connection begins with, besides HTTP.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum ProxyProtocol {
+    Off,
+    V1,
+    V2,
 }

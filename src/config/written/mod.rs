@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 pub(super) use admin::{Admin, AdminToken, Role};
 pub(super) use destination::{Auth, Breaker, Destination, Headers, Retry, Sign, SignatureMode};
-pub(super) use ingress::Ingress;
+pub(super) use ingress::{Ingress, ProxyProtocol};
 pub(super) use route::Route;
 pub(super) use secret_text::SecretText;
 pub(super) use source::{AllowEntry, Dedup, Enforce, Mode, RateLimit, Respond, Source};

@@ -155,6 +155,7 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         "connections_and_headers_are_bounded_as_configured",
         &["ingress.connections_max", "ingress.headers_bytes_max"],
     ),
+    ("tests/it/settings/proxied.rs", "haproxy_says_whose_connection_it_passes_on", &["ingress.proxy_protocol"]),
     ("tests/it/settings/route.rs", "a_delayed_delivery_goes_out_after_its_delay", &["routes[].delay"]),
     ("tests/it/settings/route.rs", "what_is_not_delivered_in_its_time_expires", &["routes[].expires"]),
     ("tests/it/settings/source.rs", "a_copy_beyond_the_window_is_an_event_of_its_own", &["sources.*.dedup.window"]),

@@ -4,6 +4,7 @@ mod answers;
 mod draining;
 mod gate;
 mod limits;
+mod proxy_protocol;
 mod shortage;
 mod smuggling;
 mod spoofing;

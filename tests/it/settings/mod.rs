@@ -5,6 +5,7 @@
 mod admin;
 mod destination;
 mod ingress;
+mod proxied;
 mod route;
 mod source;
 mod store;
