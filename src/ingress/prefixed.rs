@@ -4,7 +4,10 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+/// Bytes that are read ahead.
+const FILL_BYTES: usize = 1 << 10;
 
 /// A stream with the bytes in front that somebody read to see what it is.
 #[derive(Debug)]
@@ -24,8 +27,20 @@ impl<T> Prefixed<T> {
     }
 
     /// What is in front and was not read again.
-    fn rest(&self) -> &[u8] {
+    pub(super) fn rest(&self) -> &[u8] {
         self.prefix.get(self.done..).unwrap_or_default()
+    }
+}
+
+impl<T: AsyncRead + Unpin> Prefixed<T> {
+    /// The first bytes, without taking them away; waits for some where there are none, and gives none at the end.
+    pub(super) async fn fill(&mut self) -> io::Result<&[u8]> {
+        if self.rest().is_empty() {
+            let mut first = Vec::with_capacity(FILL_BYTES);
+            self.inner.read_buf(&mut first).await?;
+            (self.prefix, self.done) = (first, 0);
+        }
+        Ok(self.rest())
     }
 }
 

@@ -150,7 +150,7 @@ where
         }
         metrics.connections_accepted.inc();
         let counted = Counted::new(metrics);
-        let origin = Origin { peer, accepted: Instant::now() };
+        let origin = Origin { peer, accepted: Instant::now(), secure: None };
         if opening::is_needed(&limits) {
             let connection = open(stream, origin, self.setup.clone());
             self.tasks.spawn(async move {
@@ -189,7 +189,7 @@ async fn all_ended(tasks: &mut JoinSet<()>) {
     }
 }
 
-fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+pub(super) fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {

@@ -13,6 +13,7 @@ mod config;
 mod flow;
 mod gateway;
 mod guard;
+mod http2;
 mod ingress;
 mod interop;
 mod loss;

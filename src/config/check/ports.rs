@@ -28,11 +28,8 @@ pub(super) fn ingress(written: Option<&At<written::Ingress>>, problems: &mut Pro
     let checked = ingress::Config {
         listen: address(written.listen.as_ref(), default.listen, problems),
         trusted_proxies: networks(written.trusted_proxies.as_deref(), problems),
-        proxy_protocol: match written.proxy_protocol.as_ref().map(|word| word.value) {
-            None | Some(written::ProxyProtocol::Off) => None,
-            Some(written::ProxyProtocol::V1) => Some(Version::V1),
-            Some(written::ProxyProtocol::V2) => Some(Version::V2),
-        },
+        proxy_protocol: proxy_protocol(written, problems),
+        tls: super::tls::tls(written.tls.as_ref(), problems),
         connections_max: bytes(count(written.connections_max.as_ref(), connections, problems).get().into()),
         // Below 8 KiB hyper cannot read a request line; above 1 MiB each connection would be a risk.
         headers_bytes_max: bytes(size(
@@ -61,13 +58,6 @@ pub(super) fn ingress(written: Option<&At<written::Ingress>>, problems: &mut Pro
         drain_timeout: written.drain_timeout.as_ref().map_or(default.drain_timeout, |period| period.value.0),
         ..default
     };
-    if let (Some(_), Some(word), []) = (checked.proxy_protocol, &written.proxy_protocol, &*checked.trusted_proxies) {
-        problems.wrong(
-            word.at,
-            "nobody could connect: headers are taken from trusted_proxies only, and there are none",
-            "add the addresses of the proxies in front of the gateway to ingress.trusted_proxies",
-        );
-    }
     if checked.body_bytes_max > checked.body_memory_max {
         problems.wrong_key(
             *at,
@@ -85,6 +75,24 @@ pub(super) fn ingress(written: Option<&At<written::Ingress>>, problems: &mut Pro
         );
     }
     checked
+}
+
+/// Which header each connection begins with, from the proxies that are trusted.
+fn proxy_protocol(written: &written::Ingress, problems: &mut Problems<'_>) -> Option<Version> {
+    let word = written.proxy_protocol.as_ref()?;
+    let version = match word.value {
+        written::ProxyProtocol::Off => return None,
+        written::ProxyProtocol::V1 => Version::V1,
+        written::ProxyProtocol::V2 => Version::V2,
+    };
+    if written.trusted_proxies.as_ref().is_none_or(Vec::is_empty) {
+        problems.wrong(
+            word.at,
+            "nobody could connect: headers are taken from trusted_proxies only, and there are none",
+            "add the addresses of the proxies in front of the gateway to ingress.trusted_proxies",
+        );
+    }
+    Some(version)
 }
 
 fn address(written: Option<&At<String>>, default: SocketAddr, problems: &mut Problems<'_>) -> SocketAddr {

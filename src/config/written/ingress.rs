@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Pem;
 use crate::config::document::spanned::At;
 use crate::config::quantity::{Period, Size};
 
@@ -22,6 +23,8 @@ pub(in crate::config) struct Ingress {
     /// `trusted_proxies` are taken. The address in the header takes the place of the socket's peer.
     #[schemars(extend("default" = "off"))]
     pub(in crate::config) proxy_protocol: Option<At<ProxyProtocol>>,
+    /// Makes the port speak TLS, and HTTP/2 where a client wants it. Plain HTTP without.
+    pub(in crate::config) tls: Option<At<Tls>>,
     /// Connections that are open at a time; one more is closed at once.
     #[schemars(extend("default" = 10000), range(min = 1))]
     pub(in crate::config) connections_max: Option<At<u32>>,
@@ -52,4 +55,29 @@ pub(in crate::config) enum ProxyProtocol {
     Off,
     V1,
     V2,
+}
+
+/// Certificates: `cert` with `key`, and others by the name that a client asks for (`certificates`).
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Tls {
+    /// The certificate with its chain, the own one first.
+    pub(in crate::config) cert: Option<At<Pem>>,
+    /// Its private key.
+    pub(in crate::config) key: Option<At<Pem>>,
+    /// More of them, chosen by the name that the client asks for (SNI). Who asks for none of them is shown `cert`; without
+    /// it, the first of these.
+    pub(in crate::config) certificates: Option<Vec<At<Certificate>>>,
+    /// Certificates of authorities: clients must show a certificate that one of them has issued.
+    pub(in crate::config) client_ca: Option<At<Pem>>,
+}
+
+/// One of several certificates.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Certificate {
+    /// The certificate with its chain, the own one first.
+    pub(in crate::config) cert: At<Pem>,
+    /// Its private key.
+    pub(in crate::config) key: At<Pem>,
 }

@@ -8,6 +8,7 @@
 mod admin;
 mod destination;
 mod ingress;
+mod pem;
 mod route;
 mod secret_text;
 mod source;
@@ -19,7 +20,8 @@ use serde::Deserialize;
 
 pub(super) use admin::{Admin, AdminToken, Role};
 pub(super) use destination::{Auth, Breaker, Destination, Headers, Retry, Sign, SignatureMode};
-pub(super) use ingress::{Ingress, ProxyProtocol};
+pub(super) use ingress::{Ingress, ProxyProtocol, Tls};
+pub(super) use pem::Pem;
 pub(super) use route::Route;
 pub(super) use secret_text::SecretText;
 pub(super) use source::{AllowEntry, Dedup, Enforce, Mode, RateLimit, Respond, Source};

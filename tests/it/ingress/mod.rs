@@ -2,7 +2,7 @@
 
 mod answers;
 mod draining;
-mod gate;
+pub(crate) mod gate;
 mod limits;
 mod proxy_protocol;
 mod shortage;

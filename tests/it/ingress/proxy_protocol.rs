@@ -67,7 +67,7 @@ fn good() -> Vec<(Version, Vec<u8>, Option<&'static str>)> {
 }
 
 /// What is no header, and why.
-fn bad() -> Vec<(Version, Vec<u8>, Refusal)> {
+fn bad_v1() -> Vec<(Version, Vec<u8>, Refusal)> {
     let mut cases = Vec::new();
     for line in [
         "PROXY TCP4 198.51.100.1 192.0.2.80 56324\r\n",
@@ -110,6 +110,12 @@ fn bad() -> Vec<(Version, Vec<u8>, Refusal)> {
     cases.push((Version::V1, format!("PROXY UNKNOWN {}", "f".repeat(100)).into_bytes(), Refusal::TooLong));
     let too_long = format!("PROXY UNKNOWN {}\r\n", "f".repeat(V1_BYTES_MAX - "PROXY UNKNOWN \r\n".len() + 1));
     cases.push((Version::V1, too_long.into_bytes(), Refusal::TooLong));
+    cases
+}
+
+/// The same of version 2.
+fn bad_v2() -> Vec<(Version, Vec<u8>, Refusal)> {
+    let mut cases = Vec::new();
     let address = v4([198, 51, 100, 1], 9);
     for (command, family, content) in [
         // A version, a command, a family that nobody knows; datagrams.
@@ -167,7 +173,7 @@ fn a_header_that_is_cut_anywhere_is_awaited() {
 
 #[test]
 fn what_is_no_header_is_refused_with_its_reason() {
-    for (version, bytes, reason) in bad() {
+    for (version, bytes, reason) in bad_v1().into_iter().chain(bad_v2()) {
         assert_eq!(parse(version, &bytes), Err(reason), "{}", bytes.escape_ascii());
         // Nothing that is refused was taken for a whole header before, and a refusal stands.
         for cut in 0..bytes.len() {

@@ -9,6 +9,7 @@ mod proxied;
 mod route;
 mod source;
 mod store;
+mod tls;
 mod verify;
 
 use bytes::Bytes;
