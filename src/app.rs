@@ -10,6 +10,7 @@ mod account;
 mod attempts;
 mod fetcher;
 mod gateway;
+mod inherited;
 mod resign;
 mod start;
 
@@ -24,6 +25,7 @@ use hyper::body::Incoming;
 use tower::ServiceBuilder;
 use tower_service::Service;
 
+pub use inherited::Inherited;
 pub use start::{Interrupts, Running, StartError, runtime, start};
 
 use self::account::{AccountLayer, Books};
