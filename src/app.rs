@@ -15,6 +15,7 @@ pub mod explain;
 mod feeds;
 mod fetcher;
 mod gateway;
+mod inherited;
 mod resign;
 mod start;
 
@@ -29,6 +30,7 @@ use hyper::body::Incoming;
 use tower::ServiceBuilder;
 use tower_service::Service;
 
+pub use inherited::Inherited;
 pub use start::{Interrupts, Running, StartError, runtime, start};
 
 use self::account::{AccountLayer, Books};

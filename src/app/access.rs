@@ -213,6 +213,7 @@ impl<St> Desk<St> {
             proto: match seen.version {
                 None => "-",
                 Some(Version::HTTP_10) => "HTTP/1.0",
+                Some(Version::HTTP_2) => "HTTP/2.0",
                 Some(_) => "HTTP/1.1",
             },
             status: status.as_u16(),

@@ -16,6 +16,7 @@ use super::access::{AccessLayer, Desk};
 use super::account::Books;
 use super::attempts::Deliveries;
 use super::gateway::{Gateway, Parts};
+use super::inherited::{Inherited, Patience};
 use super::resign::Signers;
 use crate::config::{Checked, Durability};
 use crate::deliver::Client;
@@ -88,17 +89,29 @@ pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("hookward").build()
 }
 
-/// Opens the store and the ports. The access log goes to `log`.
+/// Opens the store and the ports, those that were inherited excepted. The access log goes to `log`.
 ///
 /// # Errors
 /// [`StartError`]; nothing is left running then.
-pub async fn start(checked: &Checked, log: AccessLog, metrics: Metrics) -> Result<Running, StartError> {
+pub async fn start(
+    checked: &Checked,
+    mut inherited: Inherited,
+    log: AccessLog,
+    metrics: Metrics,
+) -> Result<Running, StartError> {
     let clock = Clock::machine();
     // The ports first: a second instance fails on them before it touches the store, and senders that come while
     // the store opens wait in the backlog instead of being refused.
-    let ingress_listener = Listener::bind(checked.ingress.listen)?;
-    let admin_listener = Listener::bind(checked.admin.listen)?;
-    let store = Arc::new(open_store(checked, &clock, &metrics).await?);
+    let (ingress_listener, patience) = inherited.ingress(checked.ingress.listen, checked.ingress.drain_timeout)?;
+    let (store, admin_listener) = if patience.waits() {
+        // The gateway before this one gives the store back first, and its admin port last.
+        let store = succeed_to_store(checked, &clock, &metrics, patience).await?;
+        (store, inherited.admin(checked.admin.listen, patience).await?)
+    } else {
+        let admin_listener = inherited.admin(checked.admin.listen, patience).await?;
+        (open_store(checked, &clock, &metrics).await?, admin_listener)
+    };
+    let store = Arc::new(store);
     let signers = Signers::default();
     let client = Client::new(clock.clone(), Arc::new(signers.clone()));
     let dispatcher = Dispatcher::new(Arc::clone(&store), Arc::new(Deliveries(client)), clock.clone(), metrics.clone());
@@ -245,6 +258,27 @@ impl Running {
 async fn finished(name: &'static str, task: JoinHandle<()>) {
     if let Err(error) = task.await {
         tracing::error!(task = name, %error, "did not end well");
+    }
+}
+
+/// Opens the store when whoever has it has given it back.
+async fn succeed_to_store(
+    checked: &Checked,
+    clock: &Clock,
+    metrics: &Metrics,
+    patience: Patience,
+) -> Result<Embedded, StartError> {
+    let mut told = false;
+    loop {
+        match open_store(checked, clock, metrics).await {
+            Err(StartError::Store(OpenError::InUse { path, pid })) if patience.waits() => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::info!(store = %path.display(), pid = &*pid, "waiting for the gateway before this one to end");
+                }
+                patience.nap().await;
+            }
+            opened => return opened,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::app::{self, Interrupts, Running};
+use crate::app::{self, Inherited, Interrupts, Running};
 use crate::cli::Failure;
 use crate::config::{self, Loaded, Reloaded, Reloads};
 use crate::telemetry::{AccessLog, Metrics, logging, task};
@@ -50,6 +50,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Format::Json => logging::LogFormat::Json,
         Format::Text => logging::LogFormat::Text,
     };
+    // First of all: before there are threads.
+    let inherited = Inherited::take().map_err(|error| Failure::Failed(format!("LISTEN_FDS: {error}")))?;
     let _until_the_end = logging::install(&args.log, format).map_err(|error| Failure::Usage(error.to_string()))?;
     let loaded = config::find(args.config.as_deref())
         .and_then(|file| config::load(&file))
@@ -65,17 +67,21 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     } else {
         (AccessLog::off(), None)
     };
-    let ended = app::runtime()?.block_on(serve(loaded, log, metrics));
+    let ended = app::runtime()?.block_on(serve(loaded, inherited, log, metrics));
     drop(writer);
     ended
 }
 
-async fn serve(loaded: Loaded, log: AccessLog, metrics: Metrics) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, inherited: Inherited, log: AccessLog, metrics: Metrics) -> Result<(), Failure> {
     // Before anything says that it is ready: a signal that comes earlier would end the process.
     let mut interrupts = Interrupts::listen()?;
     let mut reloads = Reloads::watch(loaded.clone())?;
-    let running =
-        app::start(&loaded.checked, log, metrics).await.map_err(|error| Failure::Failed(error.to_string()))?;
+    let started = tokio::select! {
+        started = app::start(&loaded.checked, inherited, log, metrics) => started,
+        // It may wait long, for a gateway that drains.
+        () = interrupts.next() => return Ok(()),
+    };
+    let running = started.map_err(|error| Failure::Failed(error.to_string()))?;
     tracing::info!(
         ingress = %running.ingress,
         admin = %running.admin,

@@ -5,8 +5,6 @@
 /// The struct of `written`, its key, and what the key would do.
 const KEYS: &[(&str, &str, &str)] = &[
     ("Configuration", "outbound", "outbound mode"),
-    ("Ingress", "tls", "TLS at the ingress"),
-    ("Ingress", "proxy_protocol", "the PROXY protocol"),
     ("AdminToken", "project", "a token that is bound to one project"),
     ("Store", "url", "the Redis store"),
     ("Source", "app", "proxy mode (`app`)"),

@@ -53,6 +53,8 @@ reasons! {
     MalformedRequest "malformed_request" BAD_REQUEST;
     /// The body comes in a transfer coding that we do not know.
     TransferCodingUnknown "transfer_coding_unknown" NOT_IMPLEMENTED;
+    /// The request is for a host that has another certificate than its connection was made with.
+    MisdirectedRequest "misdirected_request" MISDIRECTED_REQUEST;
     /// The request line was too long.
     UriTooLong "uri_too_long" URI_TOO_LONG;
     /// The headers were too many or too large.

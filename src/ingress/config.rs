@@ -1,17 +1,24 @@
 //! The limits of the ingress, checked: what `ingress:` in the configuration becomes.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+use super::{Tls, proxy_protocol};
 
 /// What the ingress listens on and what it puts up with. Everything but `listen` can change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The address of the socket; port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Peers whose `Forwarded` or `X-Forwarded-For` counts; nobody's by default.
+    /// Peers whose `Forwarded`, `X-Forwarded-For` or PROXY header counts; nobody's by default.
     pub trusted_proxies: Vec<IpNet>,
+    /// Each connection begins with a header of the PROXY protocol, and comes from one of `trusted_proxies`; `None`: neither.
+    pub proxy_protocol: Option<proxy_protocol::Version>,
+    /// The certificates of an encrypted port; `None`: plain HTTP.
+    pub tls: Option<Arc<Tls>>,
     /// Connections that are open at a time; one more is closed at once and counted.
     pub connections_max: usize,
     /// Bytes of a request line with its headers; over it 431 (or 414).
@@ -38,6 +45,8 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
             trusted_proxies: Vec::new(),
+            proxy_protocol: None,
+            tls: None,
             connections_max: 10_000,
             headers_bytes_max: 64 << 10,
             body_bytes_max: 1 << 20,

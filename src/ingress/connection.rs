@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -23,14 +22,16 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower_service::Service;
 
-use super::Config;
 use super::answer::Ledger;
 use super::drain::Drain;
+use super::opening::Origin;
+use super::prefixed::Prefixed;
 use super::progress::{Overdue, Progress};
 use super::service::{Adapter, Shared};
 use super::stream::Stream;
+use super::{Config, http2};
 use crate::domain::{Reason, Rejection};
-use crate::telemetry::IngressMetrics;
+use crate::telemetry::{IngressMetrics, Protocol};
 
 /// What every connection is given.
 #[derive(Clone, Debug)]
@@ -50,11 +51,13 @@ enum End {
     HeadLate,
     /// Nobody waits for a word.
     Quiet,
+    /// It has not begun: what is spoken is HTTP/2.
+    Http2,
 }
 
 /// After the last answer what is still on its way is read and dropped for this long: closing at once would reset
 /// the connection and take the answer from the sender. A sender that closes too ends it.
-const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// And not more than this, in bytes.
 const LINGER_BYTES_MAX: usize = 1 << 20;
@@ -66,16 +69,17 @@ const LINGER_BUFFER_BYTES: usize = 8 << 10;
 const BUFFER_BYTES_MIN: usize = 8 << 10;
 
 /// Serves one connection to its end.
-pub(super) async fn drive<T, S, B>(io: T, peer: SocketAddr, setup: Setup<S>)
+pub(super) async fn drive<T, S, B>(io: T, origin: Origin, setup: Setup<S>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Setup { service, limits, drain, ledger, metrics } = setup;
-    let config = limits.load_full();
-    let shared = Arc::new(Shared { peer, progress: Progress::new(), limits, drain, ledger, metrics });
+    let config = setup.limits.load_full();
+    let (service, shared) = Shared::new(origin, setup);
+    let shared = Arc::new(shared);
     let stream = Stream::new(io, Arc::clone(&shared));
     let adapter = Adapter { service: RefCell::new(service), shared: Arc::clone(&shared) };
     let mut connection = http1::Builder::new()
@@ -90,8 +94,15 @@ where
         .serve_connection(TokioIo::new(stream), adapter);
     let Shared { progress, drain, metrics, .. } = &*shared;
     let end = until_its_end(&mut connection, progress, &config, drain).await;
-    let stream = connection.into_parts().io.into_inner();
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner();
     let late = match end {
+        End::Http2 => {
+            let (io, first) = stream.into_parts();
+            metrics.protocols.count(Protocol::Http2, None);
+            let service = parts.service.service.into_inner();
+            return Box::pin(http2::drive(Prefixed::new(first, io), service, Arc::clone(&shared))).await;
+        }
         End::Quiet => return,
         End::HeadLate if progress.is_write_blocked() => return,
         End::HeadLate => {
@@ -100,7 +111,7 @@ where
         // Whether more is on its way nobody knows: a refused body, a pipelined request.
         End::Closed => None,
     };
-    let mut io = stream.into_inner();
+    let (mut io, _) = stream.into_parts();
     if let Some(answer) = late {
         if !matches!(timeout(LINGER, io.write_all(&answer)).await, Ok(Ok(()))) {
             return;
@@ -125,6 +136,9 @@ async fn until_its_end<C: Future + Unpin>(
             if Pin::new(&mut *connection).poll(cx).is_ready() {
                 return Poll::Ready(End::Closed);
             }
+            if progress.is_http2() {
+                return Poll::Ready(End::Http2);
+            }
             if seen != Some(drain.stage()) {
                 // Polled only when there is something to hear: the waker of a task stays the same.
                 if wakes.as_mut().poll(cx).is_ready() {
@@ -146,7 +160,7 @@ async fn until_its_end<C: Future + Unpin>(
 }
 
 /// Says goodbye and drops what is still on its way, bounded in time and bytes.
-async fn linger<T: AsyncRead + AsyncWrite + Unpin>(mut io: T, metrics: &IngressMetrics) {
+pub(super) async fn linger<T: AsyncRead + AsyncWrite + Unpin>(mut io: T, metrics: &IngressMetrics) {
     let reading = async {
         // A peer that is gone already makes this fail, and there is nothing left to do then.
         if io.shutdown().await.is_err() {

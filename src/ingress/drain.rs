@@ -65,6 +65,12 @@ impl Drain {
         while changed.changed().await.is_ok() {}
     }
 
+    /// Waits until what is in flight is ended.
+    pub(super) async fn is_cut(&self) {
+        let mut changed = self.changed.subscribe();
+        while self.stage() != Stage::Cut && changed.changed().await.is_ok() {}
+    }
+
     fn enter(&self, stage: u8) {
         self.stage.store(stage, Ordering::Release);
         self.changed.send_replace(());

@@ -25,6 +25,16 @@ pub struct ListenError {
     source: io::Error,
 }
 
+// === impl ListenError ===
+
+impl ListenError {
+    /// Whether something else listens there.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.source.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
@@ -54,6 +64,18 @@ impl Listener {
             Ok(Self { inner, local })
         };
         open().map_err(|source| ListenError { listen, source })
+    }
+
+    /// Takes over a socket that listens already; must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// It is not one that can be used.
+    pub fn inherit(socket: std::net::TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        // As in `bind`: accepted sockets inherit it.
+        socket2::SockRef::from(&socket).set_tcp_nodelay(true)?;
+        let local = socket.local_addr()?;
+        Ok(Self { inner: TcpListener::from_std(socket)?, local })
     }
 
     /// The address with the port that the system chose.

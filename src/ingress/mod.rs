@@ -1,6 +1,7 @@
 //! Stage 1: sockets, client address, routing by path.
 //!
-//! A [`Server`] accepts on its [`Listener`] and drives each connection in a task of its own: hyper reads
+//! A [`Server`] accepts on its [`Listener`] and drives each connection in a task of its own. What it says before HTTP
+//! (a PROXY header, TLS) is `opening`'s; its first bytes, or ALPN, say whether it speaks HTTP/2 (`http2`). Else hyper reads
 //! HTTP/1.1 from a stream whose framing a scanner follows, one timer watches over the deadlines, and each
 //! request goes to a tower service with its client's address in the extensions. A [`Router`] is such a
 //! service: it finds the source by path and asks nothing of the body.
@@ -12,9 +13,6 @@
 //!   connection is closed, never mended.
 //! - Nothing here reads a body: the guards decide first.
 //! - A client's address comes from the socket, or from proxies that the configuration trusts.
-//!
-//! TLS and the PROXY protocol belong between accept and `connection::drive`, which takes any stream; HTTP/2
-//! belongs into `drive` beside HTTP/1.1.
 
 pub mod answer;
 pub mod call;
@@ -24,14 +22,20 @@ mod connection;
 mod drain;
 mod framing;
 pub mod host;
+mod http2;
 mod line;
 pub mod listener;
+mod opening;
+mod preface;
+mod prefixed;
 mod progress;
+pub mod proxy_protocol;
 pub mod router;
 mod scanner;
 pub mod server;
 pub mod service;
 mod stream;
+pub mod tls;
 
 pub use answer::{Ledger, TurnedAway};
 pub use client::client_address;
@@ -39,7 +43,8 @@ pub use config::Config;
 pub use listener::{ListenError, Listener};
 pub use router::{PathError, Router, Table};
 pub use server::Server;
-pub use service::Arrival;
+pub use service::{Arrival, Scheme};
+pub use tls::Tls;
 
 /// What a sender is asked to wait when the gateway itself is the reason for a 503.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);

@@ -48,6 +48,8 @@ pub(super) struct Progress {
     began: AtomicU64,
     write_blocked_since: AtomicU64,
     expired: AtomicBool,
+    /// It speaks HTTP/2.
+    speaks_http2: AtomicBool,
     requests: AtomicU64,
     wire: Wire,
 }
@@ -72,15 +74,16 @@ pub(super) const DRAIN_QUIET: Duration = Duration::from_secs(1);
 // === impl Progress ===
 
 impl Progress {
-    /// A connection that was accepted now.
-    pub(super) fn new() -> Self {
+    /// A connection that was accepted then.
+    pub(super) fn new(accepted: Instant) -> Self {
         Self {
-            accepted: Instant::now(),
+            accepted,
             phase: AtomicU8::new(Phase::Fresh as u8),
             since: AtomicU64::new(0),
             began: AtomicU64::new(0),
             write_blocked_since: AtomicU64::new(NEVER),
             expired: AtomicBool::new(false),
+            speaks_http2: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             wire: Wire {
                 heads: AtomicU64::new(0),
@@ -90,6 +93,11 @@ impl Progress {
                 bad: OnceLock::new(),
             },
         }
+    }
+
+    /// When the connection was accepted.
+    pub(super) fn accepted(&self) -> Instant {
+        self.accepted
     }
 
     /// What it waits for.
@@ -194,6 +202,16 @@ impl Progress {
     /// Whether the request in flight was asked to end.
     pub(super) fn is_expired(&self) -> bool {
         self.expired.load(Relaxed)
+    }
+
+    /// The first bytes were the preface of HTTP/2.
+    pub(super) fn speaks_http2(&self) {
+        self.speaks_http2.store(true, Relaxed);
+    }
+
+    /// Whether the connection must be driven as one of HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.speaks_http2.load(Relaxed)
     }
 
     /// The next deadline and what follows when it passes.

@@ -21,6 +21,7 @@ use super::answer::Ledger;
 use super::connection::{Setup, drive};
 use super::drain::Drain;
 use super::listener::Listener;
+use super::opening::{self, Origin, open};
 use crate::telemetry::IngressMetrics;
 
 /// A listening port with its limits, ready to [`serve`](Self::serve).
@@ -137,7 +138,8 @@ where
 {
     fn take_in(&mut self, stream: TcpStream, peer: SocketAddr) {
         let metrics = &self.setup.metrics;
-        if self.tasks.len() >= self.setup.limits.load().connections_max {
+        let limits = self.setup.limits.load();
+        if self.tasks.len() >= limits.connections_max {
             metrics.connections_refused.inc();
             // What fits into the socket's buffer is said, for the rest nobody waits.
             if let Ok(bytes) = stream.try_write(TOO_MANY) {
@@ -148,11 +150,21 @@ where
         }
         metrics.connections_accepted.inc();
         let counted = Counted::new(metrics);
-        let connection = drive(stream, peer, self.setup.clone());
-        self.tasks.spawn(async move {
-            connection.await;
-            drop(counted);
-        });
+        let origin = Origin { peer, accepted: Instant::now(), secure: None };
+        if opening::is_needed(&limits) {
+            let connection = open(stream, origin, self.setup.clone());
+            self.tasks.spawn(async move {
+                connection.await;
+                drop(counted);
+            });
+        } else {
+            // The way of plain HTTP: nothing stands between the socket and hyper.
+            let connection = drive(stream, origin, self.setup.clone());
+            self.tasks.spawn(async move {
+                connection.await;
+                drop(counted);
+            });
+        }
     }
 }
 
@@ -177,7 +189,7 @@ async fn all_ended(tasks: &mut JoinSet<()>) {
     }
 }
 
-fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+pub(super) fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response};
+use http::header::{CONNECTION, HOST};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -21,9 +21,11 @@ use tower_service::Service;
 use super::answer::Ledger;
 use super::call::Call;
 use super::client::client_address;
+use super::connection::Setup;
 use super::drain::{Drain, Stage};
 use super::host::check_target;
 use super::line::Asked;
+use super::opening::{Origin, Secure};
 use super::progress::Progress;
 use super::{Config, RETRY_AFTER};
 use crate::domain::{Facts, Reason, Refused, Rejection};
@@ -32,10 +34,22 @@ use crate::telemetry::IngressMetrics;
 /// Where and when a request came in; travels in its extensions beside [`Facts`].
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
-    /// The other end of the connection: the last proxy, or the client itself.
+    /// The other end of the connection: the last proxy, or the client itself. Behind `proxy_protocol` what the
+    /// proxy's header says.
     pub peer: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub scheme: Scheme,
     /// When the first byte of the request was here.
     pub began: Instant,
+}
+
+/// Over what a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// Encrypted by the gateway itself; what a proxy in front of it has decrypted is [`Http`](Self::Http).
+    Https,
 }
 
 /// The service as hyper calls it on one connection.
@@ -50,6 +64,7 @@ pub(super) struct Adapter<S> {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) peer: SocketAddr,
+    pub(super) secure: Option<Secure>,
     pub(super) progress: Progress,
     pub(super) limits: Arc<ArcSwap<Config>>,
     pub(super) drain: Arc<Drain>,
@@ -95,7 +110,7 @@ where
         let shared = &self.shared;
         let (number, began) = shared.progress.request_begins();
         let client = client_address(shared.peer.ip(), request.headers(), &shared.limits.load().trusted_proxies);
-        let arrival = Arrival { peer: shared.peer, began };
+        let arrival = Arrival { peer: shared.peer, scheme: shared.scheme(), began };
         let version = Some(request.version());
         let asked = Asked { method: request.method().clone(), uri: request.uri().clone(), version };
         let inner = if let Some(rejection) = shared.refusal(number, &request) {
@@ -123,12 +138,40 @@ where
 // === impl Shared ===
 
 impl Shared {
+    /// A connection that was just opened, and its service.
+    pub(super) fn new<S>(origin: Origin, setup: Setup<S>) -> (S, Self) {
+        let Setup { service, limits, drain, ledger, metrics } = setup;
+        let Origin { peer, accepted, secure } = origin;
+        let progress = Progress::new(accepted);
+        (service, Self { peer, secure, progress, limits, drain, ledger, metrics })
+    }
+
+    /// Over what its requests come.
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.secure.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// Refuses a request for a host that has another certificate than the connection was made with (RFC 9110
+    /// section 15.5.20).
+    pub(super) fn misdirected(&self, host: Option<&str>, headers: &HeaderMap) -> Option<Rejection> {
+        let secure = self.secure.as_ref()?;
+        if secure.tls.identities().len() < 2 {
+            return None;
+        }
+        let host = host.or_else(|| without_port(headers.get(HOST)?.to_str().ok()?))?;
+        let wrong = secure.tls.is_misdirected(secure.server_name.as_deref(), host);
+        wrong.then(|| Rejection::new(Reason::MisdirectedRequest, "host has another certificate than the connection"))
+    }
+
     /// What can be said against a request before any service sees it.
     fn refusal(&self, number: u64, request: &Request<Incoming>) -> Option<Rejection> {
         if let Some(rejection) = self.progress.refusal_of(number) {
             return Some(rejection.clone());
         }
         if let Err(rejection) = check_target(request.version(), request.method(), request.uri(), request.headers()) {
+            return Some(rejection);
+        }
+        if let Some(rejection) = self.misdirected(request.uri().host(), request.headers()) {
             return Some(rejection);
         }
         (self.drain.stage() == Stage::Cut).then(draining)
@@ -161,7 +204,7 @@ where
                         return Poll::Pending;
                     }
                     let rejection = overdue(is_whole(), drain.stage());
-                    let arrival = Arrival { peer: *peer, began: *this.began };
+                    let arrival = Arrival { peer: *peer, scheme: this.shared.scheme(), began: *this.began };
                     let response = ledger.refuse_head(rejection, std::mem::take(this.asked), *this.client, arrival);
                     response.map(|body| Either::Right(Full::new(body)))
                 }
@@ -178,7 +221,7 @@ where
 }
 
 /// Why a request in flight is ended by its deadline.
-fn overdue(is_whole: bool, stage: Stage) -> Rejection {
+pub(super) fn overdue(is_whole: bool, stage: Stage) -> Rejection {
     if stage == Stage::Cut {
         draining()
     } else if is_whole {
@@ -188,6 +231,27 @@ fn overdue(is_whole: bool, stage: Stage) -> Rejection {
     }
 }
 
-fn draining() -> Rejection {
+pub(super) fn draining() -> Rejection {
     Rejection::new(Reason::Draining, "past the drain deadline").retry_after(RETRY_AFTER)
+}
+
+/// The host of a `Host` header, in the form in which certificates name it.
+fn without_port(host: &str) -> Option<&str> {
+    match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next(),
+        None => host.split(':').next(),
+    }
+}
+
+// === impl Scheme ===
+
+impl Scheme {
+    /// `http` or `https`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
 }

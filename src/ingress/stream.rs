@@ -8,9 +8,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{reason_of_bare_answer, serialise};
+use super::preface::Spoken;
 use super::scanner::Scanner;
 use super::service::{Arrival, Shared};
 use crate::domain::Rejection;
+use crate::telemetry::Protocol;
 
 /// A connection's stream with what is known of its requests.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Stream<T> {
     inner: T,
     scanner: Scanner,
     shared: Arc<Shared>,
+    /// First bytes that may turn out to be the preface of HTTP/2; `None` once it is clear what is spoken.
+    held: Option<Vec<u8>>,
     /// Our answer instead of one of hyper's own, as far as it is not written.
     instead: Vec<u8>,
 }
@@ -27,12 +31,14 @@ pub(super) struct Stream<T> {
 impl<T> Stream<T> {
     /// Watches `inner`.
     pub(super) fn new(inner: T, shared: Arc<Shared>) -> Self {
-        Self { inner, scanner: Scanner::new(), shared, instead: Vec::new() }
+        // RFC 9113 section 3.2: over TLS it is ALPN that says so, and nothing else.
+        let held = shared.secure.is_none().then(Vec::new);
+        Self { inner, scanner: Scanner::new(), held, shared, instead: Vec::new() }
     }
 
-    /// The stream itself.
-    pub(super) fn into_inner(self) -> T {
-        self.inner
+    /// The stream itself, and its first bytes where they were the preface of HTTP/2.
+    pub(super) fn into_parts(self) -> (T, Vec<u8>) {
+        (self.inner, self.held.unwrap_or_default())
     }
 
     fn saw(&mut self, bytes: &[u8]) {
@@ -67,7 +73,7 @@ impl<T> Stream<T> {
         let Shared { peer, progress, ledger, metrics, .. } = &*self.shared;
         metrics.responses.count(rejection.reason.status());
         let asked = self.scanner.asked(progress.requests());
-        let arrival = Arrival { peer: *peer, began: progress.began() };
+        let arrival = Arrival { peer: *peer, scheme: self.shared.scheme(), began: progress.began() };
         serialise(ledger.refuse_head(rejection, asked, peer.ip().to_canonical(), arrival))
     }
 }
@@ -86,9 +92,58 @@ impl<T: AsyncWrite + Unpin> Stream<T> {
     }
 }
 
+impl<T: AsyncRead + Unpin> Stream<T> {
+    /// Reads until it is clear what is spoken. Of HTTP/2 hyper's HTTP/1.1 sees nothing.
+    fn poll_first(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        loop {
+            let held = self.held.take().unwrap_or_default();
+            let held_bytes = held.len();
+            if buf.remaining() <= held_bytes {
+                return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+            }
+            buf.put_slice(&held);
+            match Pin::new(&mut self.inner).poll_read(cx, buf) {
+                Poll::Ready(Ok(())) => {}
+                other => {
+                    buf.set_filled(before);
+                    self.held = Some(held);
+                    return other;
+                }
+            }
+            let bytes = buf.filled().get(before..).unwrap_or_default();
+            let is_end = bytes.len() == held_bytes;
+            match Spoken::of(bytes) {
+                Spoken::Unclear if !is_end => {
+                    self.shared.progress.bytes_read();
+                    self.held = Some(bytes.to_vec());
+                    buf.set_filled(before);
+                }
+                Spoken::Http2 => {
+                    self.held = Some(bytes.to_vec());
+                    buf.set_filled(before);
+                    self.shared.progress.speaks_http2();
+                    // The driver looks at once, and polls nothing of this any more.
+                    return Poll::Pending;
+                }
+                Spoken::Unclear | Spoken::Other => {
+                    if !bytes.is_empty() {
+                        self.shared.metrics.protocols.count(Protocol::Http1, None);
+                        self.saw(bytes);
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
+
 impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
+        if self.held.is_some() {
+            return self.poll_first(cx, buf);
+        }
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
         if let Some(bytes @ [_, ..]) = buf.filled().get(before..) {
             self.saw(bytes);

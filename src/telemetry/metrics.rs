@@ -111,6 +111,19 @@ pub(super) struct FeedResult {
     pub(super) result: &'static str,
 }
 
+/// `{protocol, tls}`: `http/1.1` or `h2`, over `1.2`, `1.3` or `none`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ProtocolLabels {
+    pub(super) protocol: &'static str,
+    pub(super) tls: &'static str,
+}
+
+/// `{reason}`: why, in a word of the one who counts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReasonLabel {
+    pub(super) reason: &'static str,
+}
+
 /// `{result}`: `ok` or `failed`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ResultLabel {
@@ -217,6 +230,10 @@ fn register_ingress(to: &mut Registry, m: &IngressMetrics) {
     to.register("connections_open", "Open connections on the ingress port", m.connections_open.clone());
     to.register("connections_accepted", "Connections that were accepted on the ingress port", m.connections_accepted.clone());
     to.register("connections_refused", "Connections that were closed at once because of connections_max", m.connections_refused.clone());
+    to.register("proxy_headers_refused", "Connections that were closed for want of a good PROXY header, by reason", m.proxy_headers_refused.0.clone());
+    to.register("tls_handshakes_failed", "Handshakes of TLS on the ingress port that came to nothing, by reason", m.tls_handshakes_failed.0.clone());
+    to.register("http2_violations", "What HTTP/2 connections did that the specification or a limit forbids, by kind", m.http2_violations.0.clone());
+    to.register("connections_by_protocol", "Connections on the ingress port by what they speak, and over which TLS", m.protocols.family.clone());
     to.register("accepts_failed", "Tries to accept a connection that failed for want of file descriptors or memory", m.accepts_failed.clone());
     to.register("responses", "Answers to senders on the ingress port, by class of status", m.responses.family.clone());
     to.register_with_unit("received", "What senders sent over the connections of the ingress port, heads included", Unit::Bytes, m.bytes_in.clone());

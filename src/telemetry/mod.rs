@@ -24,8 +24,8 @@ pub mod trace;
 
 pub use access::{AccessLine, AccessLog};
 pub use handles::{
-    BreakerState, DestinationMetrics, FeedMetrics, GatewayMetrics, IngressMetrics, LaneGauges, Responses,
-    RetentionMetrics, SourceMetrics, StoreMetrics,
+    BreakerState, ByReason, DestinationMetrics, FeedMetrics, GatewayMetrics, IngressMetrics, LaneGauges, Protocol,
+    Protocols, Responses, RetentionMetrics, SourceMetrics, StoreMetrics,
 };
 pub use histogram::Histogram;
 pub use lines::LinesWriter;

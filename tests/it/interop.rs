@@ -7,6 +7,7 @@ mod json_test_suite;
 mod octokit;
 mod providers;
 mod standard_webhooks;
+mod tls_profile;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

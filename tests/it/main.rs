@@ -15,6 +15,7 @@ mod demo;
 mod flow;
 mod gateway;
 mod guard;
+mod http2;
 mod ingress;
 mod interop;
 mod loss;

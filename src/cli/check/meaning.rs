@@ -8,6 +8,7 @@ use crate::config::{Checked, Destination, Loaded, Period, Size, Source};
 use crate::domain::Route;
 use crate::guard::rate_limit::By;
 use crate::guard::{dedup, signature};
+use crate::ingress;
 
 /// The whole configuration for a person.
 pub(super) fn describe(loaded: &Loaded) -> String {
@@ -33,13 +34,38 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.push_str(&format!("  {text}\n"));
 }
 
+/// What the ingress speaks, and whose certificates it shows.
+fn speaks(out: &mut String, ingress: &ingress::Config) {
+    match &ingress.tls {
+        None => line(out, format_args!("speaks HTTP/1.1, and HTTP/2 with prior knowledge")),
+        Some(tls) => {
+            line(out, format_args!("speaks HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3"));
+            for identity in tls.identities() {
+                let names = match identity.names() {
+                    [] => "no name".to_owned(),
+                    names => names.join(", "),
+                };
+                line(out, format_args!("shows a certificate for {names}, valid until {}", identity.not_after()));
+            }
+            if tls.asks_for_client_certificates() {
+                line(out, format_args!("takes clients with client certificates of client_ca only"));
+            }
+        }
+    }
+}
+
 fn ports(out: &mut String, checked: &Checked) {
     let (ingress, admin, store) = (&checked.ingress, &checked.admin, &checked.store);
     section(out, "ingress");
     line(out, format_args!("listens on {}", ingress.listen));
+    speaks(out, ingress);
     match ingress.trusted_proxies.as_slice() {
         [] => line(out, format_args!("the client is the socket's peer: no proxy is trusted")),
         proxies => line(out, format_args!("trusts the proxies {}", networks(proxies))),
+    }
+    if let Some(version) = ingress.proxy_protocol {
+        let version = version.as_str();
+        line(out, format_args!("takes connections from those only, each with a PROXY header ({version}); else closed"));
     }
     line(
         out,

@@ -48,7 +48,7 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     let file = folder.0.join("hookward.yaml");
     std::fs::write(&file, configuration(&folder.0, &services, &secrets))?;
     let loaded = config::load(&file).map_err(|error| Failure::Configuration(error.to_string()))?;
-    let running = app::start(&loaded.checked, AccessLog::off(), Metrics::new())
+    let running = app::start(&loaded.checked, app::Inherited::none(), AccessLog::off(), Metrics::new())
         .await
         .map_err(|error| Failure::Failed(error.to_string()))?;
     let failed = show(args, &running, &services, secrets).await;

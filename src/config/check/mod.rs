@@ -11,6 +11,7 @@ mod ports;
 mod route;
 mod source;
 mod store;
+mod tls;
 mod value;
 mod verify;
 mod whole;

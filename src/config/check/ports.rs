@@ -12,6 +12,7 @@ use crate::config::quantity::Size;
 use crate::config::written;
 use crate::guard::allow_ips;
 use crate::ingress;
+use crate::ingress::proxy_protocol::Version;
 
 /// The shortest admin token: 16 characters of `openssl rand -hex 16` are 64 bits already.
 const TOKEN_CHARS_MIN: usize = 16;
@@ -27,6 +28,8 @@ pub(super) fn ingress(written: Option<&At<written::Ingress>>, problems: &mut Pro
     let checked = ingress::Config {
         listen: address(written.listen.as_ref(), default.listen, problems),
         trusted_proxies: networks(written.trusted_proxies.as_deref(), problems),
+        proxy_protocol: proxy_protocol(written, problems),
+        tls: super::tls::tls(written.tls.as_ref(), problems),
         connections_max: bytes(count(written.connections_max.as_ref(), connections, problems).get().into()),
         // Below 8 KiB hyper cannot read a request line; above 1 MiB each connection would be a risk.
         headers_bytes_max: bytes(size(
@@ -72,6 +75,24 @@ pub(super) fn ingress(written: Option<&At<written::Ingress>>, problems: &mut Pro
         );
     }
     checked
+}
+
+/// Which header each connection begins with, from the proxies that are trusted.
+fn proxy_protocol(written: &written::Ingress, problems: &mut Problems<'_>) -> Option<Version> {
+    let word = written.proxy_protocol.as_ref()?;
+    let version = match word.value {
+        written::ProxyProtocol::Off => return None,
+        written::ProxyProtocol::V1 => Version::V1,
+        written::ProxyProtocol::V2 => Version::V2,
+    };
+    if written.trusted_proxies.as_ref().is_none_or(Vec::is_empty) {
+        problems.wrong(
+            word.at,
+            "nobody could connect: headers are taken from trusted_proxies only, and there are none",
+            "add the addresses of the proxies in front of the gateway to ingress.trusted_proxies",
+        );
+    }
+    Some(version)
 }
 
 fn address(written: Option<&At<String>>, default: SocketAddr, problems: &mut Problems<'_>) -> SocketAddr {

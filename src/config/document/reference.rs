@@ -1,4 +1,4 @@
-//! What `${NAME}`, `${NAME:-default}` and `{ file: path }` stand for, put into the finished tree.
+//! What `${NAME}`, `${NAME:-default}`, `{ file: path }` and the paths of certificates stand for, put into the finished tree.
 //!
 //! `$${` is a literal `${`. Keys are never touched, and what is put in is never read as YAML, so that no value can
 //! add a key or a line.
@@ -41,13 +41,14 @@ pub(crate) fn resolve(tree: &mut Tree, surroundings: &Surroundings<'_>) -> (Hash
         }
     }
     for id in tree.ids() {
-        let Some(path) = file_reference(tree, id) else { continue };
+        let Some(path) = file_reference(tree, id).or_else(|| pem_path(tree, id)) else { continue };
         let path = surroundings.folder.join(path);
         match read(&path) {
             Ok(text) => {
                 if let Some(node) = tree.get_mut(id) {
                     node.kind = Kind::Scalar(Scalar { text, plain: false, referred: true });
                 }
+                tree.files.insert(id, path.clone());
             }
             Err(message) => {
                 let message = format!("cannot use the file {}: {message}", path.display());
@@ -75,6 +76,16 @@ fn file_reference(tree: &Tree, id: NodeId) -> Option<PathBuf> {
         }
         _ => None,
     }
+}
+
+/// The path that stands for a certificate or a key of `ingress.tls`: there a text that is no PEM is a file's name, as
+/// nginx has it.
+fn pem_path(tree: &Tree, id: NodeId) -> Option<PathBuf> {
+    const KEYS: [&str; 3] = ["cert", "key", "client_ca"];
+    let entry = tree.entry_of(id)?;
+    let text = tree.scalar(id).filter(|scalar| !scalar.is_null())?.text.trim();
+    let is_path = KEYS.contains(&&*entry.key) && !text.is_empty() && !text.contains("-----BEGIN");
+    (is_path && tree.path(id).starts_with("ingress.tls.")).then(|| PathBuf::from(text))
 }
 
 /// The file's text without the line break that editors and `echo` leave at its end.

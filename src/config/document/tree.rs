@@ -1,6 +1,8 @@
 //! The tree: scalars, lists and mappings, each with its place and its parent.
 
+use std::collections::HashMap;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -23,6 +25,8 @@ pub(crate) struct Place {
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     pub(super) nodes: Vec<Node>,
+    /// Where values were read that a file holds.
+    pub(super) files: HashMap<NodeId, PathBuf>,
 }
 
 /// One node.
@@ -117,6 +121,11 @@ impl Tree {
     /// Whether the value came through `${…}` or `{ file: … }`.
     pub(crate) fn is_referred(&self, id: NodeId) -> bool {
         self.scalar(id).is_some_and(|scalar| scalar.referred)
+    }
+
+    /// The file that the value was read from.
+    pub(crate) fn file_of(&self, id: NodeId) -> Option<&Path> {
+        self.files.get(&id).map(PathBuf::as_path)
     }
 
     /// The key of the mapping entry whose value this is.

@@ -21,6 +21,8 @@ fn addresses_and_ports_must_make_sense() {
     check("ingress: { listen: ‸8080 }\n", "ingress.listen", "not an address");
     check("ingress: { listen: ‸'localhost:8080' }\n", "ingress.listen", "not an address");
     check("ingress: { trusted_proxies: [‸10.0.0.0/33] }\n", "ingress.trusted_proxies[0]", "neither an address");
+    check("ingress: { proxy_protocol: ‸v1 }\n", "ingress.proxy_protocol", "trusted_proxies only, and there are none");
+    check("ingress: { proxy_protocol: ‸v3, trusted_proxies: [10.0.0.1] }\n", "ingress.proxy_protocol", "not one of");
     check("admin: { ‸listen: '0.0.0.0:8081' }\n", "admin.listen", "no tokens");
     check("admin: { ‸listen: '[::]:8081', tokens: [] }\n", "admin.listen", "no tokens");
     check("admin: { ‸listen: '127.0.0.1:8080' }\n", "admin.listen", "same port as ingress");

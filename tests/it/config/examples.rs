@@ -1,6 +1,7 @@
 //! The examples in config/ and the published schema: loaded, complete, and true about the defaults.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use hookward::config::{self, Loaded};
 use serde_json::Value;
@@ -12,6 +13,16 @@ const FULL: &str = include_str!("../../../config/full.yaml");
 
 fn variables(name: &str) -> Option<String> {
     // Base64, so that it can sign; long enough for a token; another one for each name.
+    static IDENTITY: OnceLock<(String, String)> = OnceLock::new();
+    let (certificate, key) = IDENTITY.get_or_init(|| {
+        let made = rcgen::generate_simple_self_signed(vec!["hooks.example".to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    });
+    match name {
+        "TLS_CERT" | "OTHER_CERT" | "CLIENT_CA" => return Some(certificate.clone()),
+        "TLS_KEY" | "OTHER_KEY" => return Some(key.clone()),
+        _ => {}
+    }
     let made_of = |name: &str| format!("{}{}", name.replace('_', "x"), "A".repeat(64 - name.len()));
     (!name.ends_with("_OLD")).then(|| made_of(name))
 }

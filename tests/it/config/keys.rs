@@ -170,6 +170,7 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         "connections_and_headers_are_bounded_as_configured",
         &["ingress.connections_max", "ingress.headers_bytes_max"],
     ),
+    ("tests/it/settings/proxied.rs", "haproxy_says_whose_connection_it_passes_on", &["ingress.proxy_protocol"]),
     ("tests/it/settings/route.rs", "a_delayed_delivery_goes_out_after_its_delay", &["routes[].delay"]),
     ("tests/it/settings/route.rs", "what_is_not_delivered_in_its_time_expires", &["routes[].expires"]),
     ("tests/it/settings/source.rs", "a_copy_beyond_the_window_is_an_event_of_its_own", &["sources.*.dedup.window"]),
@@ -200,6 +201,21 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
     ),
     ("tests/it/settings/store.rs", "the_ledger_of_rejections_stays_within_its_bound", &["store.rejections_bytes_max"]),
     ("tests/it/settings/store.rs", "the_store_is_where_its_path_says", &["store", "store.path"]),
+    (
+        "tests/it/settings/tls.rs",
+        "a_certificate_is_shown_and_both_versions_and_both_protocols_are_spoken",
+        &["ingress.tls", "ingress.tls.cert", "ingress.tls.key"],
+    ),
+    (
+        "tests/it/settings/tls.rs",
+        "several_certificates_are_chosen_by_the_name_that_the_client_asks_for",
+        &["ingress.tls.certificates", "ingress.tls.certificates[].cert", "ingress.tls.certificates[].key"],
+    ),
+    (
+        "tests/it/settings/tls.rs",
+        "with_client_ca_only_clients_with_a_certificate_are_served",
+        &["ingress.tls.client_ca"],
+    ),
     ("tests/it/settings/verify.rs", "a_tolerance_bounds_the_age_of_what_is_signed", &["sources.*.verify.tolerance"]),
     (
         "tests/it/settings/verify.rs",

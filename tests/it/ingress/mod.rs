@@ -2,8 +2,9 @@
 
 mod answers;
 mod draining;
-mod gate;
+pub(crate) mod gate;
 mod limits;
+mod proxy_protocol;
 mod shortage;
 mod smuggling;
 mod spoofing;

@@ -212,15 +212,3 @@ async fn rfc9110_7_8_an_upgrade_that_nobody_asked_for_is_ignored() {
     peer.write(request("/hook", "xx")).await;
     assert_eq!(peer.answer().await.body, "127.0.0.1 2");
 }
-
-#[tokio::test]
-async fn the_http2_preface_is_refused() {
-    let gate = Gate::open(short()).await;
-    let mut peer = gate.connect().await;
-    peer.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-    // hyper says nothing to it; what matters is that the connection ends.
-    if let Some(answer) = peer.try_answer().await {
-        assert_eq!(answer.status, 400);
-        peer.closed().await;
-    }
-}

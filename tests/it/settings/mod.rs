@@ -5,9 +5,11 @@
 mod admin;
 mod destination;
 mod ingress;
+mod proxied;
 mod route;
 mod source;
 mod store;
+mod tls;
 mod verify;
 
 use bytes::Bytes;

@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ pub(crate) struct Gateway {
     ingress: Port,
     admin: Port,
     child: Option<Child>,
+    /// The ingress's socket, where it is ours and passed to the child.
+    passed: Option<TcpListener>,
 }
 
 // === impl Gateway ===
@@ -56,6 +59,7 @@ impl Gateway {
             ingress: Port::take(),
             admin: Port::take(),
             child: None,
+            passed: None,
         };
         gateway.configure(config);
         gateway
@@ -107,6 +111,20 @@ impl Gateway {
         std::fs::rename(beside, self.config_file()).unwrap();
     }
 
+    /// Opens the ingress's socket here and passes it to every process from now on, as systemd does.
+    pub(crate) fn pass_socket(&mut self) {
+        let socket = TcpListener::bind(self.ingress()).unwrap();
+        rustix::net::listen(&socket, 4096).unwrap();
+        self.passed = Some(socket);
+    }
+
+    /// Starts another process beside the one that runs, which is given to the caller.
+    pub(crate) fn start_next(&mut self) -> Child {
+        let old = self.child.take().expect("the gateway runs");
+        self.spawn();
+        old
+    }
+
     /// Starts the process and waits until it is ready.
     pub(crate) async fn run(&mut self) {
         self.spawn();
@@ -117,16 +135,26 @@ impl Gateway {
     pub(crate) fn spawn(&mut self) {
         assert!(self.child.is_none(), "the gateway runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
-        let mut command = self.under.iter().map(OsString::from).chain([self.binary.clone().into_os_string()]);
-        let child = Command::new(command.next().unwrap())
-            .args(command)
+        let mut words = self.under.iter().map(OsString::from).chain([self.binary.clone().into_os_string()]);
+        let (mut command, stdin) = match &self.passed {
+            None => (Command::new(words.next().unwrap()), Stdio::null()),
+            Some(socket) => {
+                // As systemd passes it: as file 3, and said in the environment. A shell can do that.
+                let script = "exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
+                let mut shell = Command::new("sh");
+                shell.args(["-c", script]);
+                (shell, Stdio::from(OwnedFd::from(socket.try_clone().unwrap())))
+            }
+        };
+        let child = command
+            .args(words)
             .args(["serve", "-c"])
             .arg(self.config_file())
             .current_dir(self.folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
