@@ -380,14 +380,14 @@ impl Indexer {
     fn handle(&mut self, fault: &IndexFault, journal: &Journal, progress: &Progress) {
         if let IndexFault::Damaged(reason) = fault {
             tracing::error!(reason, "the index is built anew from the journal");
-            let held = self.index.events;
+            // Before the file is gone: whoever looks then finds that the index lags.
+            self.metrics.index_lag.inc_by(std::mem::take(&mut self.index.events));
             let rebuilt = index::set_aside(&self.path)
                 .map_err(IndexFault::from)
                 .and_then(|()| Index::open(&self.path, self.segments.keys(), start_of(&self.segments), self.wal_pages));
             match rebuilt {
                 Ok(index) => {
                     self.index = index;
-                    self.metrics.index_lag.inc_by(held);
                     progress.begin_life(self.index.meta.position, journal.durable());
                 }
                 Err(error) => tracing::error!(%error, "the index cannot be built"),
