@@ -4,6 +4,7 @@ mod damage;
 mod embedded;
 mod faults;
 mod gauges;
+mod marks;
 mod retention;
 mod specimen;
 mod suite;
