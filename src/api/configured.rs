@@ -22,6 +22,8 @@ pub(super) async fn sources<S: Store>(
         path: entry.path.to_string(),
         scheme: entry.scheme.to_string(),
         mode: entry.mode,
+        app: entry.app.as_deref().map(str::to_owned),
+        passed_on: entry.app.as_ref().map(|_| state.metrics.source(&entry.name).answered_by_app()),
         since_start: counts(&state.metrics, &entry.name),
     };
     let data = state.configured().sources.iter().map(show).collect();

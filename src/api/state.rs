@@ -51,6 +51,8 @@ pub struct SourceEntry {
     pub scheme: Box<str>,
     /// `queue` or `proxy`.
     pub mode: &'static str,
+    /// The app that a proxy-mode source passes on to.
+    pub app: Option<Box<str>>,
 }
 
 /// A destination as `/v1/destinations` shows it.

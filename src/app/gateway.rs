@@ -11,6 +11,7 @@ use super::resign::{Signer, Signers};
 use super::{Stack, StartError, is_by_address, stack};
 use crate::api::{self, Configured, DestinationEntry, Masks, SourceEntry};
 use crate::config::{self, Checked};
+use crate::deliver::{EndpointUrl, Upstream};
 use crate::dispatch::Dispatcher;
 use crate::domain::Clock;
 use crate::guard::handshake::Handshakes;
@@ -38,6 +39,8 @@ pub(super) struct Gateway<S> {
     /// What senders sign with that keep their key at their own host.
     pub(super) certificates: Arc<Certificates>,
     rate_limits: Mutex<RateLimits>,
+    /// The apps of proxy-mode sources by their URL, each with its open connections.
+    upstreams: Mutex<HashMap<Box<str>, Arc<Upstream>>>,
 }
 
 /// Limits that are running: a reload that does not change one must not refill it.
@@ -78,6 +81,7 @@ impl<S: Store> Gateway<S> {
             dispatcher: parts.dispatcher,
             certificates: Arc::new(Certificates::new(Arc::new(Fetcher::default()), parts.clock.clone())),
             rate_limits: Mutex::default(),
+            upstreams: Mutex::default(),
         }
     }
 
@@ -100,6 +104,7 @@ impl<S: Store> Gateway<S> {
         });
         let table = Table::new(places)?;
         self.forget_limits(checked);
+        self.forget_upstreams(checked);
         self.limits.store(Arc::new(checked.ingress.clone()));
         self.body_budget.set_max(checked.ingress.body_memory_max);
         self.retention.store(Arc::new(retention(checked)));
@@ -128,6 +133,20 @@ impl<S: Store> Gateway<S> {
             if is_by_address(&config.by) { before.push(limit) } else { behind.push(limit) }
         }
         (before, behind)
+    }
+
+    /// The app at this URL; a reload that does not change it keeps its connections.
+    pub(super) fn upstream(&self, app: &EndpointUrl) -> Arc<Upstream> {
+        let mut running = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(running.entry(app.as_str().into()).or_insert_with(|| Upstream::new(app.clone())))
+    }
+
+    /// Requests that are under way keep theirs.
+    fn forget_upstreams(&self, checked: &Checked) {
+        let mut running = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|url, _| {
+            checked.sources.iter().any(|source| source.mode.app().is_some_and(|app| app.as_str() == &**url))
+        });
     }
 
     fn forget_limits(&self, checked: &Checked) {
@@ -172,7 +191,8 @@ fn configured(checked: &Checked, verifiers: &[Arc<Verifier>]) -> Configured {
                 name: Arc::clone(&source.name),
                 path: source.path.clone(),
                 scheme: source.signature.scheme.name.as_ref().into(),
-                mode: "queue",
+                mode: source.mode.as_str(),
+                app: source.mode.app().map(|app| app.as_str().into()),
             })
             .collect(),
         destinations: checked.destinations.iter().map(destination).collect(),

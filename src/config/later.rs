@@ -9,8 +9,6 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("Ingress", "proxy_protocol", "the PROXY protocol"),
     ("AdminToken", "project", "a token that is bound to one project"),
     ("Store", "url", "the Redis store"),
-    ("Source", "app", "proxy mode (`app`)"),
-    ("Source", "if_app_fails", "proxy mode (`if_app_fails`)"),
     ("Source", "validate", "validation by JSON Schema"),
     ("Reference", "feed", "an address list that follows a provider's feed"),
     ("Route", "when", "routing by condition (`when`)"),
@@ -23,7 +21,7 @@ const KEYS: &[(&str, &str, &str)] = &[
 /// The enum of `written`, its word, and what the word would do.
 const VALUES: &[(&str, &str, &str)] = &[
     ("Engine", "redis", "the Redis store"),
-    ("Mode", "proxy", "proxy mode"),
+    ("IfAppFails", "keep", "keeping events while the app is down (`if_app_fails: keep`)"),
     ("Enforce", "report", "guards that only report"),
 ];
 

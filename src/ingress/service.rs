@@ -20,13 +20,13 @@ use tower_service::Service;
 
 use super::answer::Ledger;
 use super::call::Call;
-use super::client::client_address;
+use super::client::{self, client_address};
 use super::drain::{Drain, Stage};
 use super::host::check_target;
 use super::line::Asked;
 use super::progress::Progress;
 use super::{Config, RETRY_AFTER};
-use crate::domain::{Facts, Reason, Refused, Rejection};
+use crate::domain::{Facts, Hop, Reason, Refused, Rejection};
 use crate::telemetry::IngressMetrics;
 
 /// Where and when a request came in; travels in its extensions beside [`Facts`].
@@ -112,7 +112,10 @@ where
             response.headers_mut().insert(CONNECTION, CLOSE);
             Inner::Refused { response: Some(response) }
         } else {
-            request.extensions_mut().insert(Facts { client: Some(client), ..Facts::default() });
+            let peer = shared.peer.ip().to_canonical();
+            let is_trusted = client::is_trusted(peer, &shared.limits.load().trusted_proxies);
+            let hop = Some(Hop { peer, is_trusted, is_https: false, began: began.into_std() });
+            request.extensions_mut().insert(Facts { client: Some(client), hop, ..Facts::default() });
             request.extensions_mut().insert(arrival);
             Inner::Service { future: Call::new(&mut *self.service.borrow_mut(), request) }
         };

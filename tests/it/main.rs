@@ -16,6 +16,7 @@ mod guard;
 mod ingress;
 mod interop;
 mod loss;
+mod proxy;
 mod settings;
 mod small;
 mod store;

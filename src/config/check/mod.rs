@@ -6,6 +6,7 @@
 
 pub(super) mod checked;
 mod destination;
+mod mode;
 mod ports;
 mod route;
 mod source;

@@ -22,7 +22,7 @@ pub(super) use destination::{Auth, Breaker, Destination, Headers, Retry, Sign, S
 pub(super) use ingress::Ingress;
 pub(super) use route::Route;
 pub(super) use secret_text::SecretText;
-pub(super) use source::{AllowEntry, Dedup, Enforce, Mode, RateLimit, Respond, Source};
+pub(super) use source::{AllowEntry, Dedup, Enforce, IfAppFails, Mode, RateLimit, Respond, Source};
 pub(super) use store::{Durability, Engine, Store};
 pub(super) use verify::{Algorithm, Encoding, KeyEncoding, Verify};
 

@@ -151,6 +151,7 @@ fn configured(tokens: Vec<Token>) -> Configured {
             path: "/webhooks/appmint".into(),
             scheme: "appmint".into(),
             mode: "queue",
+            app: None,
         }],
         destinations: vec![destination("crm"), destination("log")],
         masks: Masks::new([HeaderName::from_static("x-gitlab-token")]),
