@@ -2,8 +2,8 @@
 //!
 //! Reading order: `stack` below (what a request meets, outermost first), `access` and `account` (what is written
 //! down about it), `gateway` (what all sources share, and how a configuration is applied), [`start`] and
-//! [`Running`] (from a checked configuration to open ports, and back). `attempts`, `resign` and
-//! `fetcher` are the seams between dispatch, deliver and guard; `diagnosis` answers the API why a signature was
+//! [`Running`] (from a checked configuration to open ports, and back). `attempts`, `passing`, `resign` and
+//! `fetcher` are the seams between intake, dispatch, deliver and guard; `diagnosis` answers the API why a signature was
 //! refused, [`explain`] asks the same guards about a request that nobody sent, `feeds` follows
 //! the address lists that providers publish.
 
@@ -16,6 +16,7 @@ mod feeds;
 mod fetcher;
 mod gateway;
 mod inherited;
+mod passing;
 mod resign;
 mod start;
 
@@ -23,9 +24,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use tower::ServiceBuilder;
 use tower_service::Service;
@@ -35,7 +34,9 @@ pub use start::{Interrupts, Running, StartError, runtime, start};
 
 use self::account::{AccountLayer, Books};
 use self::gateway::Gateway;
+use self::passing::Passing;
 use crate::config;
+use crate::deliver::UpstreamBody;
 use crate::domain::Clock;
 use crate::guard::allow_ips;
 use crate::guard::dedup::Dedup;
@@ -47,15 +48,21 @@ use crate::guard::{
     AllowIps, BodyLayer, Declared, Envelope, GuardLayer, HandshakeHead, HandshakeSigned, HandshakeUnsigned, RateLimit,
     ReplayWindow, Signature, SignatureHead,
 };
-use crate::intake::{self, Keep};
+use crate::intake::{self, AnswerBody, Intake, Keep, Pass};
 use crate::store::Store;
 
-/// The body's own deadline ends a little before the whole request's, so that the answer still passes the books.
-const BODY_TIMEOUT_MARGIN: Duration = Duration::from_millis(250);
+/// The deadlines of body and app end a little before the whole request's, so that the answer still passes the books.
+const TIMEOUT_MARGIN: Duration = Duration::from_millis(250);
+
+/// How long a claim outlives its request's time.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+
+/// The body of every answer: the one place that says so.
+type Answer = AnswerBody<UpstreamBody>;
 
 /// A source's whole stack: what the router passes a request to.
 trait Stack:
-    Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
+    Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future: Send>
     + Clone
     + Send
     + Sync
@@ -64,7 +71,7 @@ trait Stack:
 }
 
 impl<T> Stack for T where
-    T: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
+    T: Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future: Send>
         + Clone
         + Send
         + Sync
@@ -84,7 +91,7 @@ fn stack<S: Store>(
     let (by_address, by_request) = gateway.rate_limits(source);
     let ingress = &checked.ingress;
     let body_bytes_max = usize::try_from(source.declared.body_bytes_max).unwrap_or(usize::MAX);
-    let body_timeout = ingress.request_timeout.saturating_sub(BODY_TIMEOUT_MARGIN).max(ingress.request_timeout / 2);
+    let body_timeout = within(ingress.request_timeout);
     let handshakes = handshakes(source, &verifier);
     ServiceBuilder::new()
         // Outside of everything that can refuse: counts each answer, keeps each refusal.
@@ -114,17 +121,49 @@ fn stack<S: Store>(
             &gateway.clock,
             gateway.dedup_key,
         )))
-        .service(Keep::new(
-            intake::Config {
+        // The end of the way: durable and then 2xx, or the app's own answer.
+        .service(innermost(source, &verifier, gateway, checked))
+}
+
+/// What the guards stand in front of.
+fn innermost<S: Store>(
+    source: &config::Source,
+    verifier: &Verifier,
+    gateway: &Gateway<S>,
+    checked: &config::Checked,
+) -> Intake<S, Passing> {
+    let (store, clock) = (Arc::clone(&gateway.store), gateway.clock.clone());
+    let dedup_window = source.dedup.as_ref().map(|dedup| dedup.window);
+    match &source.mode {
+        config::Mode::Queue => {
+            let config = intake::Config {
                 source: Arc::clone(&source.name),
                 respond: source.respond.clone(),
-                dedup_window: source.dedup.as_ref().map(|dedup| dedup.window),
-                needed_headers: needed_headers(&verifier),
+                dedup_window,
+                needed_headers: needed_headers(verifier),
                 routes: Arc::new(checked.routes.clone()),
-            },
-            Arc::clone(&gateway.store),
-            gateway.clock.clone(),
-        ))
+            };
+            Intake::Keep(Arc::new(Keep::new(config, store, clock)))
+        }
+        config::Mode::Proxy { app } => {
+            let request_timeout = checked.ingress.request_timeout;
+            let config = intake::PassConfig {
+                source: Arc::clone(&source.name),
+                respond: source.respond.clone(),
+                dedup_window,
+                needed_headers: needed_headers(verifier),
+                timeout: within(request_timeout),
+                lease: request_timeout + LEASE_MARGIN,
+            };
+            let passing = Passing::new(gateway.upstream(app), &source.path);
+            Intake::Pass(Arc::new(Pass::new(config, passing, store, clock, gateway.metrics.source(&source.name))))
+        }
+    }
+}
+
+/// What a stage has of a request's time, so that its refusal still passes the books.
+fn within(request_timeout: Duration) -> Duration {
+    request_timeout.saturating_sub(TIMEOUT_MARGIN).max(request_timeout / 2)
 }
 
 /// The handshakes of a source, where it has any.

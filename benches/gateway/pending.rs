@@ -41,7 +41,13 @@ pub(crate) fn run(events: u64, places: &Places) -> Pending {
         std::fs::remove_dir_all(&folder).expect("the folder of the last run removed");
     }
     std::fs::create_dir_all(&folder).expect("a folder for the run");
-    let plan = HookwardPlan { port: free_port(), sink_port: free_port(), queue_max: events * 2, concurrency: 64 };
+    let plan = HookwardPlan {
+        port: free_port(),
+        sink_port: free_port(),
+        queue_max: events * 2,
+        concurrency: 64,
+        proxy: false,
+    };
 
     let mut running = hookward(places, &folder, &plan);
     wait_for(&mut running);

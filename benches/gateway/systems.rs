@@ -23,6 +23,8 @@ pub(crate) enum System {
     Nginx,
     /// hookward, queue mode, every guard, fsync.
     Hookward,
+    /// hookward, proxy mode, every guard: its own 2xx is the sink's.
+    HookwardProxy,
     /// Express + BullMQ + Redis.
     BullMq,
     /// qhook on SQLite.
@@ -31,7 +33,8 @@ pub(crate) enum System {
 
 impl System {
     /// In the order in which the first round runs them.
-    pub(crate) const ALL: [Self; 5] = [Self::Limit, Self::Nginx, Self::Hookward, Self::BullMq, Self::Qhook];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Limit, Self::Nginx, Self::Hookward, Self::HookwardProxy, Self::BullMq, Self::Qhook];
     /// What the latency mode measures unless told otherwise: the others cannot keep up with its rate.
     pub(crate) const IN_LATENCY: [Self; 3] = [Self::Limit, Self::Nginx, Self::Hookward];
 
@@ -41,6 +44,7 @@ impl System {
             Self::Limit => "limit",
             Self::Nginx => "nginx",
             Self::Hookward => "hookward",
+            Self::HookwardProxy => "hookward-proxy",
             Self::BullMq => "bullmq",
             Self::Qhook => "qhook",
         }
@@ -50,7 +54,7 @@ impl System {
     pub(crate) fn rate_max(self) -> usize {
         match self {
             Self::Limit => 110_000,
-            Self::Nginx | Self::Hookward => 70_000,
+            Self::Nginx | Self::Hookward | Self::HookwardProxy => 70_000,
             Self::BullMq | Self::Qhook => 4_000,
         }
     }
@@ -143,7 +147,7 @@ impl Places {
         let programs = match system {
             System::Limit => vec![],
             System::Nginx => vec![self.tools.join("debian/usr/sbin/nginx")],
-            System::Hookward => vec![self.hookward.clone()],
+            System::Hookward | System::HookwardProxy => vec![self.hookward.clone()],
             System::BullMq => {
                 vec![self.tools.join("debian/usr/bin/redis-server"), self.tools.join("bullmq/node_modules/bullmq")]
             }
@@ -170,6 +174,9 @@ pub(crate) fn start(system: System, places: &Places, sink_port: u16) -> Running 
         System::Limit => limit(&folder),
         System::Nginx => nginx(places, &folder, sink_port),
         System::Hookward => hookward(places, &folder, &HookwardPlan::bench(sink_port)),
+        System::HookwardProxy => {
+            hookward(places, &folder, &HookwardPlan { proxy: true, ..HookwardPlan::bench(sink_port) })
+        }
         System::BullMq => bullmq(places, &folder, sink_port),
         System::Qhook => qhook(places, &folder, sink_port),
     };
@@ -254,13 +261,15 @@ pub(crate) struct HookwardPlan {
     pub(crate) sink_port: u16,
     pub(crate) queue_max: u64,
     pub(crate) concurrency: u32,
+    /// Passed on to the sink instead of kept and delivered to it.
+    pub(crate) proxy: bool,
 }
 
 impl HookwardPlan {
     /// As the throughput table measures it.
     pub(crate) fn bench(sink_port: u16) -> Self {
         let concurrency = std::env::var("BENCH_CONCURRENCY").ok().and_then(|text| text.parse().ok()).unwrap_or(64);
-        Self { port: free_port(), sink_port, queue_max: 1_000_000, concurrency }
+        Self { port: free_port(), sink_port, queue_max: 1_000_000, concurrency, proxy: false }
     }
 }
 
@@ -268,7 +277,14 @@ impl HookwardPlan {
 pub(crate) fn hookward(places: &Places, folder: &Path, plan: &HookwardPlan) -> Running {
     let config = folder.join("hookward.yaml");
     let admin = format!("127.0.0.1:{}", free_port());
-    let HookwardPlan { port, sink_port, queue_max, concurrency } = plan;
+    let HookwardPlan { port, sink_port, queue_max, concurrency, proxy } = plan;
+    let (mode, routes) = if *proxy {
+        (format!("    mode: proxy\n    app: \"http://127.0.0.1:{sink_port}\"\n"), String::new())
+    } else {
+        let sink =
+            format!("url: \"http://127.0.0.1:{sink_port}/hook\", concurrency: {concurrency}, queue_max: {queue_max}");
+        (String::new(), format!("routes:\n  - {{ from: appmint, to: [sink] }}\ndestinations:\n  sink: {{ {sink} }}\n"))
+    };
     write(
         &config,
         &format!(
@@ -284,11 +300,7 @@ sources:
     allow_ips: [127.0.0.1]
     rate_limit: {{ requests: 1000000, per: 1s, burst: 1000000, by: ip }}
     verify: {{ scheme: appmint, secrets: [\"{SECRET}\"] }}
-routes:
-  - {{ from: appmint, to: [sink] }}
-destinations:
-  sink: {{ url: \"http://127.0.0.1:{sink_port}/hook\", concurrency: {concurrency}, queue_max: {queue_max} }}
-",
+{mode}{routes}",
             folder.join("data").display()
         ),
     );

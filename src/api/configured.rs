@@ -29,6 +29,8 @@ pub(super) async fn sources<S: Store>(
             .filter(|feed| entry.feeds.contains(&feed.name))
             .map(|feed| shown_feed(feed, &configured))
             .collect(),
+        app: entry.app.as_deref().map(str::to_owned),
+        passed_on: entry.app.as_ref().map(|_| state.metrics.source(&entry.name).answered_by_app()),
         since_start: counts(&state.metrics, &entry.name),
     };
     let data = configured.sources.iter().map(show).collect();

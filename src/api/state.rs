@@ -82,6 +82,8 @@ pub struct SourceEntry {
     pub mode: &'static str,
     /// The names of the address lists that say who may send.
     pub feeds: Vec<Arc<str>>,
+    /// The app that a proxy-mode source passes on to.
+    pub app: Option<Box<str>>,
 }
 
 /// A destination as `/v1/destinations` shows it.

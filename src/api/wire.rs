@@ -173,6 +173,12 @@ pub struct Source {
     pub mode: &'static str,
     /// The address lists that say who may send.
     pub feeds: Vec<SourceFeed>,
+    /// The app that requests are passed on to; proxy mode only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// Requests that the app answered since the start of the process; proxy mode only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passed_on: Option<u64>,
     /// Since the start of the process.
     pub since_start: SourceCounts,
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body;
 use ipnet::IpNet;
 use pin_project_lite::pin_project;
@@ -17,9 +17,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::account::{Booked, Books, cut};
-use crate::domain::{Clock, Facts, Refused, Timestamp};
+use crate::domain::{Clock, EventId, Facts, Refused, Timestamp};
 use crate::ingress::{self, Arrival, TurnedAway};
-use crate::intake::Kept;
+use crate::intake::{Kept, Passed};
 use crate::store::Store;
 use crate::telemetry::{AccessLine, AccessLog, RequestId, TraceId};
 
@@ -69,12 +69,19 @@ struct Seen {
     bytes_in: u64,
 }
 
+/// The event that was kept, or passed on.
+#[derive(Clone, Copy)]
+struct Taken {
+    event: EventId,
+    duplicate: bool,
+}
+
 /// What the line needs of the answer.
 struct Outcome<'a> {
     status: StatusCode,
     bytes_out: u64,
     duration: Duration,
-    kept: Option<&'a Kept>,
+    taken: Option<Taken>,
     booked: Option<&'a Booked>,
 }
 
@@ -134,9 +141,9 @@ where
             }
             if let Some(seen) = this.seen.take() {
                 let (status, bytes_out) = (response.status(), response.body().size_hint().lower());
-                let (kept, booked) = (response.extensions().get::<Kept>(), response.extensions().get::<Booked>());
+                let (taken, booked) = (Taken::of(response.extensions()), response.extensions().get::<Booked>());
                 let duration = this.started.elapsed();
-                this.desk.write(&seen, &Outcome { status, bytes_out, duration, kept, booked });
+                this.desk.write(&seen, &Outcome { status, bytes_out, duration, taken, booked });
             }
         }
         Poll::Ready(answer)
@@ -162,7 +169,7 @@ impl<St: Store> Desk<St> {
         if let Some(seen) = seen {
             let booked = Booked { source: None, rejection: Some((id, reason)) };
             let (status, duration) = (reason.status(), arrival.began.elapsed());
-            self.write(&seen, &Outcome { status, bytes_out, duration, kept: None, booked: Some(&booked) });
+            self.write(&seen, &Outcome { status, bytes_out, duration, taken: None, booked: Some(&booked) });
         }
         HeaderValue::try_from(id.to_string()).ok()
     }
@@ -199,8 +206,8 @@ impl<St> Desk<St> {
     }
 
     fn write(&self, seen: &Seen, outcome: &Outcome<'_>) {
-        let Outcome { status, bytes_out, duration, kept, booked } = *outcome;
-        let event_id = kept.map(|kept| kept.event.to_string());
+        let Outcome { status, bytes_out, duration, taken, booked } = *outcome;
+        let event_id = taken.map(|taken| taken.event.to_string());
         let rejection = booked.and_then(|booked| booked.rejection);
         let rejection_id = rejection.map(|(id, _)| id.to_string());
         self.log.write(&AccessLine {
@@ -225,9 +232,18 @@ impl<St> Desk<St> {
             event_id: event_id.as_deref(),
             rejection_id: rejection_id.as_deref(),
             reason: rejection.map(|(_, reason)| reason.code()),
-            duplicate: kept.is_some_and(|kept| kept.duplicate),
+            duplicate: taken.is_some_and(|taken| taken.duplicate),
             trace_id: seen.trace_id.as_ref().map(TraceId::as_str),
         });
+    }
+}
+
+// === impl Taken ===
+
+impl Taken {
+    fn of(answer: &Extensions) -> Option<Self> {
+        let kept = answer.get::<Kept>().map(|kept| Self { event: kept.event, duplicate: kept.duplicate });
+        kept.or_else(|| answer.get::<Passed>().map(|passed| Self { event: passed.event, duplicate: passed.duplicate }))
     }
 }
 

@@ -16,7 +16,7 @@ use tower_service::Service;
 
 use crate::domain::{Clock, Reason, Refused, RejectionId};
 use crate::guard::handshake::Handshaken;
-use crate::intake::Kept;
+use crate::intake::{Kept, Passed};
 use crate::store::{RejectedRequest, Store};
 use crate::telemetry::SourceMetrics;
 
@@ -128,6 +128,15 @@ impl<St: Store> Books<St> {
             }
             self.metrics.accept_duration.observe(started.elapsed());
             tracing::debug!(source = self.source.as_deref(), event = %kept.event, duplicate = kept.duplicate, "kept");
+        } else if let Some(passed) = response.extensions().get::<Passed>() {
+            if passed.duplicate {
+                self.metrics.duplicates.inc();
+            } else {
+                self.metrics.passed_on(response.status());
+                self.metrics.app_duration.observe(passed.app_duration);
+            }
+            self.metrics.accept_duration.observe(started.elapsed());
+            tracing::debug!(source = self.source.as_deref(), event = %passed.event, duplicate = passed.duplicate, "passed on");
         } else if response.extensions().get::<Handshaken>().is_some() {
             self.metrics.handshakes.inc();
             tracing::debug!(source = self.source.as_deref(), "handshake answered");

@@ -12,6 +12,7 @@ use super::resign::{Signer, Signers};
 use super::{Stack, StartError, is_by_address, stack};
 use crate::api::{self, Configured, DestinationEntry, Masks, SourceEntry};
 use crate::config::{self, Checked};
+use crate::deliver::{EndpointUrl, Upstream};
 use crate::dispatch::Dispatcher;
 use crate::domain::Clock;
 use crate::guard::handshake::Handshakes;
@@ -41,6 +42,8 @@ pub(super) struct Gateway<S> {
     /// The address lists that sources follow.
     pub(super) feeds: Arc<Feeds>,
     rate_limits: Mutex<RateLimits>,
+    /// The apps of proxy-mode sources by their URL, each with its open connections.
+    upstreams: Mutex<HashMap<Box<str>, Arc<Upstream>>>,
 }
 
 /// Limits that are running: a reload that does not change one must not refill it.
@@ -83,6 +86,7 @@ impl<S: Store> Gateway<S> {
             certificates: Arc::new(Certificates::new(Arc::new(Fetcher::default()), parts.clock.clone())),
             feeds,
             rate_limits: Mutex::default(),
+            upstreams: Mutex::default(),
         }
     }
 
@@ -106,6 +110,7 @@ impl<S: Store> Gateway<S> {
         let table = Table::new(places)?;
         self.forget_limits(checked);
         self.feeds.forget(checked);
+        self.forget_upstreams(checked);
         self.limits.store(Arc::new(checked.ingress.clone()));
         self.body_budget.set_max(checked.ingress.body_memory_max);
         self.retention.store(Arc::new(retention(checked)));
@@ -134,6 +139,20 @@ impl<S: Store> Gateway<S> {
             if is_by_address(&config.by) { before.push(limit) } else { behind.push(limit) }
         }
         (before, behind)
+    }
+
+    /// The app at this URL; a reload that does not change it keeps its connections.
+    pub(super) fn upstream(&self, app: &EndpointUrl) -> Arc<Upstream> {
+        let mut running = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(running.entry(app.as_str().into()).or_insert_with(|| Upstream::new(app.clone())))
+    }
+
+    /// Requests that are under way keep theirs.
+    fn forget_upstreams(&self, checked: &Checked) {
+        let mut running = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|url, _| {
+            checked.sources.iter().any(|source| source.mode.app().is_some_and(|app| app.as_str() == &**url))
+        });
     }
 
     fn forget_limits(&self, checked: &Checked) {
@@ -178,13 +197,14 @@ fn configured(checked: &Checked, verifiers: &[Arc<Verifier>], feeds: &Arc<Feeds>
                 name: Arc::clone(&source.name),
                 path: source.path.clone(),
                 scheme: source.signature.scheme.name.as_ref().into(),
-                mode: "queue",
                 feeds: source
                     .allow_ips
                     .iter()
                     .flat_map(|list| &list.feeds)
                     .map(|feed| Arc::clone(&feed.name))
                     .collect(),
+                mode: source.mode.as_str(),
+                app: source.mode.app().map(|app| app.as_str().into()),
             })
             .collect(),
         destinations: checked.destinations.iter().map(destination).collect(),

@@ -19,18 +19,33 @@ use super::http1::{Answer, Fault, Reader, Step};
 use super::stream::Stream;
 
 /// A connection to one origin.
-pub struct Connection(Box<Inner>);
+pub struct Connection(pub(super) Box<Inner>);
 
-struct Inner {
+/// What a connection is made of.
+pub(super) struct Inner {
     url: EndpointUrl,
     too_old_at: Instant,
-    stream: Stream,
-    input: Input,
+    pub(super) stream: Stream,
+    pub(super) input: Input,
     /// Room for the head of the next request.
     head: Vec<u8>,
     open: bool,
-    deadline: Deadline,
+    pub(super) deadline: Deadline,
 }
+
+/// How far a request has gone out.
+#[derive(Debug, Default)]
+pub(super) struct Sending {
+    /// Bytes of head and body that the stream has taken.
+    written: usize,
+    flushed: bool,
+    /// The request does not go out; the answer may be here already.
+    error: Option<io::Error>,
+}
+
+/// Nothing of a request was, or will be, written.
+#[derive(Debug)]
+pub(super) struct NothingSent;
 
 /// A request as it goes out.
 #[derive(Clone, Copy)]
@@ -64,7 +79,7 @@ const AGE_MAX: Duration = Duration::from_secs(300);
 const INPUT_BYTES: usize = 8 * 1024;
 
 /// How often is read in one turn of the task; what else waits to run has its turn then.
-const READS_MAX: usize = 32;
+pub(super) const READS_MAX: usize = 32;
 
 /// Room for heads that is kept between two exchanges.
 const HEAD_BYTES_KEPT: usize = 16 * 1024;
@@ -127,25 +142,18 @@ impl Connection {
     ) -> Result<Exchanged, Unanswered> {
         let inner = &mut *self.0;
         inner.deadline.move_to(deadline);
-        // Until the answer is whole, whoever looks finds a connection that is of no use.
-        if !std::mem::take(&mut inner.open) {
-            return Err(Unanswered::NotSent);
-        }
         let mut exchange = Exchange {
             request,
             begun: false,
-            written: 0,
-            flushed: false,
-            write_error: None,
+            sending: Sending::default(),
             reader: Reader::new(request.is_head, body_bytes_max),
         };
         let end = poll_fn(|context| exchange.poll(inner, context)).await;
-        let Exchange { flushed, reader, .. } = exchange;
+        let Exchange { sending, reader, .. } = exchange;
         let failure = match end {
             End::NotSent => return Err(Unanswered::NotSent),
             End::Whole => {
-                inner.open = flushed && reader.keeps_alive() && inner.input.filled == 0;
-                inner.input.shrink();
+                inner.end_exchange(sending.is_whole() && reader.keeps_alive());
                 None
             }
             End::Enough => None,
@@ -159,9 +167,23 @@ impl Connection {
 // === impl Inner ===
 
 impl Inner {
+    /// Begins an exchange: false where the connection turns out to be of no use. Until the answer is whole, whoever
+    /// looks finds one that is not.
+    pub(super) fn begin_exchange(&mut self, context: &mut Context<'_>) -> bool {
+        let quiet = self.is_quiet(context);
+        self.open = false;
+        quiet
+    }
+
+    /// The answer is whole: whether the connection can carry another request.
+    pub(super) fn end_exchange(&mut self, keeps_alive: bool) {
+        self.open = keeps_alive && self.input.filled == 0;
+        self.input.shrink();
+    }
+
     /// Whether the other side has neither closed the connection nor said anything that it was not asked; where
     /// it has, the connection is of no more use.
-    fn is_quiet(&mut self, context: &mut Context<'_>) -> bool {
+    pub(super) fn is_quiet(&mut self, context: &mut Context<'_>) -> bool {
         self.open = self.open && self.input.poll_fill(&mut self.stream, context).is_pending();
         self.open
     }
@@ -171,11 +193,7 @@ impl Inner {
 struct Exchange<'a> {
     request: Outgoing<'a>,
     begun: bool,
-    /// Bytes of head and body that the stream has taken.
-    written: usize,
-    flushed: bool,
-    /// The request does not go out; the answer may be here already.
-    write_error: Option<io::Error>,
+    sending: Sending,
     reader: Reader,
 }
 
@@ -193,15 +211,12 @@ impl Exchange<'_> {
     fn poll(&mut self, connection: &mut Inner, context: &mut Context<'_>) -> Poll<End> {
         if !self.begun {
             self.begun = true;
-            connection.open = true;
-            let quiet = connection.is_quiet(context);
-            connection.open = false;
-            if !quiet {
+            if !connection.begin_exchange(context) {
                 return Poll::Ready(End::NotSent);
             }
         }
-        if let Some(end) = self.send(connection, context) {
-            return Poll::Ready(end);
+        if let Err(NothingSent) = self.sending.advance(self.request, &mut connection.stream, context) {
+            return Poll::Ready(End::NotSent);
         }
         if let Some(end) = self.receive(connection, context) {
             return Poll::Ready(end);
@@ -212,43 +227,6 @@ impl Exchange<'_> {
             Poll::Ready(()) => Poll::Ready(End::Failed(self.too_late())),
             Poll::Pending => Poll::Pending,
         }
-    }
-
-    /// Writes what the stream takes. An error does not end the exchange: a server that refuses a large body
-    /// answers and closes while it is still being written (RFC 9112 section 9.5).
-    fn send(&mut self, connection: &mut Inner, context: &mut Context<'_>) -> Option<End> {
-        if self.flushed || self.write_error.is_some() {
-            return None;
-        }
-        match self.poll_write(&mut connection.stream, context) {
-            Poll::Ready(Ok(())) => self.flushed = true,
-            // The very first write failed. What encrypts may have sent a part of it before it failed.
-            Poll::Ready(Err(_)) if self.written == 0 && connection.stream.is_plain() => return Some(End::NotSent),
-            Poll::Ready(Err(error)) => self.write_error = Some(error),
-            Poll::Pending => {}
-        }
-        None
-    }
-
-    fn poll_write(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Outgoing { head, body, .. } = self.request;
-        let mut stream = Pin::new(stream);
-        while self.written < head.len() + body.len() {
-            let count = match head.get(self.written..).filter(|rest| !rest.is_empty()) {
-                Some(rest) => stream.as_mut().poll_write_vectored(context, &[IoSlice::new(rest), IoSlice::new(body)]),
-                None => {
-                    let rest = body.get(self.written - head.len()..).unwrap_or_default();
-                    stream.as_mut().poll_write(context, rest)
-                }
-            };
-            match count {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => self.written += count,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        stream.poll_flush(context)
     }
 
     fn receive(&mut self, connection: &mut Inner, context: &mut Context<'_>) -> Option<End> {
@@ -282,14 +260,14 @@ impl Exchange<'_> {
 
     /// The connection broke before the answer was whole. Where the request could not be written, that came first.
     fn broken(&mut self, read_error: Option<io::Error>, fault: Fault) -> Failure {
-        match self.write_error.take().or(read_error) {
+        match self.sending.take_error().or(read_error) {
             Some(error) => Failure::protocol(&format_args!("the connection broke: {error}")),
             None => Failure::protocol(&fault),
         }
     }
 
     fn too_late(&self) -> Failure {
-        Failure::timeout(match (self.flushed, self.reader.has_head()) {
+        Failure::timeout(match (self.sending.is_whole(), self.reader.has_head()) {
             (_, true) => "the answer's body did not end",
             (true, false) => "no answer came",
             (false, false) => "the request was not taken",
@@ -297,8 +275,69 @@ impl Exchange<'_> {
     }
 }
 
+// === impl Sending ===
+
+impl Sending {
+    /// Writes what the stream takes. An error does not end the exchange: a server that refuses a large body
+    /// answers and closes while it is still being written (RFC 9112 section 9.5).
+    pub(super) fn advance(
+        &mut self,
+        request: Outgoing<'_>,
+        stream: &mut Stream,
+        context: &mut Context<'_>,
+    ) -> Result<(), NothingSent> {
+        if self.flushed || self.error.is_some() {
+            return Ok(());
+        }
+        match self.poll_write(request, stream, context) {
+            Poll::Ready(Ok(())) => self.flushed = true,
+            // The very first write failed. What encrypts may have sent a part of it before it failed.
+            Poll::Ready(Err(_)) if self.written == 0 && stream.is_plain() => return Err(NothingSent),
+            Poll::Ready(Err(error)) => self.error = Some(error),
+            Poll::Pending => {}
+        }
+        Ok(())
+    }
+
+    /// Whether all of the request is out.
+    pub(super) fn is_whole(&self) -> bool {
+        self.flushed
+    }
+
+    /// Why the request does not go out.
+    pub(super) fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take()
+    }
+
+    fn poll_write(
+        &mut self,
+        request: Outgoing<'_>,
+        stream: &mut Stream,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Outgoing { head, body, .. } = request;
+        let mut stream = Pin::new(stream);
+        while self.written < head.len() + body.len() {
+            let count = match head.get(self.written..).filter(|rest| !rest.is_empty()) {
+                Some(rest) => stream.as_mut().poll_write_vectored(context, &[IoSlice::new(rest), IoSlice::new(body)]),
+                None => {
+                    let rest = body.get(self.written - head.len()..).unwrap_or_default();
+                    stream.as_mut().poll_write(context, rest)
+                }
+            };
+            match count {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => self.written += count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        stream.poll_flush(context)
+    }
+}
+
 /// What was read and not used yet; its memory is used again for every answer.
-struct Input {
+pub(super) struct Input {
     /// As long as there is room; only the first `filled` bytes mean something.
     bytes: Vec<u8>,
     filled: usize,
@@ -308,7 +347,7 @@ struct Input {
 
 impl Input {
     /// Reads more behind what is there; how much, 0 at the end of the connection.
-    fn poll_fill(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_fill(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.filled == self.bytes.len() {
             // Bounded by the reader, which gives up on a head that is too large and leaves nothing of a body.
             self.bytes.resize(self.filled * 2, 0);
@@ -325,11 +364,11 @@ impl Input {
         }
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.filled).unwrap_or_default()
     }
 
-    fn consume(&mut self, count: usize) {
+    pub(super) fn consume(&mut self, count: usize) {
         if count < self.filled {
             self.bytes.copy_within(count..self.filled, 0);
         }

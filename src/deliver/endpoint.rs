@@ -168,6 +168,18 @@ impl EndpointUrl {
         self.port == other.port && self.is_https == other.is_https && self.host == other.host
     }
 
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.url.path()
+    }
+
+    /// The query, without its `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.url.query()
+    }
+
     /// What `Host` says.
     pub(super) fn host_header(&self) -> &HeaderValue {
         &self.host_header

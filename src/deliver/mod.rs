@@ -11,14 +11,17 @@
 //!   nothing of it had been written; everything else is a failed attempt, which the schedule repeats.
 //! - Redirects are answers like any other: nothing is followed.
 //!
-//! Deliberately absent: a shared pool. Whoever makes attempts one after the other owns the connection and
+//! Deliberately absent: a pool for attempts. Whoever makes attempts one after the other owns the connection and
 //! lends it to each attempt; between two attempts it watches over it with [`Client::closed`].
+//!
+//! The app of a proxy-mode source is an [`Upstream`]: it has a pool, since anybody's request may go out over any of its
+//! connections, and its answers stream.
 //!
 //! The HTTP/1.1 is our own: one request at a time over one connection, in the task that asks, with the event's
 //! bytes written from where they lie, costs less than half of what a general client does.
 //!
 //! Reading order: [`endpoint`] (settings), `request` (what goes out), `http1` (its form, and the answer's),
-//! `connector` (from URL to socket), `connection` (one exchange), [`client`] (all of it).
+//! `connector` (from URL to socket), `connection` (one exchange), [`client`] (all of it); `upstream` and `passing`.
 
 pub mod client;
 pub mod endpoint;
@@ -31,9 +34,11 @@ mod deadline;
 mod failure;
 mod get;
 mod http1;
+mod passing;
 mod request;
 mod stream;
 mod tls;
+mod upstream;
 
 #[cfg(test)]
 mod client_framing_tests;
@@ -48,6 +53,8 @@ pub use client::Client;
 pub use connection::Connection;
 pub use endpoint::{Endpoint, EndpointUrl, EndpointUrlError, HeaderEdits, SignatureMode};
 pub use get::{Getter, Got};
+pub use passing::UpstreamBody;
 pub use request::Parcel;
 pub use resign::{KeepSignatures, Resign};
 pub use signing::{SigningKey, SigningKeyError};
+pub use upstream::{Onward, Upstream, UpstreamError};

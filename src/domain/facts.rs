@@ -1,6 +1,7 @@
 //! What is known about a request so far; each stage adds what it found.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use super::Timestamp;
 
@@ -10,6 +11,8 @@ use super::Timestamp;
 pub struct Facts {
     /// The client's address, found through trusted proxies only; v4-mapped v6 already turned into v4.
     pub client: Option<IpAddr>,
+    /// How the request came to us; `None` in an app of its own, where nobody knows.
+    pub hop: Option<Hop>,
     /// Which of the source's secrets verified the request, counted from 0.
     pub secret_index: Option<u8>,
     /// The time that the sender signed, where the scheme has one.
@@ -23,4 +26,17 @@ pub struct Facts {
     pub event_type: Option<Box<str>>,
     /// What tells a copy from a new event: keyed hash of source and whatever the source deduplicates by.
     pub dedup_key: Option<[u8; 16]>,
+}
+
+/// The last step of a request on its way to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The other end of the connection: the client, or the proxy that is nearest to us.
+    pub peer: IpAddr,
+    /// Whether it is one of the proxies that the configuration trusts.
+    pub is_trusted: bool,
+    /// Whether the connection is encrypted.
+    pub is_https: bool,
+    /// When the first byte of the request was here.
+    pub began: Instant,
 }

@@ -21,7 +21,7 @@ pub mod secret;
 pub use clock::{Clock, Timestamp};
 pub use delivery::{Attempt, DeadReason, DeliveryState, Next, OutcomeClass, Plan, PlannedDelivery, Settlement};
 pub use event::{Event, NewEvent};
-pub use facts::Facts;
+pub use facts::{Facts, Hop};
 pub use glob::Glob;
 pub use headers::{HeaderBlock, HeaderBlockBuilder};
 pub use id::{AttemptId, DeliveryId, EventId, IdMint, RejectionId, Seq};

@@ -109,6 +109,14 @@ reasons! {
     EventIdMismatch "event_id_mismatch" BAD_REQUEST;
     /// A copy of the event is being worked on.
     DuplicateInFlight "duplicate_in_flight" SERVICE_UNAVAILABLE;
+    /// The request has gone in circles: it passed through hookward too often.
+    LoopDetected "loop_detected" LOOP_DETECTED;
+    /// No connection to the app of a proxy-mode source.
+    AppUnreachable "app_unreachable" BAD_GATEWAY;
+    /// The app broke off, or its answer was not HTTP.
+    AppBroken "app_broken" BAD_GATEWAY;
+    /// The app did not answer in time.
+    AppTooSlow "app_too_slow" GATEWAY_TIMEOUT;
     /// The store cannot keep anything now.
     StoreUnavailable "store_unavailable" SERVICE_UNAVAILABLE;
     /// The store has reached its `bytes_max` or the disk its `disk_free_min`.

@@ -20,7 +20,7 @@ use tower_service::Service;
 
 use super::answer::Ledger;
 use super::call::Call;
-use super::client::client_address;
+use super::client::{self, client_address};
 use super::connection::Setup;
 use super::drain::{Drain, Stage};
 use super::host::check_target;
@@ -28,7 +28,7 @@ use super::line::Asked;
 use super::opening::{Origin, Secure};
 use super::progress::Progress;
 use super::{Config, RETRY_AFTER};
-use crate::domain::{Facts, Reason, Refused, Rejection};
+use crate::domain::{Facts, Hop, Reason, Refused, Rejection};
 use crate::telemetry::IngressMetrics;
 
 /// Where and when a request came in; travels in its extensions beside [`Facts`].
@@ -127,7 +127,7 @@ where
             response.headers_mut().insert(CONNECTION, CLOSE);
             Inner::Refused { response: Some(response) }
         } else {
-            request.extensions_mut().insert(Facts { client: Some(client), ..Facts::default() });
+            request.extensions_mut().insert(shared.facts(client, began));
             request.extensions_mut().insert(arrival);
             Inner::Service { future: Call::new(&mut *self.service.borrow_mut(), request) }
         };
@@ -149,6 +149,14 @@ impl Shared {
     /// Over what its requests come.
     pub(super) fn scheme(&self) -> Scheme {
         if self.secure.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// What is known of a request before any guard has looked at it.
+    pub(super) fn facts(&self, client: IpAddr, began: Instant) -> Facts {
+        let peer = self.peer.ip().to_canonical();
+        let is_trusted = client::is_trusted(peer, &self.limits.load().trusted_proxies);
+        let hop = Hop { peer, is_trusted, is_https: self.secure.is_some(), began: began.into_std() };
+        Facts { client: Some(client), hop: Some(hop), ..Facts::default() }
     }
 
     /// Refuses a request for a host that has another certificate than the connection was made with (RFC 9110

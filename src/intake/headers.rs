@@ -13,7 +13,7 @@ use crate::domain::{HeaderBlock, HeaderBlockBuilder};
 #[must_use]
 pub fn end_to_end(headers: &HeaderMap, kept: &[HeaderName]) -> HeaderBlock {
     let mut named = named_by_connection(headers);
-    named.retain(|name| !kept.contains(name) && !is_content_field(name));
+    named.retain(|name| !kept.contains(name) && !is_protected(name));
     let mut block = HeaderBlockBuilder::with_capacity(headers);
     for (name, value) in headers {
         if is_end_to_end(name.as_str()) && !named.contains(name) {
@@ -23,7 +23,8 @@ pub fn end_to_end(headers: &HeaderMap, kept: &[HeaderName]) -> HeaderBlock {
     block.finish()
 }
 
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+/// The fields that `Connection` names as meant for one hop.
+pub(super) fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(CONNECTION)
         .iter()
@@ -33,9 +34,12 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// `Content-Type` and its kin say how to read the body: never hop-by-hop, whatever a client claims.
-fn is_content_field(name: &HeaderName) -> bool {
-    name.as_str().starts_with("content-")
+/// Fields that are for all recipients, whatever a client claims: those that say how to read the body, who asks, and
+/// which way the request came (RFC 9110 section 7.6.1 forbids to nominate such).
+pub(super) fn is_protected(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "authorization" | "cache-control" | "cookie" | "forwarded" | "host" | "via" | "x-real-ip")
+        || name.as_str().starts_with("content-")
+        || name.as_str().starts_with("x-forwarded-")
 }
 
 #[cfg(test)]

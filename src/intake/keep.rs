@@ -1,17 +1,11 @@
 //! The innermost service of a queue-mode source: durable, then 2xx.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body_util::Full;
-use tower_service::Service;
 
 use super::headers::end_to_end;
 use crate::domain::event::DEFAULT_PROJECT;
@@ -55,10 +49,8 @@ pub struct Kept {
     pub unrouted: bool,
 }
 
-/// Keeps events; a clone is cheap.
-pub struct Keep<S>(Arc<Keeper<S>>);
-
-struct Keeper<S> {
+/// Keeps events.
+pub struct Keep<S> {
     config: Config,
     store: Arc<S>,
     clock: Clock,
@@ -83,14 +75,10 @@ impl<S: Store> Keep<S> {
     /// The service for one source.
     #[must_use]
     pub fn new(config: Config, store: Arc<S>, clock: Clock) -> Self {
-        Self(Arc::new(Keeper { config, store, clock }))
+        Self { config, store, clock }
     }
-}
 
-// === impl Keeper ===
-
-impl<S: Store> Keeper<S> {
-    async fn keep<B: AsRef<Bytes>>(&self, mut request: Request<B>) -> Response<Full<Bytes>> {
+    pub(super) async fn keep<B: AsRef<Bytes>>(&self, mut request: Request<B>) -> Response<Bytes> {
         let facts = request.extensions_mut().remove::<Facts>().unwrap_or_default();
         let received_at = self.clock.now();
         let (head, body) = request.into_parts();
@@ -119,9 +107,9 @@ impl<S: Store> Keeper<S> {
         }
     }
 
-    fn answer(&self, kept: Kept) -> Response<Full<Bytes>> {
+    fn answer(&self, kept: Kept) -> Response<Bytes> {
         let respond = &self.config.respond;
-        let mut response = Response::new(Full::new(respond.body.clone()));
+        let mut response = Response::new(respond.body.clone());
         *response.status_mut() = respond.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, respond.content_type.clone());
@@ -136,37 +124,12 @@ impl<S: Store> Keeper<S> {
     }
 }
 
-impl<S> Clone for Keep<S> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<S, B> Service<Request<B>> for Keep<S>
-where
-    S: Store,
-    B: AsRef<Bytes> + Send + Sync + 'static,
-{
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let keeper = Arc::clone(&self.0);
-        Box::pin(async move { Ok(keeper.keep(request).await) })
-    }
-}
-
 /// How long a sender waits before it tries a store that could not keep its event.
 const RETRY_UNAVAILABLE: Duration = Duration::from_secs(5);
 /// The same for a full one: space does not come back in seconds.
 const RETRY_FULL: Duration = Duration::from_secs(30);
 
-fn refuse(error: &AdmitError, client: Option<std::net::IpAddr>) -> Response<Full<Bytes>> {
+fn refuse(error: &AdmitError, client: Option<std::net::IpAddr>) -> Response<Bytes> {
     let rejection = match error {
         AdmitError::Full(_) => Rejection::new(Reason::StoreFull, error.to_string()).retry_after(RETRY_FULL),
         AdmitError::Unavailable(_) => {

@@ -1,17 +1,32 @@
-//! Stage 3: what the guards let through becomes durable, then the sender gets its answer.
+//! Stage 3: what the guards let through becomes durable, or is passed on to the app; then the sender gets its answer.
 //!
 //! Invariants:
 //!
-//! - A 2xx leaves only after [`Store::admit`](crate::store::Store::admit) has said that event, deliveries and
-//!   dedup mark are durable (promise 1), or that the first copy of the event is (promise 2).
-//! - What is kept is what was received: end-to-end headers and body unchanged (promise 3). Hop-by-hop fields
-//!   and a sender's own `Hookward-*` headers are the only things that go.
+//! - In queue mode a 2xx leaves only after [`Store::admit`](crate::store::Store::admit) has said that event, deliveries
+//!   and dedup mark are durable (promise 1), or that the first copy of the event is (promise 2).
+//! - In proxy mode a mark is permanent only where the app answered 2xx (promise 2), and a request is given to the app
+//!   once.
+//! - What is kept or passed on is what was received: end-to-end headers and body unchanged (promise 3). Hop-by-hop fields
+//!   and a sender's own `Hookward-*` headers are the only things that go; in proxy mode also what a stranger says in the
+//!   name of proxies.
 //! - Routes are asked once, here: fan-out is frozen at admission (promise 9).
 //!
-//! Reading order: [`keep`] (the service), [`headers`] (what of a request's head belongs to the event).
-//! Deliberately absent: proxy mode, which passes a request on instead of keeping it.
+//! Reading order: [`service`] (which of the two), [`keep`] with [`headers`] (what of a request's head belongs to the
+//! event), [`pass`] with `onward` and `forwarding` (what the app hears), `back` (what the sender hears of its answer),
+//! [`app`] (the seam to whatever speaks with it) and [`body`].
 
+pub mod app;
+mod back;
+pub mod body;
+mod forwarding;
 pub mod headers;
 pub mod keep;
+mod onward;
+pub mod pass;
+pub mod service;
 
+pub use app::{App, AppBody, AppError, Onward};
+pub use body::AnswerBody;
 pub use keep::{Config, Keep, Kept, Respond};
+pub use pass::{Pass, PassConfig, Passed};
+pub use service::Intake;

@@ -5,6 +5,8 @@
 //! (`tests/it/store`) holds every engine to:
 //!
 //! - [`Store::admit`] is one atomic durable step: event, deliveries and dedup mark, or nothing.
+//! - A mark that is claimed for an event that is passed on becomes permanent when it is committed, and is free again
+//!   when it is released, when its lease ends, and when the process does.
 //! - A claimed delivery that nobody settles comes back when its lease ends, at any time, not only at start.
 //! - What is open is never pruned.
 //!
@@ -19,6 +21,6 @@ pub use query::{
     RejectionRow, SourceTotals, TargetTotals, Totals,
 };
 pub use verbs::{
-    Admission, AdmitError, Admitted, Claim, DedupMark, Health, LaneState, RejectedRequest, Retention, Store,
-    StoreError, Swept, TargetSettings,
+    Admission, AdmitError, Admitted, Claim, DedupMark, Health, LaneState, MarkClaim, MarkClaimed, RejectedRequest,
+    Retention, Store, StoreError, Swept, TargetSettings,
 };

@@ -34,6 +34,26 @@ pub struct DedupMark {
     pub window: Duration,
 }
 
+/// What [`Store::claim_mark`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkClaimed {
+    /// Nobody has passed this event on, and nobody is doing it: it is the claimer's until the lease ends.
+    Ours(MarkClaim),
+    /// The first copy is on its way.
+    InFlight,
+    /// A copy of this event, which was taken before.
+    Duplicate(EventId),
+}
+
+/// A mark that is ours until its lease ends; in memory only, so that it dies with the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkClaim {
+    /// The event's id; tells this claim from others of the same mark too.
+    pub event: EventId,
+    /// The mark's key.
+    pub key: [u8; 16],
+}
+
 /// What [`Store::admit`] did; either way the event is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admitted {
@@ -179,6 +199,31 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`AdmitError`]; the event was not kept then.
     fn admit(&self, admission: Admission) -> impl Future<Output = Result<Admitted, AdmitError>> + Send;
+
+    /// An id for an event that is passed on and not kept.
+    fn next_event_id(&self) -> EventId;
+
+    /// Takes the mark of an event that is about to be passed on, for `lease`. Nothing is written: a crash gives
+    /// it back. A full store takes marks all the same; one that cannot be written then is gone after a restart.
+    ///
+    /// # Errors
+    /// [`AdmitError::Unavailable`]: the store has failed or is closing; nothing was claimed.
+    fn claim_mark(
+        &self,
+        source: &Arc<str>,
+        mark: DedupMark,
+        lease: Duration,
+    ) -> impl Future<Output = Result<MarkClaimed, AdmitError>> + Send;
+
+    /// The event of a claim was taken: later copies are duplicates, at once. Returns at once; written within 250 ms,
+    /// so that a crash before leaves no mark.
+    ///
+    /// Counts also where the lease had ended: what was taken was taken.
+    fn commit_mark(&self, claim: &MarkClaim);
+
+    /// The event of a claim was not taken: the next copy is the first. Ignored where the lease ended and somebody else
+    /// has the mark, or where it was committed.
+    fn release_mark(&self, claim: &MarkClaim);
 
     /// Tells which targets exist; deliveries of all others are held until their name returns.
     fn set_targets(&self, targets: &[TargetSettings]);

@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use super::histogram::{Histogram, REQUEST_MICROS};
 use super::metrics::{
     Class, Destination, DestinationOutcome, DestinationReason, Families, FeedResult, Name, ProtocolLabels, ReasonLabel,
-    ResultLabel, Source, SourceReason, gauge,
+    ResultLabel, Source, SourceClass, SourceReason, gauge,
 };
 use crate::domain::{DeadReason, DeliveryState, OutcomeClass, Reason, Timestamp};
 
@@ -31,6 +31,11 @@ pub struct SourceMetrics {
     pub unrouted: Counter,
     /// Handshakes that were answered.
     pub handshakes: Counter,
+    /// Answers of the app that broke off after their head.
+    pub answers_cut: Counter,
+    /// From passing a request on to the head of the app's answer.
+    pub app_duration: Histogram,
+    passed_on: [Counter; Responses::CLASSES.len()],
     /// From the request's head to the answer.
     pub accept_duration: Histogram,
     name: Name,
@@ -220,11 +225,29 @@ impl SourceMetrics {
             duplicates: families.duplicates.get_or_create_owned(&labels),
             unrouted: families.unrouted.get_or_create_owned(&labels),
             handshakes: families.handshakes.get_or_create_owned(&labels),
+            passed_on: Responses::CLASSES
+                .map(|class| families.passed_on.get_or_create_owned(&SourceClass { source: name.clone(), class })),
+            answers_cut: families.answers_cut.get_or_create_owned(&labels),
+            app_duration: families.app_duration.get_or_create_owned(&labels),
             accept_duration: families.accept_duration.get_or_create_owned(&labels),
             name,
             rejected_family: families.rejected.clone(),
             rejected: Reason::ALL.iter().map(|reason| (*reason, OnceLock::new())).collect(),
         }
+    }
+
+    /// Counts a request that the app of a proxy-mode source answered with this status.
+    pub fn passed_on(&self, status: StatusCode) {
+        let place = usize::from(status.as_u16() / 100).checked_sub(2);
+        if let Some(counter) = place.and_then(|place| self.passed_on.get(place)) {
+            counter.inc();
+        }
+    }
+
+    /// How many requests the app of a proxy-mode source answered.
+    #[must_use]
+    pub fn answered_by_app(&self) -> u64 {
+        self.passed_on.iter().map(Counter::get).sum()
     }
 
     /// Counts a refused request. A reason appears in the scrape from its first rejection on.

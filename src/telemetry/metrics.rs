@@ -65,6 +65,13 @@ pub(super) struct SourceReason {
     pub(super) reason: &'static str,
 }
 
+/// `{source, class}`: `2xx` to `5xx`, of an app's answers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct SourceClass {
+    pub(super) source: Name,
+    pub(super) class: &'static str,
+}
+
 /// `{destination}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Destination {
@@ -140,6 +147,9 @@ pub(super) struct Families {
     pub(super) duplicates: Family<Source, Counter>,
     pub(super) unrouted: Family<Source, Counter>,
     pub(super) handshakes: Family<Source, Counter>,
+    pub(super) passed_on: Family<SourceClass, Counter>,
+    pub(super) answers_cut: Family<Source, Counter>,
+    pub(super) app_duration: Histograms<Source>,
     pub(super) rejected: Family<SourceReason, Counter>,
     pub(super) accept_duration: Histograms<Source>,
     pub(super) attempts: Family<DestinationOutcome, Counter>,
@@ -176,6 +186,9 @@ impl Default for Families {
             duplicates: Family::default(),
             unrouted: Family::default(),
             handshakes: Family::default(),
+            passed_on: Family::default(),
+            answers_cut: Family::default(),
+            app_duration: Family::new_with_constructor(request_durations),
             rejected: Family::default(),
             accept_duration: Family::new_with_constructor(request_durations),
             attempts: Family::default(),
@@ -203,11 +216,14 @@ fn register_sources(to: &mut Registry, f: &Families) {
     to.register("events_duplicate", "Copies of an event that is held already", f.duplicates.clone());
     to.register("events_unrouted", "Events that were kept although no route wants them", f.unrouted.clone());
     to.register("handshakes", "Handshakes of a scheme that were answered; nothing was kept", f.handshakes.clone());
+    to.register("requests_passed_on", "Requests that the app of a proxy-mode source answered, by class of its status", f.passed_on.clone());
+    to.register("app_answers_cut", "Answers of the app that broke off after their head", f.answers_cut.clone());
+    to.register_with_unit("app_duration", "From passing a request on to the head of the app's answer", Unit::Seconds, f.app_duration.clone());
     to.register("requests_rejected", "Requests that a guard refused, by reason", f.rejected.clone());
     to.register_with_unit("feed_age", "Since when an address list has not been confirmed by its provider", Unit::Seconds, f.feed_age.clone());
     to.register("feed_entries", "Networks of an address list; 0 where it was never loaded", f.feed_entries.clone());
     to.register("feed_refreshes", "How often an address list was asked for, by result", f.feed_refreshes.clone());
-    to.register_with_unit("accept_duration", "From the request's head to the answer, durable keep included", Unit::Seconds, f.accept_duration.clone());
+    to.register_with_unit("accept_duration", "From the request's head to the answer, durable keep or the app's time included", Unit::Seconds, f.accept_duration.clone());
 }
 
 #[rustfmt::skip]

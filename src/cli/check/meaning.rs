@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::{Checked, Destination, Loaded, Period, Size, Source};
+use crate::config::{Checked, Destination, Loaded, Mode, Period, Size, Source};
+use crate::deliver::Upstream;
 use crate::domain::Route;
 use crate::guard::rate_limit::By;
 use crate::guard::{dedup, signature};
@@ -149,18 +150,25 @@ fn source(out: &mut String, source: &Source) {
         guard(format!("signed at most {} ago (else 401)", Period(window.tolerance)));
     }
     limits(false).map(limit).for_each(&mut guard);
+    let delivered = if source.mode == Mode::Queue { "delivered" } else { "passed on" };
     guard(match &source.dedup {
-        None => "copies are delivered again (dedup: off)".to_owned(),
+        None => format!("copies are {delivered} again (dedup: off)"),
         Some(dedup::Config { window, by }) => {
             let by = match by {
                 dedup::By::Id => "id".to_owned(),
                 dedup::By::Body => "body".to_owned(),
                 dedup::By::Field(field) => format!("{field:?}"),
             };
-            format!("copies within {} by {by} are not delivered again", Period(*window))
+            format!("copies within {} by {by} are not {delivered} again", Period(*window))
         }
     });
-    line(out, format_args!("  then {}", source.respond.status));
+    match &source.mode {
+        Mode::Queue => line(out, format_args!("  then {}", source.respond.status)),
+        Mode::Proxy { app } => {
+            let to = Upstream::join(app, &source.path);
+            line(out, format_args!("  then passed on to {} as {to}, and its answer goes back (else 502, 504)", app));
+        }
+    }
 }
 
 fn proof(signature: &signature::Config) -> String {

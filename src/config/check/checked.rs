@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Method;
 
 use crate::config::Finding;
+use crate::deliver::EndpointUrl;
 use crate::domain::{Routes, Secret};
 use crate::guard::handshake::Handshake;
 use crate::guard::{allow_ips, declared, dedup, envelope, rate_limit, replay_window, signature};
@@ -99,6 +100,8 @@ pub struct Source {
     pub name: Arc<str>,
     /// Its path at the ingress; unique.
     pub path: Box<str>,
+    /// What becomes of its events.
+    pub mode: Mode,
     /// The methods that it takes.
     pub methods: Vec<Method>,
     /// Who may send; everybody where it is `None`.
@@ -121,6 +124,18 @@ pub struct Source {
     pub dedup: Option<dedup::Config>,
     /// What a sender hears.
     pub respond: Respond,
+}
+
+/// What becomes of a source's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Kept, answered, delivered by the routes.
+    Queue,
+    /// Passed on; the app answers.
+    Proxy {
+        /// Where the app is; the source's path follows its path.
+        app: EndpointUrl,
+    },
 }
 
 /// One of `destinations`.
@@ -147,7 +162,27 @@ impl Checked {
     }
 }
 
-// === impl Role, Durability ===
+// === impl Mode, Role, Durability ===
+
+impl Mode {
+    /// The word in the configuration.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Proxy { .. } => "proxy",
+        }
+    }
+
+    /// The app of proxy mode.
+    #[must_use]
+    pub fn app(&self) -> Option<&EndpointUrl> {
+        match self {
+            Self::Queue => None,
+            Self::Proxy { app } => Some(app),
+        }
+    }
+}
 
 impl Role {
     /// The word in the configuration.

@@ -7,6 +7,7 @@
 pub(super) mod checked;
 mod destination;
 mod feed;
+mod mode;
 mod ports;
 mod route;
 mod source;

@@ -17,6 +17,11 @@ const ROUTES_MAX: usize = 1000;
 
 pub(super) fn routes(written: &Configuration, problems: &mut Problems<'_>) -> Routes {
     let sources: Vec<&str> = written.sources.0.iter().map(|(name, _)| name.as_str()).collect();
+    let is_proxied = |source: &At<written::Source>| {
+        source.value.mode.as_ref().is_some_and(|mode| matches!(mode.value, written::Mode::Proxy))
+    };
+    let proxied = written.sources.0.iter().filter(|(_, source)| is_proxied(source));
+    let proxied: Vec<&str> = proxied.map(|(name, _)| name.as_str()).collect();
     let destinations: Vec<&str> = written.destinations.0.iter().map(|(name, _)| name.as_str()).collect();
     if let Some(one_more) = written.routes.get(ROUTES_MAX) {
         problems.wrong(
@@ -27,19 +32,24 @@ pub(super) fn routes(written: &Configuration, problems: &mut Problems<'_>) -> Ro
         return Routes::default();
     }
     let routes: Vec<Route> =
-        written.routes.iter().map(|route| self::route(route, &sources, &destinations, problems)).collect();
-    warn_of_unused(written, &routes, problems);
+        written.routes.iter().map(|route| self::route(route, &sources, &proxied, &destinations, problems)).collect();
+    warn_of_unused(written, &proxied, &routes, problems);
     Routes(routes)
 }
 
 fn route(
     At { value: written, .. }: &At<written::Route>,
     sources: &[&str],
+    proxied: &[&str],
     destinations: &[&str],
     problems: &mut Problems<'_>,
 ) -> Route {
     let everything = matches!(written.from.value.0.as_slice(), [only] if only.value == "*");
     let from = (!everything).then(|| names(&written.from, "source", sources, problems));
+    for name in written.from.value.0.iter().filter(|name| proxied.contains(&name.value.as_str())) {
+        let message = format!("`{}` is in proxy mode: its events go to its app, not over routes", name.value);
+        problems.wrong(name.at, message, "remove it here, or write `mode: queue` there");
+    }
     let to = names(&written.to, "destination", destinations, problems);
     let types = written.types.as_ref().map(|types| globs(types, problems));
     let delay = written.delay.as_ref().map(|delay| delay.value.0).filter(|delay| !delay.is_zero());
@@ -97,10 +107,11 @@ fn globs(At { value: list, at }: &At<OneOrMany<String>>, problems: &mut Problems
     list.0.iter().map(|glob| Glob::new(&glob.value)).collect()
 }
 
-fn warn_of_unused(written: &Configuration, routes: &[Route], problems: &mut Problems<'_>) {
+fn warn_of_unused(written: &Configuration, proxied: &[&str], routes: &[Route], problems: &mut Problems<'_>) {
     let every_source = routes.iter().any(|route| route.from.is_none());
     let used: HashSet<&str> = routes.iter().flat_map(|route| route.from.iter().flatten()).map(AsRef::as_ref).collect();
-    for (name, source) in written.sources.0.iter().filter(|(name, _)| !every_source && !used.contains(name.as_str())) {
+    let is_unused = |name: &str| !every_source && !used.contains(name) && !proxied.contains(&name);
+    for (name, source) in written.sources.0.iter().filter(|(name, _)| is_unused(name)) {
         let message = format!("no route takes the events of `{name}`");
         problems.warn(source.at, message, "they are kept and marked unrouted; add a route");
     }

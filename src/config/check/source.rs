@@ -60,9 +60,9 @@ fn source(
     ingress: &ingress::Config,
     problems: &mut Problems<'_>,
 ) -> Source {
-    // The other modes are refused by name; when one is built, this is where the compiler asks what it means.
-    match (written.mode.as_ref().map(|mode| mode.value), written.enforce.as_ref().map(|enforce| enforce.value)) {
-        (None | Some(written::Mode::Queue), None | Some(written::Enforce::On)) => {}
+    // The other words are refused by name; when one is built, this is where the compiler asks what it means.
+    match written.enforce.as_ref().map(|enforce| enforce.value) {
+        None | Some(written::Enforce::On) => {}
     }
     let Proof { signature, replay_window, handshakes, verify_token } = verify(&written.verify, problems);
     let default = signature.scheme.body_bytes_max.unwrap_or(ingress.body_bytes_max as u64);
@@ -70,6 +70,7 @@ fn source(
     let checked = Source {
         name: name.into(),
         path: path(&written.path, problems),
+        mode: super::mode::mode(written, *at, problems),
         methods: methods(written.methods.as_ref(), problems),
         allow_ips: written.allow_ips.as_ref().map(|list| allow_ips(list, problems)),
         rate_limits: written

@@ -26,7 +26,7 @@ pub(super) use ingress::{Ingress, ProxyProtocol, Tls};
 pub(super) use pem::Pem;
 pub(super) use route::Route;
 pub(super) use secret_text::SecretText;
-pub(super) use source::{Dedup, Enforce, Mode, RateLimit, Respond, Source};
+pub(super) use source::{Dedup, Enforce, IfAppFails, Mode, RateLimit, Respond, Source};
 pub(super) use store::{Durability, Engine, Store};
 pub(super) use verify::{Algorithm, Encoding, KeyEncoding, Verify};
 

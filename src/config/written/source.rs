@@ -16,9 +16,15 @@ pub(in crate::config) struct Source {
     /// The path of the ingress that belongs to this source.
     #[schemars(regex(pattern = r"^(/|.*\$\{)"))]
     pub(in crate::config) path: At<String>,
-    /// `queue`: kept durably, then answered, then delivered by the routes.
+    /// `queue`: kept durably, then answered, then delivered by the routes. `proxy`: checked, then passed on to `app`, whose
+    /// answer goes back; nothing is kept, and no route takes it.
     #[schemars(extend("default" = "queue"))]
     pub(in crate::config) mode: Option<At<Mode>>,
+    /// The URL of the app that requests are passed on to, with the source's path and the query behind it; `mode: proxy` only.
+    pub(in crate::config) app: Option<At<String>>,
+    /// What happens while the app cannot be reached; `mode: proxy` only. `reject`: 502, and the sender tries again.
+    #[schemars(extend("default" = "reject"))]
+    pub(in crate::config) if_app_fails: Option<At<IfAppFails>>,
     /// `on`: the guards refuse what they find wrong.
     #[schemars(extend("default" = "on"))]
     pub(in crate::config) enforce: Option<At<Enforce>>,
@@ -48,6 +54,14 @@ pub(in crate::config) struct Source {
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum Mode {
     Queue,
+    Proxy,
+}
+
+/// What happens while the app cannot be reached.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum IfAppFails {
+    Reject,
 }
 
 /// Whether the guards refuse.

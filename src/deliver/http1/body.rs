@@ -32,6 +32,8 @@ pub(in crate::deliver) struct Chunks {
     size: u64,
     /// Bytes of extensions and trailers so far.
     extra_bytes: usize,
+    /// The lines of the trailer section, each with its end.
+    trailers: Vec<u8>,
 }
 
 /// What comes next.
@@ -56,7 +58,7 @@ enum At {
     Done,
 }
 
-/// Bytes of chunk extensions and trailers that are read, in all, for they carry nothing that anybody wants.
+/// Bytes of chunk extensions and trailers that are read, in all.
 const EXTRA_BYTES_MAX: usize = 16 * 1024;
 
 // === impl Body ===
@@ -64,7 +66,7 @@ const EXTRA_BYTES_MAX: usize = 16 * 1024;
 impl Body {
     /// An empty chunked body before its first byte.
     pub(in crate::deliver) fn chunked() -> Self {
-        Self::Chunked(Chunks { at: At::FirstDigit, size: 0, extra_bytes: 0 })
+        Self::Chunked(Chunks { at: At::FirstDigit, size: 0, extra_bytes: 0, trailers: Vec::new() })
     }
 
     /// Takes the next piece off the front of `input`.
@@ -75,6 +77,14 @@ impl Body {
             Self::Chunked(chunks) => chunks.next(input),
             Self::UntilClosed if input.is_empty() => Ok(Piece::More),
             Self::UntilClosed => Ok(Piece::Data(std::mem::take(input))),
+        }
+    }
+
+    /// The trailer section of a body that is whole, without the empty line behind it.
+    pub(in crate::deliver) fn trailers(&self) -> &[u8] {
+        match self {
+            Self::Chunked(chunks) => &chunks.trailers,
+            Self::Length(_) | Self::UntilClosed => &[],
         }
     }
 
@@ -142,8 +152,14 @@ impl Chunks {
             (At::TrailerStart, b'\r') => Ok(At::LastEnd),
             (At::TrailerStart, b'\n') => Err(Fault::Chunk),
             (At::Trailer, b'\r') => Ok(At::TrailerEnd),
-            (At::TrailerStart | At::Trailer, _) => self.extra(At::Trailer),
-            (At::TrailerEnd, b'\n') => Ok(At::TrailerStart),
+            (At::TrailerStart | At::Trailer, _) => {
+                self.trailers.push(byte);
+                self.extra(At::Trailer)
+            }
+            (At::TrailerEnd, b'\n') => {
+                self.trailers.extend_from_slice(b"\r\n");
+                Ok(At::TrailerStart)
+            }
             (At::LastEnd, b'\n') => Ok(At::Done),
             (At::SizeEnd | At::Data | At::DataReturn | At::DataEnd | At::TrailerEnd | At::LastEnd | At::Done, _) => {
                 Err(Fault::Chunk)

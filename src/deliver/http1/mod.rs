@@ -1,14 +1,17 @@
 //! HTTP/1.1 as a client speaks it (RFC 9112), without sockets: bytes in, bytes out.
 //!
 //! - [`request`] writes a request's head into a buffer that is used again.
-//! - [`response`] takes an answer apart, however its bytes come in; [`body`] knows where its body ends.
+//! - [`head`] takes the head of an answer apart, however its bytes come in, and [`body`] knows where its body ends;
+//!   [`response`] keeps what an attempt wants of both, [`relay`] hands it on as it comes.
 //!
 //! Strict where framing is concerned: whatever could be read in two ways is not HTTP here, for an answer that
 //! is cut in the wrong place becomes the answer to the next request.
 //!
-//! Deliberately absent: upgrades, pipelining, HTTP/2, trailers (read and dropped).
+//! Deliberately absent: upgrades, pipelining, HTTP/2, trailers of requests.
 
 pub(super) mod body;
+pub(super) mod head;
+pub(super) mod relay;
 pub(super) mod request;
 pub(super) mod response;
 
@@ -18,5 +21,6 @@ mod body_tests;
 mod response_tests;
 
 pub(super) use body::Body;
+pub(super) use relay::{Relay, Taken};
 pub(super) use request::Head;
 pub(super) use response::{Answer, Fault, Reader, Step};

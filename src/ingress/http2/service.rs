@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 use super::session::Session;
-use crate::domain::{Facts, Reason, Refused, Rejection};
+use crate::domain::{Reason, Refused, Rejection};
 use crate::ingress::call::Call;
 use crate::ingress::client::client_address;
 use crate::ingress::drain::Stage;
@@ -77,7 +77,7 @@ where
             shared.metrics.responses.count(response.status());
             return Box::pin(std::future::ready(Ok(response.map(|body| Either::Right(Full::new(body))))));
         }
-        request.extensions_mut().insert(Facts { client: Some(client), ..Facts::default() });
+        request.extensions_mut().insert(shared.facts(client, arrival.began));
         request.extensions_mut().insert(arrival);
         let call = Call::new(&mut *self.service.borrow_mut(), request);
         Box::pin(answer(call, Known { asked, client, arrival }, deadline, shared))

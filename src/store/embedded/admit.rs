@@ -124,7 +124,7 @@ impl Embedded {
     }
 
     /// What the table says of a mark within its window.
-    async fn stored_mark(&self, mark: DedupMark, now: Timestamp) -> Result<Option<Seq>, AdmitError> {
+    pub(super) async fn stored_mark(&self, mark: DedupMark, now: Timestamp) -> Result<Option<Seq>, AdmitError> {
         if !self.progress.whole().await {
             return Err(AdmitError::Unavailable("the index is being built anew".into()));
         }

@@ -2,7 +2,7 @@
 //!
 //! A mark is "committing" from the moment its admission begins; copies that come meanwhile wait for the
 //! outcome. It stays in the tail until the index holds it. Nothing is called a duplicate before the first
-//! copy is durable.
+//! copy is durable. The mark of an event that is passed on is "claimed" under a lease until it is committed.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -45,6 +45,17 @@ pub(super) enum Begin {
     Wait(oneshot::Receiver<Verdict>),
 }
 
+/// What a claim for an event that is passed on finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// Nobody came before (in the tail): the mark is now ours.
+    First,
+    /// The first copy was taken.
+    Duplicate(Seq),
+    /// The first copy is under way.
+    InFlight,
+}
+
 /// All marks that may still count.
 #[derive(Debug)]
 pub(super) struct Dedup {
@@ -62,6 +73,12 @@ type Shard = HashMap<[u8; 16], Tail, MixState>;
 #[derive(Debug)]
 enum Tail {
     Committing(Vec<oneshot::Sender<Verdict>>),
+    /// An event that is passed on; `seq` tells whose claim it is.
+    Claimed {
+        seq: Seq,
+        until: Timestamp,
+        waiters: Vec<oneshot::Sender<Verdict>>,
+    },
     Committed(Seq),
 }
 
@@ -93,18 +110,48 @@ impl Dedup {
         let mut shard = self.shard(&key);
         match shard.get_mut(&key) {
             Some(Tail::Committed(seq)) if now.since(seq.time()) < window => Begin::Duplicate(*seq),
-            Some(Tail::Committing(waiters)) => {
-                let (sender, receiver) = oneshot::channel();
-                waiters.push(sender);
-                Begin::Wait(receiver)
-            }
+            Some(Tail::Committing(waiters)) => Begin::Wait(wait(waiters)),
+            Some(Tail::Claimed { until, waiters, .. }) if now < *until => Begin::Wait(wait(waiters)),
             _ => {
-                if shard.insert(key, Tail::Committing(Vec::new())).is_none() {
-                    self.tail_marks.inc();
-                }
+                self.take_over(shard, key, Tail::Committing(Vec::new()));
                 Begin::First
             }
         }
+    }
+
+    /// Takes the mark for an event that is passed on, until `until`, or says who has it.
+    pub(super) fn claim(&self, key: [u8; 16], window: Duration, seq: Seq, now: Timestamp, until: Timestamp) -> Begun {
+        let shard = self.shard(&key);
+        match shard.get(&key) {
+            Some(Tail::Committed(first)) if now.since(first.time()) < window => Begun::Duplicate(*first),
+            Some(Tail::Committing(_)) => Begun::InFlight,
+            Some(Tail::Claimed { until, .. }) if now < *until => Begun::InFlight,
+            _ => {
+                self.take_over(shard, key, Tail::Claimed { seq, until, waiters: Vec::new() });
+                Begun::First
+            }
+        }
+    }
+
+    /// Gives a claim up, where it is still this one.
+    pub(super) fn unclaim(&self, key: &[u8; 16], claimed: Seq, verdict: &Verdict) {
+        let mut shard = self.shard(key);
+        if matches!(shard.get(key), Some(Tail::Claimed { seq, .. }) if *seq == claimed) {
+            let previous = shard.remove(key);
+            drop(shard);
+            self.tail_marks.dec();
+            tell(previous, verdict);
+        }
+    }
+
+    fn take_over(&self, mut shard: MutexGuard<'_, Shard>, key: [u8; 16], tail: Tail) {
+        let previous = shard.insert(key, tail);
+        drop(shard);
+        if previous.is_none() {
+            self.tail_marks.inc();
+        }
+        // Only a claim whose lease ended has waiters here.
+        tell(previous, &Verdict::Abandoned);
     }
 
     /// Whether the table has to be asked: false means that it certainly holds no mark within the window.
@@ -196,8 +243,14 @@ impl Bucket {
     }
 }
 
+fn wait(waiters: &mut Vec<oneshot::Sender<Verdict>>) -> oneshot::Receiver<Verdict> {
+    let (sender, receiver) = oneshot::channel();
+    waiters.push(sender);
+    receiver
+}
+
 fn tell(tail: Option<Tail>, verdict: &Verdict) {
-    if let Some(Tail::Committing(waiters)) = tail {
+    if let Some(Tail::Committing(waiters) | Tail::Claimed { waiters, .. }) = tail {
         for waiter in waiters {
             // A waiter that went away needs no answer.
             drop(waiter.send(verdict.clone()));

@@ -78,7 +78,11 @@ impl Fold {
                 }
             }
             Record::Replay(record) => self.replay(index, record)?,
-            Record::Marks(marks) => self.marks.extend(marks),
+            Record::Marks(marks) => {
+                // Events that were passed on have no other record: their ids must not be given again.
+                self.last_seq = marks.iter().map(|mark| mark.seq).fold(self.last_seq, Seq::max);
+                self.marks.extend(marks);
+            }
             Record::Batch { .. } | Record::Rolled => self.records -= 1,
         }
         Ok(())

@@ -34,6 +34,14 @@ impl Gate {
         if self.shut.load(Ordering::Acquire) { self.refusal().map_or(Ok(()), Err) } else { Ok(()) }
     }
 
+    /// Whether a mark may be claimed now: a full store is no reason not to pass an event on.
+    pub(super) fn claim_mark(&self) -> Result<(), AdmitError> {
+        match self.admit() {
+            Ok(()) | Err(AdmitError::Full(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether the journal can still be written: full is no reason to stop settling.
     pub(super) fn usable(&self) -> Result<(), AdmitError> {
         if !self.shut.load(Ordering::Acquire) {

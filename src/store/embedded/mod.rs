@@ -23,6 +23,7 @@ mod bloom;
 mod cache;
 mod deaths;
 mod dedup;
+mod marks;
 
 mod decode;
 mod encode;

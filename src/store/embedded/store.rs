@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::Embedded;
 use crate::domain::{DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Settlement, Timestamp};
 use crate::store::{
-    Admission, AdmitError, Admitted, AttemptRow, Claim, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Health,
-    LaneState, Page, PageRequest, RejectedRequest, RejectionFilter, RejectionRow, Retention, Store, StoreError, Swept,
-    TargetSettings, Totals,
+    Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
+    Health, LaneState, MarkClaim, MarkClaimed, Page, PageRequest, RejectedRequest, RejectionFilter, RejectionRow,
+    Retention, Store, StoreError, Swept, TargetSettings, Totals,
 };
 
 // === impl Store for Embedded ===
@@ -17,6 +17,22 @@ use crate::store::{
 impl Store for Embedded {
     async fn admit(&self, admission: Admission) -> Result<Admitted, AdmitError> {
         self.admit_event(admission).await
+    }
+
+    fn next_event_id(&self) -> EventId {
+        self.mint.event(self.next_seq())
+    }
+
+    async fn claim_mark(&self, source: &Arc<str>, mark: DedupMark, lease: Duration) -> Result<MarkClaimed, AdmitError> {
+        self.claim_one_mark(source, mark, lease).await
+    }
+
+    fn commit_mark(&self, claim: &MarkClaim) {
+        self.commit_one_mark(claim);
+    }
+
+    fn release_mark(&self, claim: &MarkClaim) {
+        self.release_one_mark(claim);
     }
 
     fn set_targets(&self, targets: &[TargetSettings]) {

@@ -152,6 +152,7 @@ fn configured(tokens: Vec<Token>) -> Configured {
             scheme: "appmint".into(),
             mode: "queue",
             feeds: Vec::new(),
+            app: None,
         }],
         destinations: vec![destination("crm"), destination("log")],
         masks: Masks::new([HeaderName::from_static("x-gitlab-token")]),

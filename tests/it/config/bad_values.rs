@@ -235,6 +235,24 @@ fn a_misspelled_name_gets_the_right_one() {
 }
 
 #[test]
+fn a_source_has_one_mode() {
+    source("app: ‸'http://x'", "app", "with `mode: proxy` only");
+    source("if_app_fails: ‸reject", "if_app_fails", "with `mode: proxy` only");
+    check(
+        "sources: { ‸a: { path: /a, verify: { scheme: none }, mode: proxy } }\n",
+        "sources.a.app",
+        "no app to pass requests on to",
+    );
+    source("mode: proxy, app: ‸'ftp://x'", "app", "http or https");
+    source("mode: proxy, app: ‸'http://u:SECRET@x'", "app", "credentials");
+    source("mode: proxy, app: ‸'http://x/?token=SECRET'", "app", "has a query");
+    source("mode: proxy, app: 'http://x', respond: ‸{ status: 202 }", "respond", "the app answers");
+    let shop = "sources: { a: { path: /a, verify: { scheme: none }, mode: proxy, app: 'http://x' } }\n";
+    let routes = "destinations: { b: { discard: true } }\nroutes: [{ from: ‸a, to: b }]\n";
+    check(&format!("{shop}{routes}"), "routes[0].from", "`a` is in proxy mode");
+}
+
+#[test]
 fn destinations_must_be_reachable_in_principle() {
     destination("url: ‸crm/webhooks", "url", "not a URL");
     destination("url: ‸'ftp://crm/'", "url", "http or https");

@@ -117,6 +117,12 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
     ),
     ("tests/it/gateway/statuses.rs", "who_may_not_send_there_is_told_so_by_status_alone", &["sources.*.allow_ips"]),
     (
+        "tests/it/proxy/bytes.rs",
+        "request_and_answer_go_through_unchanged_but_for_what_belongs_to_one_hop",
+        &["sources.*.app"],
+    ),
+    ("tests/it/proxy/statuses.rs", "an_app_that_fails_is_answered_for_and_noted", &["sources.*.if_app_fails"]),
+    (
         "tests/it/settings/admin.rs",
         "a_token_may_do_what_its_role_says",
         &["admin", "admin.tokens", "admin.tokens[].role", "admin.tokens[].token"],

@@ -6,6 +6,7 @@ mod faults;
 mod gauges;
 mod heal;
 mod laying;
+mod marks;
 mod retention;
 mod specimen;
 mod suite;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hookward::domain::{DeadReason, DeliveryState, Next, Timestamp};
 use hookward::store::{Admitted, DeliveryFilter, EventFilter, PageRequest, Store, StoreError};
 
+pub(super) use super::marks::*;
 pub(super) use super::totals::totals_count_everything_for_good;
 use super::world::*;
 
@@ -18,6 +19,10 @@ macro_rules! suite {
                 a_copy_is_a_duplicate_also_after_a_reopening
                 a_copy_waits_for_the_first_ones_commit
                 a_mark_counts_within_its_window_only
+                a_claimed_mark_is_in_flight_then_committed_or_free
+                a_committed_mark_survives_a_reopening_and_a_claim_does_not
+                a_claim_ends_with_its_lease
+                marks_of_kept_and_passed_events_are_the_same_marks
                 a_duplicate_starts_dead_deliveries_again
                 leases_that_end_give_the_delivery_back
                 a_late_outcome_counts_until_somebody_else_claims
@@ -128,54 +133,6 @@ pub(super) async fn what_is_open_survives_a_reopening(factory: &impl Factory) {
             assert_eq!(claim_one(&store, "crm").await.attempt, 2);
         }
     }
-}
-
-pub(super) async fn a_copy_is_a_duplicate_also_after_a_reopening(factory: &impl Factory) {
-    let clock = factory.clock();
-    let store = factory.open();
-    let first = keep(&store, clock, "e1", &["crm"]).await;
-    let again = store.admit(admission(clock, "e1", &["crm"])).await.unwrap();
-    assert_eq!(again, Admitted::Duplicate(first));
-    assert_eq!(deliveries(&store).await.len(), 1, "nothing was added");
-    // Now the index holds it, too.
-    let again = store.admit(admission(clock, "e1", &["crm"])).await.unwrap();
-    assert_eq!(again, Admitted::Duplicate(first));
-    drop(store);
-    let store = factory.open();
-    let again = store.admit(admission(clock, "e1", &["crm"])).await.unwrap();
-    assert_eq!(again, Admitted::Duplicate(first));
-    keep(&store, clock, "e2", &["crm"]).await;
-    assert_eq!(deliveries(&store).await.len(), 2);
-}
-
-pub(super) async fn a_copy_waits_for_the_first_ones_commit(factory: &impl Factory) {
-    let (store, clock) = (factory.open(), factory.clock());
-    for round in 0..20 {
-        let id = format!("e{round}");
-        let copies = (0..16).map(|_| store.admit(admission(clock, &id, &["crm"])));
-        let answers = futures(copies).await;
-        let kept: Vec<_> = answers.iter().filter(|answer| matches!(answer, Ok(Admitted::Kept(_)))).collect();
-        assert_eq!(kept.len(), 1, "one of the copies is the first: {answers:?}");
-        let Ok(Admitted::Kept(first)) = kept[0] else { unreachable!() };
-        let duplicates = answers.iter().filter(|answer| matches!(answer, Ok(Admitted::Duplicate(of)) if of == first));
-        assert_eq!(duplicates.count(), 15);
-    }
-    assert_eq!(deliveries(&store).await.len(), 20);
-}
-
-pub(super) async fn a_mark_counts_within_its_window_only(factory: &impl Factory) {
-    let (store, clock) = (factory.open(), factory.clock());
-    let first = keep(&store, clock, "e1", &["crm"]).await;
-    clock.advance(WINDOW - Duration::from_millis(1));
-    assert_eq!(store.admit(admission(clock, "e1", &[])).await.unwrap(), Admitted::Duplicate(first));
-    deliveries(&store).await;
-    assert_eq!(store.admit(admission(clock, "e1", &[])).await.unwrap(), Admitted::Duplicate(first));
-    clock.advance(Duration::from_millis(1));
-    let second = keep(&store, clock, "e1", &[]).await;
-    assert_ne!(first, second);
-    drop(store);
-    let store = factory.open();
-    assert_eq!(store.admit(admission(clock, "e1", &[])).await.unwrap(), Admitted::Duplicate(second));
 }
 
 pub(super) async fn a_duplicate_starts_dead_deliveries_again(factory: &impl Factory) {
