@@ -314,8 +314,9 @@ impl Streaming {
     fn size_hint(&self) -> SizeHint {
         let first = self.first.len() as u64;
         match self.passing.as_ref().map_or(Some(0), |passing| passing.relay.length_left()) {
-            Some(left) => SizeHint::with_exact(first.saturating_add(left)),
-            None => {
+            // A body whose length is said has no trailers.
+            Some(left) if self.trailers.is_none() => SizeHint::with_exact(first.saturating_add(left)),
+            Some(_) | None => {
                 let mut hint = SizeHint::new();
                 hint.set_lower(first);
                 hint

@@ -41,6 +41,12 @@ pub(super) fn clean(headers: &mut HeaderMap, keeps_length: bool, with_trailers: 
     }
 }
 
+/// The trailers that an answer announces, after [`clean`].
+pub(super) fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(TRAILER).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+}
+
 /// Says which event it was.
 pub(super) fn name_event(headers: &mut HeaderMap, event: EventId) {
     if let Ok(id) = HeaderValue::try_from(event.to_string()) {

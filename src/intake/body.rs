@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 
 /// A body that is here, or one that comes.
@@ -20,6 +21,8 @@ pub enum AnswerBody<B> {
 /// A body that comes from the app, and what hangs on its end.
 pub struct Streamed<B> {
     body: B,
+    /// The trailers that were announced to a sender that takes them; no others go back.
+    trailers: Vec<HeaderName>,
     at_end: Option<AtEnd>,
 }
 
@@ -30,8 +33,8 @@ pub(super) type AtEnd = Box<dyn FnOnce(bool) + Send>;
 // === impl AnswerBody ===
 
 impl<B> AnswerBody<B> {
-    pub(super) fn streamed(body: B, at_end: AtEnd) -> Self {
-        Self::Streamed(Box::new(Streamed { body, at_end: Some(at_end) }))
+    pub(super) fn streamed(body: B, trailers: Vec<HeaderName>, at_end: AtEnd) -> Self {
+        Self::Streamed(Box::new(Streamed { body, trailers, at_end: Some(at_end) }))
     }
 }
 
@@ -88,11 +91,29 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Streamed<B> {
             Some(Ok(_)) if !self.body.is_end_stream() => {}
             Some(Ok(_)) | None => self.end(true),
         }
+        let frame = match frame {
+            Some(Ok(frame)) => self.announced(frame).map(Ok),
+            other => other,
+        };
         Poll::Ready(frame)
     }
 }
 
 impl<B> Streamed<B> {
+    /// The frame without trailers that were not announced; hyper would wait for ever for the end of a body whose
+    /// trailers it does not take.
+    fn announced(&self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        let sent = match frame.into_trailers() {
+            Ok(sent) => sent,
+            Err(data) => return Some(data),
+        };
+        let mut trailers = HeaderMap::new();
+        for (name, value) in sent.iter().filter(|(name, _)| self.trailers.contains(name)) {
+            trailers.append(name, value.clone());
+        }
+        (!trailers.is_empty()).then(|| Frame::trailers(trailers))
+    }
+
     fn end(&mut self, well: bool) {
         if let Some(at_end) = self.at_end.take() {
             at_end(well);

@@ -188,6 +188,7 @@ impl<S: Store, A: App> Pass<S, A> {
                 let (metrics, source) = (Arc::clone(&self.metrics), Arc::clone(&self.config.source));
                 AnswerBody::streamed(
                     body,
+                    back::announced(&parts.headers),
                     Box::new(move |well| {
                         if !well {
                             metrics.answers_cut.inc();

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::body::Piece;
 use super::head::{Final, HeadReader};
 use super::{Body, Fault};
+use crate::domain::headers::is_end_to_end;
 
 /// Reads one answer; pure: whoever has the bytes brings them.
 #[derive(Debug)]
@@ -118,13 +119,19 @@ fn trailers(lines: &[u8]) -> Result<Option<Box<HeaderMap>>, Fault> {
     let mut trailers = HeaderMap::new();
     for field in fields {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(field.name), HeaderValue::from_bytes(field.value))
-            && crate::domain::headers::is_end_to_end(name.as_str())
-            && !name.as_str().starts_with("content-")
+            && is_trailer(name.as_str())
         {
             trailers.append(name, value);
         }
     }
     Ok((!trailers.is_empty()).then(|| Box::new(trailers)))
+}
+
+/// Whether a field can stand behind a body: nothing that says how to read or keep a message, or who may.
+fn is_trailer(name: &str) -> bool {
+    is_end_to_end(name)
+        && !name.starts_with("content-")
+        && !matches!(name, "authorization" | "cache-control" | "max-forwards" | "set-cookie")
 }
 
 #[cfg(test)]
@@ -160,8 +167,11 @@ mod tests {
         Ok((status, data, trailers, relay.keeps_alive(), waiting))
     }
 
+    /// The same, as it is written down.
+    type Told<'a> = (u16, &'a str, &'a [(&'static str, &'static str)], bool, &'a str);
+
     #[track_caller]
-    fn check(input: &str, expected: Result<(u16, &str, &[(&'static str, &'static str)], bool, &str), Fault>) {
+    fn check(input: &str, expected: Result<Told<'_>, Fault>) {
         let expected = expected.map(|(status, data, fields, keeps_alive, left)| {
             let trailers: HeaderMap = fields
                 .iter()

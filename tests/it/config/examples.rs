@@ -120,7 +120,7 @@ fn the_examples_are_valid() {
     let minimal = loaded(MINIMAL);
     assert_eq!(minimal.checked.warnings, [], "the first example warns of nothing");
     let full = loaded(FULL);
-    assert_eq!((full.checked.sources.len(), full.checked.destinations.len()), (5, 3));
+    assert_eq!((full.checked.sources.len(), full.checked.destinations.len()), (6, 3));
 }
 
 #[test]

@@ -94,7 +94,9 @@ impl Talk {
 
     async fn more(&mut self) -> bool {
         let mut bytes = vec![0; 16 << 10];
-        let count = timeout(PATIENCE, self.stream.read(&mut bytes)).await.expect("bytes or an end").unwrap_or_default();
+        let read = timeout(PATIENCE, self.stream.read(&mut bytes)).await;
+        let read = read.unwrap_or_else(|_| panic!("nothing more comes: {}", String::from_utf8_lossy(&self.read)));
+        let count = read.unwrap_or_default();
         self.read.extend_from_slice(&bytes[..count]);
         count > 0
     }

@@ -30,6 +30,11 @@ async fn an_answer_is_handed_on_as_it_comes_with_its_trailers() {
         .await;
     let answer = String::from_utf8(talk.until(b"0\r\n\r\n").await).unwrap();
     assert!(!answer.to_lowercase().contains("x-sum"), "nobody asked for trailers: {answer}");
+    // Trailers that nobody announced are dropped, and the body ends all the same.
+    talk.say(signed(&sender, "evt_3", "TE: trailers\r\nConnection: TE\r\n")).await;
+    passed.message().await;
+    passed.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n").await;
+    talk.until(b"hi\r\n0\r\n\r\n").await;
 }
 
 #[tokio::test]
