@@ -20,6 +20,7 @@ pub mod client;
 pub mod config;
 mod connection;
 mod drain;
+mod ending;
 mod framing;
 pub mod host;
 mod http2;

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST};
 use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -23,6 +24,7 @@ use super::call::Call;
 use super::client::{self, client_address};
 use super::connection::Setup;
 use super::drain::{Drain, Stage};
+use super::ending::Ending;
 use super::host::check_target;
 use super::line::Asked;
 use super::opening::{Origin, Secure};
@@ -101,8 +103,9 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
-    type Response = Response<Either<B, Full<Bytes>>>;
+    type Response = Response<Ending<Either<B, Full<Bytes>>>>;
     type Error = Infallible;
     type Future = Answering<Call<S, Request<Incoming>>>;
 
@@ -191,8 +194,9 @@ impl Shared {
 impl<F, B> Future for Answering<F>
 where
     F: Future<Output = Result<Response<B>, Infallible>>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
-    type Output = Result<Response<Either<B, Full<Bytes>>>, Infallible>;
+    type Output = Result<Response<Ending<Either<B, Full<Bytes>>>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -223,8 +227,7 @@ where
             response.headers_mut().insert(CONNECTION, CLOSE);
         }
         this.shared.metrics.responses.count(response.status());
-        progress.request_ends(*this.number);
-        Poll::Ready(Ok(response))
+        Poll::Ready(Ok(response.map(|body| Ending::new(body, *this.number, Arc::clone(this.shared)))))
     }
 }
 
