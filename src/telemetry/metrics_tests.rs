@@ -69,6 +69,10 @@ fn the_documentation_names_every_metric_and_no_other() {
     metrics.destination("b").expired();
     metrics.gateway().config_refused();
     metrics.feed("c").ok.inc();
+    let ingress = metrics.ingress();
+    for counted in [&ingress.proxy_headers_refused, &ingress.tls_handshakes_failed, &ingress.http2_violations] {
+        counted.count("a");
+    }
     metrics.show_feeds([("c", Some(std::time::Duration::ZERO), 1)]);
     let text = metrics.scrape([("b".into(), LaneGauges::default())]).unwrap();
     let helps = text.lines().filter_map(|line| line.strip_prefix("# HELP hookward_")?.split_once(' '));

@@ -7,10 +7,11 @@
 //! - A slow reader of a log never makes a request wait: what does not fit is dropped and counted.
 //! - Whatever a sender writes, no entry of a log can be forged and no terminal driven.
 //!
-//! Reading order: [`metrics`] (the catalogue) and [`handles`] (who counts what), [`logging`] and
+//! Reading order: [`metrics`] (the catalogue) and [`handles`] with [`counters`] (who counts what), [`logging`] and
 //! [`access`] over [`lines`], [`trace`] (what ties lines together), [`readiness`], [`task`].
 
 pub mod access;
+pub mod counters;
 pub mod escape;
 pub mod handles;
 pub mod histogram;
@@ -23,9 +24,10 @@ pub mod task;
 pub mod trace;
 
 pub use access::{AccessLine, AccessLog};
+pub use counters::{ByReason, Protocol, Protocols};
 pub use handles::{
-    BreakerState, ByReason, DestinationMetrics, FeedMetrics, GatewayMetrics, IngressMetrics, LaneGauges, Protocol,
-    Protocols, Responses, RetentionMetrics, SourceMetrics, StoreMetrics,
+    BreakerState, DestinationMetrics, FeedMetrics, GatewayMetrics, IngressMetrics, LaneGauges, Responses,
+    RetentionMetrics, SourceMetrics, StoreMetrics,
 };
 pub use histogram::Histogram;
 pub use lines::LinesWriter;
