@@ -58,6 +58,8 @@ pub struct Step {
 pub enum Outcome {
     /// As an event, with the source's own answer.
     Accepted(StatusCode),
+    /// Proxy mode: by the app at this URL, without its query.
+    PassedOn(Box<str>),
     /// As a handshake: answered by the gateway, nothing kept.
     Handshake(StatusCode),
     /// Refused.
@@ -165,7 +167,10 @@ impl Telling<'_> {
         // Whatever makes the keys unpredictable is the store's: here only what they are made of counts.
         let behind = behind_body(source, &verifier, handshakes.as_ref(), by_request, &clock, [0; 16]);
         let outcome = self.row(&behind, source, request, &body);
-        Ok(outcome.unwrap_or(Outcome::Accepted(source.respond.status)))
+        Ok(outcome.unwrap_or_else(|| match source.mode.app() {
+            None => Outcome::Accepted(source.respond.status),
+            Some(app) => Outcome::PassedOn(app.as_str().split('?').next().unwrap_or_default().into()),
+        }))
     }
 
     /// Asks a row of guards; an outcome where one of them ends the request.

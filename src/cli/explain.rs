@@ -90,9 +90,14 @@ fn captured(args: &Args, checked: &Checked) -> Result<Captured, Failure> {
 
 fn document(explained: &Explanation, checked: &Checked, notes: &[String]) -> Value {
     let (outcome, status, reason) = match &explained.outcome {
-        Outcome::Accepted(status) => ("accepted", *status, None),
-        Outcome::Handshake(status) => ("handshake", *status, None),
-        Outcome::Refused(rejection) => ("refused", rejection.reason.status(), Some(rejection.reason.code())),
+        Outcome::Accepted(status) => ("accepted", Some(*status), None),
+        Outcome::PassedOn(_) => ("passed_on", None, None),
+        Outcome::Handshake(status) => ("handshake", Some(*status), None),
+        Outcome::Refused(rejection) => ("refused", Some(rejection.reason.status()), Some(rejection.reason.code())),
+    };
+    let app = match &explained.outcome {
+        Outcome::PassedOn(app) => Some(app),
+        _ => None,
     };
     let step = |step: &Step| {
         let refused = step.refused.as_ref();
@@ -111,8 +116,9 @@ fn document(explained: &Explanation, checked: &Checked, notes: &[String]) -> Val
     json!({
         "object": "explanation",
         "outcome": outcome,
-        "status": status.as_u16(),
+        "status": status.map(|status| status.as_u16()),
         "reason": reason,
+        "app": app,
         "client": explained.client.to_string(),
         "source": explained.source.as_deref(),
         "id": explained.facts.source_event_id.as_deref(),
@@ -183,6 +189,7 @@ fn shown(document: &Value) -> String {
     let status = text(document, "status");
     shown.push_str(&match text(document, "outcome").as_str() {
         "accepted" => format!("\naccepted: answered with {status}\n"),
+        "passed_on" => format!("\npassed on to {}: the app answers\n", escaped(&text(document, "app"))),
         "handshake" => format!("\na handshake: answered with {status}, nothing is kept\n"),
         _ => format!("\nrefused: answered with {status}\n"),
     });

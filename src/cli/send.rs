@@ -120,6 +120,10 @@ fn url(args: &Args, source: &Source, checked: &Checked) -> Result<Url, Failure> 
         if listen.port() == 0 {
             return Err(Failure::Usage("the configuration lets the system choose the port: say --to".to_owned()));
         }
+        if checked.ingress.tls.is_some() {
+            let hint = "say --to https:// with a name that its certificate has";
+            return Err(Failure::Usage(format!("the ingress of the configuration speaks TLS: {hint}")));
+        }
         match listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
             IpAddr::V6(ip) if ip.is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),

@@ -22,6 +22,7 @@ sources:
     rate_limit: [{ requests: 5, per: 1m }, { requests: 9, per: 1m, by: source }]
     verify: { scheme: appmint, secrets: [of-the-explain-test] }
   timed: { path: /timed, verify: { scheme: stripe, secrets: [of-the-explain-test] } }
+  asked: { path: /asked, mode: proxy, app: 'http://app.example/base', verify: { scheme: appmint, secrets: [of-the-explain-test] } }
   meta: { path: /meta, verify: { scheme: meta, secrets: [of-the-explain-test], verify_token: of-the-handshake } }
 routes:
   - { from: ours, types: ['payment.*', refund], to: [crm, log], delay: 5m }
@@ -142,6 +143,21 @@ fn routes_and_deliveries_are_told_with_their_reason() {
     ] {
         assert!(said.contains(line), "no `{line}` in {said}");
     }
+}
+
+#[test]
+fn what_an_app_answers_itself_has_no_routes() {
+    let body = r#"{"id":"evt_1","type":"payment.failed"}"#;
+    let signature = sign(SECRET, body.as_bytes());
+    let headers = [("x-appmint-signature", &*signature)];
+    let case = Case { target: "POST /asked", headers: &headers, body, peer: "192.0.2.7" };
+    let folder = tempfile::tempdir().unwrap();
+    let said = case.run(folder.path(), &[], 0);
+    assert!(said.ends_with("\npassed on to http://app.example/base: the app answers\n"), "{said}");
+    let document: Value = serde_json::from_str(&case.run(folder.path(), &["--json"], 0)).unwrap();
+    let shown = |field: &str| document[field].clone();
+    assert_eq!((shown("outcome"), shown("status")), ("passed_on".into(), Value::Null));
+    assert_eq!((shown("routes"), shown("deliveries")), (Value::Array(vec![]), Value::Array(vec![])));
 }
 
 #[test]
