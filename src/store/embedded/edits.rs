@@ -82,12 +82,7 @@ impl Embedded {
         let entries = planned.entries;
         self.edit(record, move |kept| {
             for (lane, entry) in entries {
-                if kept {
-                    lane.push_reserved(vec![entry], now)
-                } else {
-                    lane.unreserve()
-                }
-                lane.notify();
+                if kept { lane.push_reserved(vec![entry], now) } else { lane.unreserve() }
             }
         })
         .await?;

@@ -90,11 +90,12 @@ impl Lane {
         self.reserved.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Adds deliveries for which places were reserved; who waits for them is to be notified.
+    /// Adds deliveries for which places were reserved.
     pub(super) fn push_reserved(&self, entries: Vec<Entry>, now: Timestamp) {
         let count = entries.len() as u64;
         self.with(|queue| entries.into_iter().for_each(|entry| queue.push(entry, now)));
         self.reserved.fetch_sub(count, Ordering::AcqRel);
+        self.notify();
     }
 
     /// Adds a delivery that starts again.

@@ -291,7 +291,7 @@ impl Writer {
         if events > 0 {
             self.parts.metrics.commit_events.observe_number(events);
         }
-        let lanes = self.enqueue(&mut admitted);
+        self.enqueue(&mut admitted);
         let now = Instant::now();
         for admitting in admitted {
             if let Some(key) = &admitting.dedup_key {
@@ -300,12 +300,10 @@ impl Writer {
             let mut lanes = admitting.entries.iter().map(|(lane, _)| lane);
             self.pacing.answer(admitting.waiter, lanes.find(|lane| lane.is_crowded(now)), now);
         }
-        // Senders wait for their answers and nobody for a delivery: whoever is woken first runs first.
-        lanes.iter().for_each(|lane| lane.notify());
     }
 
-    /// Puts the new deliveries into their lanes, each lane locked once; the lanes, to be notified.
-    fn enqueue(&self, admitted: &mut [Box<Admitting>]) -> Vec<Arc<Lane>> {
+    /// Puts the new deliveries into their lanes, each lane locked and woken once.
+    fn enqueue(&self, admitted: &mut [Box<Admitting>]) {
         let mut lanes: Vec<(Arc<Lane>, Vec<Entry>)> = Vec::new();
         for admitting in admitted {
             for (lane, entry) in &mut admitting.entries {
@@ -318,11 +316,9 @@ impl Writer {
             }
         }
         let now = self.parts.clock.now();
-        let pushed = lanes.into_iter().map(|(lane, entries)| {
+        for (lane, entries) in lanes {
             lane.push_reserved(entries, now);
-            lane
-        });
-        pushed.collect()
+        }
     }
 
     fn refuse(&self, done: Done, error: &AdmitError) {
