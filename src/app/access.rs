@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body;
-use ipnet::IpNet;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -190,7 +189,8 @@ impl<St> Desk<St> {
 
     /// What stands in the headers, and when.
     fn see(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Seen {
-        let trusted = peer.is_some_and(|peer| is_trusted(&self.limits.load().trusted_proxies, peer));
+        let trusted =
+            peer.is_some_and(|peer| ingress::is_trusted(peer.ip().to_canonical(), &self.limits.load().trusted_proxies));
         Seen {
             time: self.clock.now(),
             request_id: RequestId::of(headers, trusted),
@@ -245,9 +245,4 @@ impl Taken {
         let kept = answer.get::<Kept>().map(|kept| Self { event: kept.event, duplicate: kept.duplicate });
         kept.or_else(|| answer.get::<Passed>().map(|passed| Self { event: passed.event, duplicate: passed.duplicate }))
     }
-}
-
-fn is_trusted(proxies: &[IpNet], peer: SocketAddr) -> bool {
-    let address = peer.ip().to_canonical();
-    proxies.iter().any(|network| network.contains(&address))
 }

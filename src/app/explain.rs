@@ -23,7 +23,7 @@ use crate::domain::{Clock, Facts, Plan, Refused, Rejection, Timestamp};
 use crate::guard::body::{BodyBudget, Buffered};
 use crate::guard::signature::Verifier;
 use crate::guard::{BodyLayer, Guard, Head, Own, RateLimit};
-use crate::ingress::{Table, client_address, host};
+use crate::ingress::{Table, client_address, host, is_trusted};
 
 /// What became of a request.
 #[derive(Clone, Debug)]
@@ -123,7 +123,7 @@ fn framed(request: &Request<Bytes>) -> Result<(), Rejection> {
 
 fn client_found(peer: IpAddr, client: IpAddr, checked: &Checked) -> String {
     let peer = peer.to_canonical();
-    if checked.ingress.trusted_proxies.iter().any(|network| network.contains(&peer)) {
+    if is_trusted(peer, &checked.ingress.trusted_proxies) {
         format!("{client}, by what the trusted proxy {peer} says")
     } else {
         format!("{client}, the peer itself: it is no trusted proxy")

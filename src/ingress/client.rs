@@ -59,7 +59,7 @@ fn walk(peer: IpAddr, hops: impl Iterator<Item = Option<IpAddr>>, trusted_proxie
 }
 
 /// Whether an address, v4-mapped v6 turned into v4, is one of these proxies.
-pub(super) fn is_trusted(address: IpAddr, trusted_proxies: &[IpNet]) -> bool {
+pub fn is_trusted(address: IpAddr, trusted_proxies: &[IpNet]) -> bool {
     trusted_proxies.iter().any(|net| net.contains(&address))
 }
 

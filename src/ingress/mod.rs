@@ -39,7 +39,7 @@ mod stream;
 pub mod tls;
 
 pub use answer::{Ledger, TurnedAway};
-pub use client::client_address;
+pub use client::{client_address, is_trusted};
 pub use config::Config;
 pub use listener::{ListenError, Listener};
 pub use router::{PathError, Router, Table};
