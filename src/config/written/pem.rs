@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::Deserializer;
 use zeroize::Zeroizing;
 
-use super::SecretText;
+use super::secret_text::{SecretText, reference};
 
 /// The text of a PEM file; may be a key, and is never shown.
 #[derive(Clone)]
@@ -34,17 +34,8 @@ impl JsonSchema for Pem {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "The path of a PEM file, relative to the configuration's folder; or ${ENV_NAME} with a path or the text itself.",
-            "anyOf": [
-                { "type": "string", "minLength": 1 },
-                {
-                    "type": "object",
-                    "properties": { "file": { "type": "string", "description": "Relative to the configuration's folder." } },
-                    "required": ["file"],
-                    "additionalProperties": false,
-                },
-            ],
-        })
+        reference(
+            "The path of a PEM file, relative to the configuration's folder; or ${ENV_NAME} with a path or the text itself.",
+        )
     }
 }

@@ -46,17 +46,22 @@ impl JsonSchema for SecretText {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A secret: ${ENV_NAME}, { file: /run/secrets/x }, or the text itself for trying things out.",
-            "anyOf": [
-                { "type": "string", "minLength": 1 },
-                {
-                    "type": "object",
-                    "properties": { "file": { "type": "string", "description": "Relative to the configuration's folder." } },
-                    "required": ["file"],
-                    "additionalProperties": false,
-                },
-            ],
-        })
+        reference("A secret: ${ENV_NAME}, { file: /run/secrets/x }, or the text itself for trying things out.")
     }
+}
+
+/// The schema of a text that may stand in a file.
+pub(super) fn reference(description: &str) -> Schema {
+    json_schema!({
+        "description": description,
+        "anyOf": [
+            { "type": "string", "minLength": 1 },
+            {
+                "type": "object",
+                "properties": { "file": { "type": "string", "description": "Relative to the configuration's folder." } },
+                "required": ["file"],
+                "additionalProperties": false,
+            },
+        ],
+    })
 }
