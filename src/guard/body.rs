@@ -2,8 +2,8 @@
 //!
 //! - Larger than `bytes_max`: 413, before anything is read where the length is declared, otherwise as soon as
 //!   it is exceeded.
-//! - Not whole after `timeout`, counted from the first poll to the last byte and not from byte to byte, so that
-//!   a dripping body does not pass: 408.
+//! - Not whole after `timeout`, counted from the request's beginning (from the first poll where nobody says when that
+//!   was) to the last byte and not from byte to byte, so that a dripping body does not pass: 408.
 //! - No room left in the shared [`BodyBudget`]: 503 with `Retry-After`. A body takes its share as its bytes
 //!   come, so that promises alone take nothing from others, and gives it back when its request is answered.
 //! - The sender went away, or its chunks are not chunks: 400, for the ledger more than for the sender.
@@ -52,7 +52,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -162,6 +162,17 @@ where
     }
 }
 
+// === impl Reading ===
+
+impl<S> Reading<S> {
+    /// When the request began, where somebody knows. The ingress has a deadline of its own for the whole request: counted
+    /// from the same moment, the one here comes first and says that it is the body that is late.
+    fn began(&self) -> Instant {
+        let hop = self.head.extensions.get::<Facts>().and_then(|facts| facts.hop.as_ref());
+        hop.map_or_else(Instant::now, |hop| Instant::from_std(hop.began))
+    }
+}
+
 // === impl Collected ===
 
 impl<B, S, ResB> Future for Collected<B, S>
@@ -216,7 +227,7 @@ where
         while !body.is_end_stream() {
             let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
                 if this.timer.is_none() {
-                    this.timer.set(Some(sleep(*this.timeout)));
+                    this.timer.set(Some(sleep_until(reading.began() + *this.timeout)));
                 }
                 if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                     ready!(timer.poll(cx));

@@ -1,13 +1,15 @@
 //! The body guard by itself, in front of a service of its own: no server that could cut in before it.
 
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 
 use http_body::Frame;
 use http_body_util::Full as Whole;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tower::{ServiceExt as _, service_fn};
 
 use super::*;
+use crate::domain::Hop;
 
 /// A body that yields what its function yields, and ends with it.
 struct Scripted<F>(F);
@@ -57,6 +59,18 @@ async fn a_body_that_never_comes_or_drips_is_cut_in_total_time() {
     };
     check(outcome(dripping, &budget).await, Reason::BodyTimeout);
     assert_eq!(budget.used(), 0);
+}
+
+#[tokio::test]
+async fn the_time_of_a_body_begins_with_its_request_where_the_ingress_says_when() {
+    let service = BodyLayer::new(10, Duration::from_secs(20), BodyBudget::new(1000))
+        .layer(service_fn(|_| async { Ok::<_, Infallible>(Response::new(Whole::<Bytes>::default())) }));
+    let began = std::time::Instant::now().checked_sub(Duration::from_secs(20)).expect("the machine is up for longer");
+    let hop = Hop { peer: Ipv4Addr::LOCALHOST.into(), is_trusted: false, is_https: false, began };
+    let mut request = Request::new(Scripted(|_: &mut Context<'_>| Poll::Pending));
+    request.extensions_mut().insert(Facts { hop: Some(hop), ..Facts::default() });
+    let answer = timeout(Duration::from_secs(10), service.oneshot(request)).await;
+    assert_eq!(answer.expect("its time is over").unwrap().status(), Reason::BodyTimeout.status());
 }
 
 #[tokio::test]
