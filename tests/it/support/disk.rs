@@ -45,6 +45,11 @@ impl Disk {
         &self.mount_point
     }
 
+    /// Makes durable what is there.
+    pub(crate) fn sync(&self) {
+        run(Command::new("sync").arg("-f").arg(&self.mount_point));
+    }
+
     /// Cuts the power: from now on nothing that was not synced will ever reach the disk.
     pub(crate) fn cut(&self) {
         run(Command::new("xfs_io").args(["-x", "-c", "shutdown"]).arg(&self.mount_point));

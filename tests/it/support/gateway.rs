@@ -259,7 +259,7 @@ impl Gateway {
                 .unwrap()
                 .map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")));
             let state = |stat: String| stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-            stats.all(|stat| stat.is_ok_and(|stat| matches!(state(stat), Some('T' | 'D')))).then_some(())
+            stats.all(|stat| stat.is_ok_and(|stat| matches!(state(stat), Some('T' | 't' | 'D')))).then_some(())
         })
         .await;
     }
