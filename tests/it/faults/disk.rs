@@ -8,7 +8,12 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::{Answer, Gateway, PATIENCE, Reply, SECRET, Sender, Sink, Strace, event, eventually};
+use crate::support::{
+    Answer, Gateway, PATIENCE, Reply, SECRET, Sender, Sink, Strace, event, event_filled_to, eventually,
+};
+
+/// The largest body.
+const MEGABYTE: usize = 1 << 20;
 
 /// For as long as a test may take.
 const STALLED: &str = "delay_enter=600000000";
@@ -136,12 +141,6 @@ async fn send_all(gateway: &Gateway, bodies: &[Bytes]) -> Vec<Reply> {
     senders.join_all().await
 }
 
-fn megabyte(id: &str) -> Bytes {
-    let text = String::from_utf8(event(id, "payment.succeeded").to_vec()).unwrap();
-    let filling = "x".repeat((1 << 20) - text.len());
-    Bytes::from(text.replace("\"filling\":\"", &format!("\"filling\":\"{filling}")))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f11_a_disk_that_stalls_means_503_in_time_bounded_memory_and_nothing_lost_or_doubled() {
     const ROUNDS: usize = 6;
@@ -160,7 +159,8 @@ async fn f11_a_disk_that_stalls_means_503_in_time_bounded_memory_and_nothing_los
     let strace = Strace::attach(gateway.pid(), &journal(&gateway), "fdatasync", STALLED).await;
     let mut codes = HashSet::new();
     for round in 0..ROUNDS {
-        let bodies: Vec<Bytes> = (0..SENDERS).map(|number| megabyte(&format!("evt_{round}_{number}"))).collect();
+        let bodies: Vec<Bytes> =
+            (0..SENDERS).map(|number| event_filled_to(MEGABYTE, &format!("evt_{round}_{number}"))).collect();
         for reply in send_all(&gateway, &bodies).await {
             assert_eq!(reply.status, 503, "nothing is acknowledged");
             assert!(!reply.header("retry-after").is_empty());
@@ -177,7 +177,7 @@ async fn f11_a_disk_that_stalls_means_503_in_time_bounded_memory_and_nothing_los
     // The disk is well again: what is sent again is acknowledged, some of it as a copy of what had been written.
     for round in 0..ROUNDS {
         for number in 0..SENDERS {
-            let body = megabyte(&format!("evt_{round}_{number}"));
+            let body = event_filled_to(MEGABYTE, &format!("evt_{round}_{number}"));
             let mut sender = Sender::new(&gateway);
             eventually("an acknowledgement", async || (sender.send(&body).await.status == 200).then_some(())).await;
         }

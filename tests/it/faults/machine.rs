@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::support::{Answer, Cgroup, Gateway, PATIENCE, SECRET, Sender, Sink, event, eventually};
+use crate::support::{Answer, Cgroup, Gateway, PATIENCE, SECRET, Sender, Sink, event, event_filled_to, eventually};
 
 /// What F42 gives the gateway.
 const MEMORY_BYTES: u64 = 256 << 20;
@@ -76,12 +76,7 @@ async fn f42_a_small_memory_refuses_bodies_and_is_never_used_up() {
     }
     for number in 0..LARGE {
         senders.spawn(async move {
-            let id = format!("evt_large_{number}");
-            let frame = event(&id, "payment.succeeded").len();
-            let filling = "x".repeat(BODY_BYTES - frame);
-            let text = String::from_utf8(event(&id, "payment.succeeded").to_vec()).unwrap();
-            let body = Bytes::from(text.replace("\"filling\":\"", &format!("\"filling\":\"{filling}")));
-            assert_eq!(body.len(), BODY_BYTES);
+            let body = event_filled_to(BODY_BYTES, &format!("evt_large_{number}"));
             send_until_kept(&mut Sender::to(address, "/in", SECRET), &body).await
         });
     }

@@ -67,11 +67,11 @@ pub(super) fn number(id: &str) -> Option<usize> {
     id.strip_prefix("evt_loss_")?.parse().ok()
 }
 
-/// The bytes of an event, made from its number alone: 0.2 to 2.2 kB; of the first ones every other 200 kB, so that even
-/// a short run of a store with small files fills one.
+/// The bytes of an event, made from its number alone: 0.2 to 2.2 kB; of the first ones every other 950 kB, so that even
+/// a short run on a small disk fills a file of the journal.
 pub(super) fn body(number: usize) -> Bytes {
     let event_type = ["payment.succeeded", "user.created", "document.updated"][number % 3];
-    let filling = if matches!(number, 1 | 3 | 5) { 200_000 } else { 100 + number * 7919 % 2000 };
+    let filling = if matches!(number, 1 | 3 | 5) { 950_000 } else { 100 + number * 7919 % 2000 };
     event_of_bytes(&id(number), event_type, filling)
 }
 

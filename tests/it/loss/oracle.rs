@@ -42,6 +42,8 @@ pub(crate) struct Verdict {
     pub(super) duplicates_answered: u32,
     pub(super) taken: usize,
     pub(super) dead_by_policy: usize,
+    /// Requests that were copies of an event that a destination refuses for good.
+    copies_of_refused: u64,
     /// Deliveries that were repeated because of a crash, within what promise 1 allows.
     pub(super) repeated_by_crashes: usize,
     /// How long before its crash the oldest of them had been answered.
@@ -63,6 +65,9 @@ pub(super) fn judge(ledger: &Ledger, dead: &HashSet<(usize, usize)>) -> Verdict 
     let mut verdict = Verdict { sent: sent.len(), oddities: ledger.oddities(), ..Verdict::default() };
     for (number, event) in sent.iter().enumerate() {
         verdict.duplicates_answered += event.duplicates;
+        if is_refused_for_good(number) {
+            verdict.copies_of_refused += u64::from(event.requests.saturating_sub(1));
+        }
         if event.acknowledged == 0 {
             verdict.unacknowledged.push(id(number));
             continue;
@@ -146,10 +151,13 @@ impl Verdict {
         }
     }
 
-    /// What the gateway's totals should be when nothing is open: accepted events; deliveries that succeeded, that are
-    /// dead, that ended otherwise.
-    pub(super) fn counts(&self) -> [u64; 4] {
-        [self.acknowledged as u64, self.taken as u64, self.dead_by_policy as u64, 0]
+    /// Whether these totals of the gateway's own are those of the logs, when nothing is open: accepted events;
+    /// deliveries that succeeded, that are dead, that ended otherwise. A copy of an event whose delivery is dead starts
+    /// it again, so that it may end once more.
+    pub(super) fn agrees_with(&self, [accepted, succeeded, dead, otherwise]: [u64; 4]) -> bool {
+        let dead_least = self.dead_by_policy as u64;
+        [accepted, succeeded, otherwise] == [self.acknowledged as u64, self.taken as u64, 0]
+            && (dead_least..=dead_least + self.copies_of_refused).contains(&dead)
     }
 
     /// Every failing by its name.

@@ -48,8 +48,11 @@ const FILES: [&str; 15] = [
 /// Events of the load; two senders send half of them each.
 const EVENTS: usize = 6;
 
-/// The disk of a life whose power is cut.
-const DISK_BYTES: u64 = 64 << 20;
+/// The disk of a life. Files of the journal are an eighth of what is free: the load fills one and goes on in the next.
+const DISK_BYTES: u64 = 24 << 20;
+
+/// So often in a row a stopped process must look the same.
+const LOOKS_AT_A_STOP: usize = 10;
 
 /// Lives that are swept at the same time: each waits most of the time.
 const AT_ONCE: usize = 3;
@@ -130,14 +133,14 @@ async fn sweep_points(fault: Fault, points: Vec<Point>, crashed: &Path) -> Swept
 /// A gateway with its destinations and the log of what is sent.
 struct Life {
     gateway: Gateway,
-    disk: Option<Disk>,
+    disk: Disk,
     sinks: [Sink; 2],
     ledger: Arc<Ledger>,
 }
 
 /// Runs the load once without dying: how often each call was made, by the thread that made it most often.
 async fn count(start: Start, crashed: &Path) -> BTreeMap<(&'static str, &'static str), usize> {
-    let mut life = Life::prepare(Fault::Kill, start, crashed).await;
+    let mut life = Life::prepare(start, crashed).await;
     let log = life.gateway.folder().join("calls");
     let store = life.gateway.store().to_owned();
     let mut command = strace(&store, &FILES, &CALLS.join(","));
@@ -170,13 +173,15 @@ async fn count(start: Start, crashed: &Path) -> BTreeMap<(&'static str, &'static
         let n: &mut usize = most.entry((file, call)).or_default();
         *n = count.max(*n);
     }
-    assert!(most.contains_key(&("journal/0000000001.journal", "fdatasync")), "the journal is synced: {text}");
+    for file in ["journal/0000000001.journal", "journal/0000000002.journal"] {
+        assert!(most.contains_key(&(file, "fdatasync")), "{file} is synced: {text}");
+    }
     most
 }
 
 /// One life that ends at this point, and the one after it. Whether it died there, and the judgement.
 async fn die_at(fault: Fault, point: &Point, crashed: &Path) -> (bool, Verdict) {
-    let mut life = Life::prepare(fault, point.start, crashed).await;
+    let mut life = Life::prepare(point.start, crashed).await;
     let signal = if fault == Fault::Kill { "KILL" } else { "STOP" };
     let mut command = strace(life.gateway.store(), &[point.file], point.call);
     command.extend(["-e".to_owned(), format!("inject={}:signal={signal}:when={}", point.call, point.k)]);
@@ -187,7 +192,11 @@ async fn die_at(fault: Fault, point: &Point, crashed: &Path) -> (bool, Verdict) 
         Fault::Kill => life.load().await == Some(9),
         Fault::PowerCut => life.load_or_stop().await,
     };
-    life.lose_power();
+    if fault == Fault::PowerCut {
+        life.disk.cut();
+        life.gateway.kill();
+        life.disk.replug();
+    }
     for sink in &life.sinks {
         sink.quiet().await;
     }
@@ -214,8 +223,10 @@ async fn die_at(fault: Fault, point: &Point, crashed: &Path) -> (bool, Verdict) 
 async fn leave_behind(to: &Path) {
     let down = Sink::answering(|_| Answer::status(503)).await;
     let other = Sink::answering(|_| Answer::status(200)).await;
+    let disk = Disk::new(DISK_BYTES);
     let mut gateway = Gateway::prepare("");
-    gateway.configure(&small_files(&[down, other]));
+    gateway.store_at(&disk.path().join("data"));
+    gateway.configure(&config(&[down, other], false));
     gateway.run().await;
     let mut sender = Sender::new(&gateway);
     for number in 0..EVENTS {
@@ -255,21 +266,17 @@ fn strace(store: &Path, files: &[&str], calls: &str) -> Vec<String> {
 // === impl Life ===
 
 impl Life {
-    async fn prepare(fault: Fault, start: Start, crashed: &Path) -> Self {
+    async fn prepare(start: Start, crashed: &Path) -> Self {
         let ledger = Arc::new(Ledger::default());
         let sinks = [taking(&ledger, 0).await, taking(&ledger, 1).await];
         let mut gateway = Gateway::prepare("");
-        let disk = (fault == Fault::PowerCut).then(|| Disk::new(DISK_BYTES));
-        if let Some(disk) = &disk {
-            gateway.store_at(&disk.path().join("data"));
-        }
-        gateway.configure(&small_files(&sinks));
+        let disk = Disk::new(DISK_BYTES);
+        gateway.store_at(&disk.path().join("data"));
+        gateway.configure(&config(&sinks, false));
         if start == Start::Crashed {
             copy(crashed, gateway.store());
         }
-        if let Some(disk) = &disk {
-            disk.sync();
-        }
+        disk.sync();
         Self { gateway, disk, sinks, ledger }
     }
 
@@ -286,15 +293,6 @@ impl Life {
             self.ledger.begin_again();
         }
         stopped
-    }
-
-    /// The disk loses its power and the gateway dies; nothing where there is no such disk.
-    fn lose_power(&mut self) {
-        if let Some(disk) = &self.disk {
-            disk.cut();
-            self.gateway.kill();
-            disk.replug();
-        }
     }
 
     /// The load: events, a request that is refused, an empty queue, an orderly end. Answers by which signal it
@@ -342,27 +340,32 @@ impl Life {
     }
 }
 
-/// Two destinations and a store whose files are so small that the load fills one.
-fn small_files(sinks: &[Sink; 2]) -> String {
-    config(sinks, false).replace("disk_free_min: 1MiB", "disk_free_min: 1MiB, bytes_max: 4MiB")
+/// Waits until a process is stopped by a signal: every one of its threads, for a while and without a turn in between.
+/// While strace only looks at a call, it is a thread's state for a moment.
+async fn stopped(pid: u32) {
+    let mut last = None;
+    let mut the_same = 0;
+    while the_same < LOOKS_AT_A_STOP {
+        let now = stops(pid);
+        the_same = if now.is_some() && now == last { the_same + 1 } else { 0 };
+        last = now;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
-/// Waits until a process is stopped by a signal: every one of its threads. While strace only looks at a call, the
-/// others go on or sleep.
-async fn stopped(pid: u32) {
-    let is_stopped = |stat: &str| {
-        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-        matches!(state, Some('T' | 't'))
-    };
-    loop {
-        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-        let mut stats =
-            tasks.map(|task| std::fs::read_to_string(task.path().join("stat")).unwrap_or_default()).peekable();
-        if stats.peek().is_some() && stats.all(|stat| is_stopped(&stat)) {
-            return;
+/// How often each thread has had its turn, where all of them are stopped.
+fn stops(pid: u32) -> Option<Vec<String>> {
+    let mut turns = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let status = std::fs::read_to_string(task.ok()?.path().join("status")).ok()?;
+        let field = |name: &str| status.lines().find(|line| line.starts_with(name)).map(str::to_owned);
+        let state = field("State:")?;
+        if !state.contains("T (") && !state.contains("t (") {
+            return None;
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        turns.extend([field("Pid:")?, field("voluntary_ctxt_switches:")?]);
     }
+    (!turns.is_empty()).then_some(turns)
 }
 
 /// A destination that takes everything, the second one at the second time of asking. What was there before the

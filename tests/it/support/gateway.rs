@@ -271,10 +271,10 @@ impl Gateway {
 
     /// Waits until it has ended by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("the gateway runs");
+        let child = self.child.as_mut().expect("the gateway runs");
         let pid = child.id();
         let ended = eventually(&format!("the end of process {pid}"), async || child.try_wait().unwrap()).await;
-        drop(child);
+        self.child = None;
         ended
     }
 

@@ -32,7 +32,7 @@ pub(crate) use gateway::{Gateway, hookward};
 pub(crate) use metrics::Metrics;
 pub(crate) use names::{NAME, Names, Zone};
 pub(crate) use port::Port;
-pub(crate) use sender::{SECRET, Sender, event, event_of_bytes, sha256, sign};
+pub(crate) use sender::{SECRET, Sender, event, event_filled_to, event_of_bytes, sha256, sign};
 pub(crate) use sink::{Answer, Held, Hit, Sink};
 pub(crate) use strace::Strace;
 pub(crate) use wait::{PATIENCE, eventually, eventually_within};
