@@ -215,9 +215,15 @@ fn empty_caches() {
     std::fs::write("/proc/sys/vm/drop_caches", "3").expect("root, to empty the caches");
 }
 
+/// With what lies in folders below it.
 fn size_of(folder: &Path) -> u64 {
-    let files = std::fs::read_dir(folder).expect("the folder of the store").flatten();
-    files.filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum()
+    let entries = std::fs::read_dir(folder).expect("the folder of the store").flatten();
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => size_of(&entry.path()),
+        Ok(data) => data.len(),
+        Err(_) => 0,
+    };
+    entries.map(size).sum()
 }
 
 fn stripped_bytes(places: &Places) -> u64 {

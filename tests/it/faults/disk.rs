@@ -132,10 +132,10 @@ async fn f10_a_slow_disk_makes_commits_larger_and_everything_is_kept() {
 }
 
 /// All of these at once, each over its own connection.
-async fn send_all(gateway: &Gateway, bodies: &[Bytes]) -> Vec<Reply> {
+async fn send_all(gateway: &Gateway, bodies: Vec<Bytes>) -> Vec<Reply> {
     let address = gateway.ingress();
     let mut senders = JoinSet::new();
-    for body in bodies.to_vec() {
+    for body in bodies {
         senders.spawn(async move { Sender::to(address, "/in", SECRET).send(&body).await });
     }
     senders.join_all().await
@@ -161,7 +161,7 @@ async fn f11_a_disk_that_stalls_means_503_in_time_bounded_memory_and_nothing_los
     for round in 0..ROUNDS {
         let bodies: Vec<Bytes> =
             (0..SENDERS).map(|number| event_filled_to(MEGABYTE, &format!("evt_{round}_{number}"))).collect();
-        for reply in send_all(&gateway, &bodies).await {
+        for reply in send_all(&gateway, bodies).await {
             assert_eq!(reply.status, 503, "nothing is acknowledged");
             assert!(!reply.header("retry-after").is_empty());
             codes.insert(reply.code());
