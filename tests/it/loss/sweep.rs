@@ -191,9 +191,14 @@ async fn die_at(fault: Fault, point: &Point, crashed: &Path) -> (bool, Verdict) 
     command.extend(["-o", "/dev/null"].map(str::to_owned));
     life.gateway.under(command);
     life.gateway.spawn();
-    let died = match fault {
-        Fault::Kill => life.load().await == Some(9),
-        Fault::PowerCut => life.load_or_stop().await,
+    let pid = life.gateway.pid();
+    // Whoever notes the end later makes outcomes older than they were.
+    let (died, died_at) = match fault {
+        Fault::Kill => {
+            let (signal, died_at) = tokio::join!(life.load(), gone(pid));
+            (signal == Some(9), died_at)
+        }
+        Fault::PowerCut => (life.load_or_stop().await, Instant::now()),
     };
     if fault == Fault::PowerCut {
         life.disk.cut();
@@ -203,7 +208,7 @@ async fn die_at(fault: Fault, point: &Point, crashed: &Path) -> (bool, Verdict) 
     for sink in &life.sinks {
         sink.quiet().await;
     }
-    life.ledger.died(Instant::now());
+    life.ledger.died(died_at);
     life.gateway.under(Vec::new());
     life.gateway.run().await;
     resend(life.gateway.ingress(), &life.ledger).await;
@@ -354,6 +359,18 @@ async fn stopped(pid: u32) {
         the_same = if now.is_some() && now == last { the_same + 1 } else { 0 };
         last = now;
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits for the end of a process and says when it was.
+async fn gone(pid: u32) -> Instant {
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        if matches!(state, None | Some('Z' | 'X')) {
+            return Instant::now();
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
