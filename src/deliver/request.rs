@@ -56,7 +56,7 @@ pub(super) fn write(out: &mut Vec<u8>, endpoint: &Endpoint, parcel: Parcel<'_>, 
             head.field(signature_name, signature.as_bytes());
         }
     }
-    head.finish(&received.method, received.body.len());
+    head.finish(&received.method, received.body.len() as u64);
 }
 
 /// What hookward says about the event.

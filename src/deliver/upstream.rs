@@ -10,17 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Method, Response};
 use tokio::time::{Instant, interval};
 
 use super::EndpointUrl;
-use super::connection::{Connection, Unanswered};
+use super::connection::Connection;
 use super::connector::Connector;
 use super::failure::Failure;
 use super::http1::Head;
-use super::passing::{Passing, UpstreamBody};
-use crate::domain::{HeaderBlock, OutcomeClass};
+use super::passing::{Passing, Unpassed};
+use crate::domain::{AnswerBody, AppError, HeaderBlock, OutcomeClass, RequestBody};
 use crate::telemetry::task;
 
 /// An app behind the gateway, with the connections to it that are idle.
@@ -32,7 +31,7 @@ pub struct Upstream {
 }
 
 /// A request as it is passed on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Onward<'a> {
     /// The method.
     pub method: &'a Method,
@@ -43,21 +42,7 @@ pub struct Onward<'a> {
     /// All fields but `Host` and `Content-Length`.
     pub headers: &'a HeaderBlock,
     /// The body.
-    pub body: Bytes,
-}
-
-/// Why an app gave no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UpstreamError {
-    /// There is no connection to it.
-    #[error("{0}")]
-    Unreachable(Box<str>),
-    /// The connection broke, or what came back was not HTTP; the app may have seen the request.
-    #[error("{0}")]
-    Broken(Box<str>),
-    /// No answer by the deadline.
-    #[error("{0}")]
-    TooSlow(Box<str>),
+    pub body: RequestBody,
 }
 
 /// Connections beyond this are closed after their answer.
@@ -92,18 +77,17 @@ impl Upstream {
     /// Passes a request on; the answer's head, when it is there. Head and body come by `deadline`, or not at all.
     ///
     /// # Errors
-    /// [`UpstreamError`]; a body that breaks later ends in an error itself.
+    /// [`AppError`]; a body that breaks later ends in an error itself.
     pub async fn pass(
         self: &Arc<Self>,
-        onward: &Onward<'_>,
+        mut onward: Onward<'_>,
         deadline: Instant,
-    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+    ) -> Result<Response<AnswerBody>, AppError> {
         let now = Instant::now();
         while let Some(connection) = self.take_idle(now) {
             match self.exchange(connection, onward, deadline).await {
-                Err(Unanswered::NotSent) => {}
-                Err(Unanswered::Failed(failure)) => return Err(failure.into()),
-                Ok(response) => return Ok(response),
+                Ok(answer) => return answer,
+                Err(unsent) => onward = unsent,
             }
         }
         // Apart, since it is rare: what it needs would make every request's future large.
@@ -113,33 +97,34 @@ impl Upstream {
     /// The same over a new connection.
     async fn pass_anew(
         self: &Arc<Self>,
-        onward: &Onward<'_>,
+        onward: Onward<'_>,
         deadline: Instant,
-    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+    ) -> Result<Response<AnswerBody>, AppError> {
         let stream = self.connector.connect(&self.url, deadline).await?;
         let connection = Connection::over(stream, &self.url, deadline);
-        match self.exchange(connection, onward, deadline).await {
-            Ok(response) => Ok(response),
-            Err(Unanswered::Failed(failure)) => Err(failure.into()),
-            Err(Unanswered::NotSent) => {
-                Err(UpstreamError::Unreachable("the connection was closed before the request was sent".into()))
-            }
-        }
+        self.exchange(connection, onward, deadline).await.unwrap_or_else(|_unsent| {
+            Err(AppError::Unreachable("the connection was closed before the request was sent".into()))
+        })
     }
 
-    async fn exchange(
+    /// What came of the exchange, or the request as it was, where nothing of it was sent.
+    async fn exchange<'a>(
         self: &Arc<Self>,
         mut connection: Connection,
-        onward: &Onward<'_>,
+        onward: Onward<'a>,
         deadline: Instant,
-    ) -> Result<Response<UpstreamBody>, Unanswered> {
+    ) -> Result<Result<Response<AnswerBody>, AppError>, Onward<'a>> {
+        let Onward { method, path, query, headers, body } = onward;
         let mut bytes = connection.take_head();
-        let mut head =
-            Head::start(&mut bytes, onward.method, onward.path, onward.query, self.url.host_header().as_bytes());
-        head.block(onward.headers.as_bytes());
-        head.finish(onward.method, onward.body.len());
-        let is_head = *onward.method == Method::HEAD;
-        Passing::new(connection, bytes, onward.body.clone(), is_head, deadline).answer(self).await
+        let mut head = Head::start(&mut bytes, method, path, query, self.url.host_header().as_bytes());
+        head.block(headers.as_bytes());
+        head.finish(method, body.bytes());
+        let is_head = *method == Method::HEAD;
+        match Passing::new(connection, bytes, body, is_head, deadline).answer(self).await {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(Unpassed::Failed(error)) => Ok(Err(error)),
+            Err(Unpassed::NotSent(body)) => Err(Onward { method, path, query, headers, body }),
+        }
     }
 
     fn take_idle(&self, now: Instant) -> Option<Connection> {
@@ -185,9 +170,7 @@ async fn tidy(upstream: Weak<Upstream>) {
     }
 }
 
-// === impl UpstreamError ===
-
-impl From<Failure> for UpstreamError {
+impl From<Failure> for AppError {
     fn from(Failure { class, message }: Failure) -> Self {
         match class {
             OutcomeClass::Timeout => Self::TooSlow(message),

@@ -45,7 +45,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::body::Buffered;
+use super::body::{Buffered, Received};
 use crate::domain::{Facts, Refused, Rejection};
 
 /// A pure question about a request: whether it may go on.
@@ -325,9 +325,11 @@ pub fn refuse<RB: From<Bytes>>(refused: Refused) -> Response<RB> {
     response
 }
 
-/// The body for the ledger, where it has been read.
+/// The body for the ledger, where it is in memory.
 fn whole_body<B: 'static>(body: &B) -> Bytes {
-    (body as &dyn std::any::Any).downcast_ref::<Buffered>().map(|body| body.bytes().clone()).unwrap_or_default()
+    let body = body as &dyn std::any::Any;
+    let received = || body.downcast_ref::<Received>().map(Received::kept_bytes);
+    body.downcast_ref::<Buffered>().map(|body| body.bytes().clone()).or_else(received).unwrap_or_default()
 }
 
 // === impl Answer ===

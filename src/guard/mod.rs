@@ -35,7 +35,7 @@ pub mod replay_window;
 pub mod signature;
 
 pub use allow_ips::{AllowIps, AllowIpsLayer};
-pub use body::{BodyBudget, BodyLayer, Buffered};
+pub use body::{BodyBudget, BodyLayer, Buffered, Large, ReceiveLayer, Received, Spool};
 pub use declared::{Declared, DeclaredLayer};
 pub use dedup::{Dedup, DedupLayer};
 pub use envelope::{Envelope, EnvelopeLayer};

@@ -16,10 +16,9 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::app::{App, AppBody, Onward};
-use super::body::AnswerBody;
-use super::{Respond, back, onward};
-use crate::domain::{Clock, EventId, Facts, Reason, Refused, Rejection};
+use super::app::{App, Onward};
+use super::{Respond, back, body, onward};
+use crate::domain::{AnswerBody, Clock, EventId, Facts, Reason, Refused, Rejection, RequestBody};
 use crate::store::{DedupMark, MarkClaim, MarkClaimed, Store};
 use crate::telemetry::SourceMetrics;
 
@@ -88,11 +87,13 @@ impl<S: Store, A: App> Pass<S, A> {
         Self { config, app, store, clock, metrics }
     }
 
-    pub(super) async fn pass<B: AsRef<Bytes>>(&self, request: Request<B>) -> Response<AnswerBody<A::Body>> {
+    pub(super) async fn pass<B: Into<RequestBody>>(&self, request: Request<B>) -> Response<AnswerBody> {
         let (mut head, body) = request.into_parts();
         let facts = head.extensions.remove::<Facts>().unwrap_or_default();
-        let body = body.as_ref().clone();
-        match self.try_pass(&head, &body, &facts).await {
+        let body = body.into();
+        // For the ledger, which keeps what is in memory anyway.
+        let whole = if let RequestBody::Whole(bytes) = &body { bytes.clone() } else { Bytes::new() };
+        match self.try_pass(&head, body, &facts).await {
             Ok(response) => response,
             Err(rejection) => {
                 let mut response = rejection.to_response();
@@ -102,7 +103,7 @@ impl<S: Store, A: App> Pass<S, A> {
                     method,
                     uri,
                     headers,
-                    body,
+                    body: whole,
                     client: facts.client,
                 });
                 response
@@ -113,9 +114,9 @@ impl<S: Store, A: App> Pass<S, A> {
     async fn try_pass(
         &self,
         head: &Parts,
-        body: &Bytes,
+        body: RequestBody,
         facts: &Facts,
-    ) -> Result<Response<AnswerBody<A::Body>>, Rejection> {
+    ) -> Result<Response<AnswerBody>, Rejection> {
         if onward::is_in_circles(&head.headers) {
             return Err(Rejection::new(Reason::LoopDetected, "it passed through hookward too often: see `app`"));
         }
@@ -127,7 +128,7 @@ impl<S: Store, A: App> Pass<S, A> {
         let headers = onward::headers(head, facts, &self.config.needed_headers, &ours);
         let began = Instant::now();
         let since = facts.hop.map_or(began, |hop| Instant::from_std(hop.began));
-        let onward = Onward { method: &head.method, query: head.uri.query(), headers: &headers, body: body.clone() };
+        let onward = Onward { method: &head.method, query: head.uri.query(), headers: &headers, body };
         let answer = self.app.pass(onward, since + self.config.timeout).await?;
         let app_duration = began.elapsed();
         Ok(self.answer(head, held, app_duration, answer))
@@ -152,7 +153,7 @@ impl<S: Store, A: App> Pass<S, A> {
         }
     }
 
-    fn answer_copy(&self, event: EventId) -> Response<AnswerBody<A::Body>> {
+    fn answer_copy(&self, event: EventId) -> Response<AnswerBody> {
         let respond = &self.config.respond;
         let mut response = Response::new(AnswerBody::Whole(respond.body.clone()));
         *response.status_mut() = respond.status;
@@ -169,8 +170,8 @@ impl<S: Store, A: App> Pass<S, A> {
         head: &Parts,
         held: Held<S>,
         app_duration: Duration,
-        answer: Response<AppBody<A::Body>>,
-    ) -> Response<AnswerBody<A::Body>> {
+        answer: Response<AnswerBody>,
+    ) -> Response<AnswerBody> {
         let (mut parts, body) = answer.into_parts();
         let event = held.event;
         let keeps_length = head.method == http::Method::HEAD || parts.status == StatusCode::NOT_MODIFIED;
@@ -179,14 +180,14 @@ impl<S: Store, A: App> Pass<S, A> {
         parts.extensions.insert(Passed { event, duplicate: false, app_duration });
         let was_taken = parts.status.is_success();
         let body = match body {
-            AppBody::Whole(bytes) => {
+            AnswerBody::Whole(bytes) => {
                 held.end(was_taken);
                 AnswerBody::Whole(bytes)
             }
-            AppBody::Streamed(body) => {
+            AnswerBody::Streamed(body) => {
                 let held = if was_taken { Some(held) } else { None };
                 let (metrics, source) = (Arc::clone(&self.metrics), Arc::clone(&self.config.source));
-                AnswerBody::streamed(
+                body::watched(
                     body,
                     back::announced(&parts.headers),
                     Box::new(move |well| {

@@ -96,6 +96,8 @@ pub struct IngressMetrics {
     pub bytes_out: Counter,
     /// Memory that bodies take while they are being read, in bytes.
     pub body_memory: Gauge,
+    /// What large bodies take on disk until their app has them, in bytes.
+    pub body_spool: Gauge,
     /// Lines of the access log that were dropped.
     pub access_log_dropped: Counter,
 }

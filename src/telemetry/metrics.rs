@@ -255,6 +255,7 @@ fn register_ingress(to: &mut Registry, m: &IngressMetrics) {
     to.register_with_unit("received", "What senders sent over the connections of the ingress port, heads included", Unit::Bytes, m.bytes_in.clone());
     to.register_with_unit("sent", "What they were sent, heads included", Unit::Bytes, m.bytes_out.clone());
     to.register_with_unit("body_memory", "Memory that bodies take while they are being read", Unit::Bytes, m.body_memory.clone());
+    to.register_with_unit("body_spool", "What large bodies take on disk until their app has them", Unit::Bytes, m.body_spool.clone());
     to.register("access_log_dropped", "Lines of the access log that its reader was too slow for", m.access_log_dropped.clone());
 }
 

@@ -71,11 +71,12 @@ fn ports(out: &mut String, checked: &Checked) {
     line(
         out,
         format_args!(
-            "limits: {} connections, headers {}, body {}, all bodies {}; headers within {}, request within {}, drain within {}",
+            "limits: {} connections, headers {}, body {}, all bodies {} in memory and {} in files; headers within {}, request within {}, drain within {}",
             ingress.connections_max,
             bytes(ingress.headers_bytes_max),
             bytes(ingress.body_bytes_max),
             bytes(ingress.body_memory_max),
+            bytes(ingress.body_spool_max),
             Period(ingress.header_timeout),
             Period(ingress.request_timeout),
             Period(ingress.drain_timeout),

@@ -121,6 +121,11 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         "request_and_answer_go_through_unchanged_but_for_what_belongs_to_one_hop",
         &["sources.*.app"],
     ),
+    (
+        "tests/it/proxy/large.rs",
+        "bodies_beyond_body_spool_max_are_refused_and_a_file_is_gone_with_its_request",
+        &["ingress.body_spool_max"],
+    ),
     ("tests/it/proxy/statuses.rs", "an_app_that_fails_is_answered_for_and_noted", &["sources.*.if_app_fails"]),
     (
         "tests/it/settings/admin.rs",

@@ -5,6 +5,7 @@ mod bytes;
 mod connections;
 mod duplicates;
 mod fields;
+mod large;
 mod paths;
 mod statuses;
 mod streams;
