@@ -19,7 +19,7 @@ use super::connector::Connector;
 use super::failure::Failure;
 use super::http1::Head;
 use super::passing::{Passing, Unpassed};
-use crate::domain::{AnswerBody, AppError, HeaderBlock, OutcomeClass, RequestBody};
+use crate::domain::{AnswerBody, AppError, HeaderBlockBuilder, OutcomeClass, RequestBody};
 use crate::telemetry::task;
 
 /// An app behind the gateway, with the connections to it that are idle.
@@ -40,7 +40,7 @@ pub struct Onward<'a> {
     /// What stands behind `?`.
     pub query: Option<&'a str>,
     /// All fields but `Host` and `Content-Length`.
-    pub headers: &'a HeaderBlock,
+    pub headers: &'a HeaderBlockBuilder,
     /// The body.
     pub body: RequestBody,
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use http::{Method, Response};
 use tokio::time::Instant;
 
-use crate::domain::{AnswerBody, AppError, HeaderBlock, RequestBody};
+use crate::domain::{AnswerBody, AppError, HeaderBlockBuilder, RequestBody};
 
 /// An app that requests are passed on to.
 pub trait App: Send + Sync + 'static {
@@ -28,7 +28,7 @@ pub struct Onward<'a> {
     /// What stands behind `?`.
     pub query: Option<&'a str>,
     /// All fields but `Host` and `Content-Length`.
-    pub headers: &'a HeaderBlock,
+    pub headers: &'a HeaderBlockBuilder,
     /// The body.
     pub body: RequestBody,
 }

@@ -125,13 +125,14 @@ impl<S: Store, A: App> Pass<S, A> {
             Claimed::Copy(event) => return Ok(self.answer_copy(event)),
         };
         let ours = onward::Ours { event: held.event, source: &self.config.source, received_at: self.clock.now() };
-        let headers = onward::headers(head, facts, &self.config.needed_headers, &ours);
+        let with_trailers = onward::wants_trailers(&head.headers);
+        let headers = onward::headers(head, facts, &self.config.needed_headers, &ours, with_trailers);
         let began = Instant::now();
         let since = facts.hop.map_or(began, |hop| Instant::from_std(hop.began));
         let onward = Onward { method: &head.method, query: head.uri.query(), headers: &headers, body };
         let answer = self.app.pass(onward, since + self.config.timeout).await?;
         let app_duration = began.elapsed();
-        Ok(self.answer(head, held, app_duration, answer))
+        Ok(self.answer(&head.method, with_trailers, held, app_duration, answer))
     }
 
     async fn claim(&self, facts: &Facts) -> Result<Claimed<S>, Rejection> {
@@ -167,15 +168,16 @@ impl<S: Store, A: App> Pass<S, A> {
 
     fn answer(
         &self,
-        head: &Parts,
+        method: &http::Method,
+        with_trailers: bool,
         held: Held<S>,
         app_duration: Duration,
         answer: Response<AnswerBody>,
     ) -> Response<AnswerBody> {
         let (mut parts, body) = answer.into_parts();
         let event = held.event;
-        let keeps_length = head.method == http::Method::HEAD || parts.status == StatusCode::NOT_MODIFIED;
-        back::clean(&mut parts.headers, keeps_length, onward::wants_trailers(&head.headers));
+        let keeps_length = *method == http::Method::HEAD || parts.status == StatusCode::NOT_MODIFIED;
+        back::clean(&mut parts.headers, keeps_length, with_trailers);
         back::name_event(&mut parts.headers, event);
         parts.extensions.insert(Passed { event, duplicate: false, app_duration });
         let was_taken = parts.status.is_success();
