@@ -14,7 +14,7 @@ use crate::api::{self, Configured, DestinationEntry, Masks, SourceEntry};
 use crate::config::{self, Checked};
 use crate::deliver::{EndpointUrl, Upstream};
 use crate::dispatch::Dispatcher;
-use crate::domain::Clock;
+use crate::domain::{Clock, Routes};
 use crate::guard::handshake::Handshakes;
 use crate::guard::signature::Verifier;
 use crate::guard::signature::odd::Certificates;
@@ -190,6 +190,12 @@ fn signers(checked: &Checked, verifiers: &[Arc<Verifier>]) -> HashMap<Arc<str>, 
 
 fn configured(checked: &Checked, verifiers: &[Arc<Verifier>], feeds: &Arc<Feeds>) -> Configured {
     let (routes, feeds) = (checked.routes.clone(), Arc::clone(feeds));
+    // What was kept for an app goes to that app again.
+    let apps: HashMap<Arc<str>, Routes> = checked
+        .sources
+        .iter()
+        .filter_map(|source| Some((Arc::clone(&source.name), Routes::all_to(source.kept_for_app()?))))
+        .collect();
     Configured {
         tokens: checked
             .admin
@@ -219,6 +225,7 @@ fn configured(checked: &Checked, verifiers: &[Arc<Verifier>], feeds: &Arc<Feeds>
         feeds: Box::new(move || feeds.states()),
         diagnose: super::diagnosis::diagnoser(checked, verifiers),
         plan: Box::new(move |event, now| {
+            let routes = apps.get(&event.received.source).unwrap_or(&routes);
             routes.plan(&event.received.source, event.received.event_type.as_deref(), now)
         }),
     }

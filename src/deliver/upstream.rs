@@ -100,7 +100,7 @@ impl Upstream {
         onward: Onward<'_>,
         deadline: Instant,
     ) -> Result<Response<AnswerBody>, AppError> {
-        let stream = self.connector.connect(&self.url, deadline).await?;
+        let stream = self.connector.connect(&self.url, deadline).await.map_err(unconnected)?;
         let connection = Connection::over(stream, &self.url, deadline);
         self.exchange(connection, onward, deadline).await.unwrap_or_else(|_unsent| {
             Err(AppError::Unreachable("the connection was closed before the request was sent".into()))
@@ -170,11 +170,15 @@ async fn tidy(upstream: Weak<Upstream>) {
     }
 }
 
+/// There is no connection, whatever the reason.
+fn unconnected(Failure { class, message }: Failure) -> AppError {
+    if class == OutcomeClass::Timeout { AppError::NoConnection(message) } else { AppError::Unreachable(message) }
+}
+
 impl From<Failure> for AppError {
     fn from(Failure { class, message }: Failure) -> Self {
         match class {
             OutcomeClass::Timeout => Self::TooSlow(message),
-            OutcomeClass::Dns | OutcomeClass::Connect | OutcomeClass::Tls => Self::Unreachable(message),
             _ => Self::Broken(message),
         }
     }

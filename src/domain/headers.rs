@@ -30,6 +30,10 @@ pub struct Fields<'a> {
     rest: &'a [u8],
 }
 
+/// Names the reasons for which guards would have refused an event, where they only report: the only field of ours that is
+/// kept with an event.
+pub const REPORTED: &str = "hookward-reported";
+
 /// Bytes of a field besides its name and its value.
 const FIELD_BYTES: usize = 4;
 

@@ -44,6 +44,9 @@ pub enum AppError {
     /// There is no connection to it: it saw nothing.
     #[error("{0}")]
     Unreachable(Box<str>),
+    /// No connection to it by the deadline: it saw nothing.
+    #[error("{0}")]
+    NoConnection(Box<str>),
     /// The connection broke, or what came back was not HTTP; it may have seen the request.
     #[error("{0}")]
     Broken(Box<str>),
@@ -129,12 +132,20 @@ impl fmt::Debug for AnswerBody {
 
 // === impl AppError ===
 
+impl AppError {
+    /// Whether it is certain that the app saw nothing of the request.
+    #[must_use]
+    pub fn saw_nothing(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::NoConnection(_))
+    }
+}
+
 impl From<AppError> for Rejection {
     fn from(error: AppError) -> Self {
         match error {
             AppError::Unreachable(why) => Self::new(Reason::AppUnreachable, why),
             AppError::Broken(why) => Self::new(Reason::AppBroken, why),
-            AppError::TooSlow(why) => Self::new(Reason::AppTooSlow, why),
+            AppError::TooSlow(why) | AppError::NoConnection(why) => Self::new(Reason::AppTooSlow, why),
             AppError::Sender(rejection) => rejection,
         }
     }

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{HeaderMap, Version};
 
 use super::forwarding::{self, Origin};
-use super::headers::{is_protected, named_by_connection};
+use super::headers::{is_protected, mark_reported, named_by_connection};
 use crate::domain::headers::is_end_to_end;
 use crate::domain::{EventId, Facts, HeaderBlockBuilder, Timestamp};
 
@@ -110,6 +110,7 @@ fn describe(out: &mut HeaderBlockBuilder, facts: &Facts, ours: &Ours<'_>) {
     if let Some(event_type) = &facts.event_type {
         out.add_ours("hookward-event-type", &[event_type.as_bytes()]);
     }
+    mark_reported(out, &facts.reported);
     if let Some(received_at) = ours.received_at.rfc3339() {
         out.add_ours("hookward-received-at", &[&received_at]);
     }
