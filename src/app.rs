@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tower::ServiceBuilder;
 use tower_service::Service;
 
@@ -48,6 +47,7 @@ use crate::guard::{
     AllowIps, BodyLayer, Declared, Envelope, GuardLayer, HandshakeHead, HandshakeSigned, HandshakeUnsigned, RateLimit,
     ReplayWindow, Signature, SignatureHead,
 };
+use crate::ingress::RequestBody;
 use crate::intake::{self, AnswerBody, Intake, Keep, Pass};
 use crate::store::Store;
 
@@ -62,7 +62,7 @@ type Answer = AnswerBody<UpstreamBody>;
 
 /// A source's whole stack: what the router passes a request to.
 trait Stack:
-    Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future: Send>
+    Service<Request<RequestBody>, Response = Response<Answer>, Error = Infallible, Future: Send>
     + Clone
     + Send
     + Sync
@@ -71,7 +71,7 @@ trait Stack:
 }
 
 impl<T> Stack for T where
-    T: Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future: Send>
+    T: Service<Request<RequestBody>, Response = Response<Answer>, Error = Infallible, Future: Send>
         + Clone
         + Send
         + Sync
