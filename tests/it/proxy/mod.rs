@@ -3,11 +3,15 @@
 mod app;
 mod bytes;
 mod connections;
+mod desync;
+mod draining;
 mod duplicates;
 mod fields;
 mod paths;
+mod rfc;
 mod statuses;
 mod streams;
+mod tls;
 
 use http::Request;
 

@@ -9,7 +9,7 @@ mod proxied;
 mod route;
 mod source;
 mod store;
-mod tls;
+pub(crate) mod tls;
 mod verify;
 
 use bytes::Bytes;
