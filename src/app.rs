@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tower::ServiceBuilder;
 use tower_service::Service;
 
@@ -47,6 +46,7 @@ use crate::guard::{
     AllowIps, BodyLayer, Declared, Envelope, GuardLayer, HandshakeHead, HandshakeSigned, HandshakeUnsigned, Large,
     RateLimit, ReceiveLayer, ReplayWindow, Reporter, Signature, SignatureHead, Spool,
 };
+use crate::ingress::RequestBody;
 use crate::intake::{self, Intake, Keep, Pass};
 use crate::store::Store;
 
@@ -58,7 +58,7 @@ const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// A source's whole stack: what the router passes a request to.
 trait Stack:
-    Service<Request<Incoming>, Response = Response<AnswerBody>, Error = Infallible, Future: Send>
+    Service<Request<RequestBody>, Response = Response<AnswerBody>, Error = Infallible, Future: Send>
     + Clone
     + Send
     + Sync
@@ -67,7 +67,7 @@ trait Stack:
 }
 
 impl<T> Stack for T where
-    T: Service<Request<Incoming>, Response = Response<AnswerBody>, Error = Infallible, Future: Send>
+    T: Service<Request<RequestBody>, Response = Response<AnswerBody>, Error = Infallible, Future: Send>
         + Clone
         + Send
         + Sync

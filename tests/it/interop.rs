@@ -43,7 +43,7 @@ fn run(mut script: Command, input: &str) -> String {
 }
 
 /// Runs JavaScript that may `require` the packages.
-fn node(script: &str, input: &str) -> String {
+pub(crate) fn node(script: &str, input: &str) -> String {
     let mut node = Command::new("node");
     node.args(["-e", script]).current_dir(packages()).env("NODE_PATH", packages().join("node_modules"));
     run(node, input)

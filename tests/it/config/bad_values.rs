@@ -107,10 +107,10 @@ fn guards_must_let_something_through() {
     feed("{ url: 'https://a.example/x', format: text, pointer: ‸/a }", ".pointer", "has no pointer");
     feed("{ url: 'https://a.example/x', pointer: ‸hooks }", ".pointer", "not a JSON pointer");
     feed("{ url: 'https://a.example/x', refresh: ‸10ms }", ".refresh", "out of bounds");
-    source("allow_ips: [{ ‸feed: { pointer: /a } }]", "allow_ips[0].feed.url", "`url` is missing");
+    source("allow_ips: [{ feed: ‸{ pointer: /a } }]", "allow_ips[0].feed", "`url` is missing");
     source("allow_ips: [{ feed: github }, ‸{ feed: github }]", "allow_ips[1]", "here twice");
     source("allow_ips: [10.0.0.0/8, ‸{}]", "allow_ips[1]", "either a file or a feed");
-    source("allow_ips: [‸{ feed: github, file: x }]", "allow_ips[0]", "either a file or a feed");
+    source("allow_ips: [{ feed: github, file: ‸x }]", "allow_ips[0].file", "cannot use the file");
     source("allow_ips: { ‸fed: github }", "allow_ips.fed", "unknown key");
     source("allow_ips: [10.0.0.0/8, ‸host]", "allow_ips[1]", "neither an address");
     source("allow_ips: ‸10.0.0.300", "allow_ips", "neither an address");
