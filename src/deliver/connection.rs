@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::Instant;
 
 use super::EndpointUrl;
+use super::connector::{Connector, LOOK_UP_EVERY, Opened};
 use super::deadline::Deadline;
 use super::failure::Failure;
 use super::http1::{Answer, Fault, Reader, Step};
@@ -24,7 +26,10 @@ pub struct Connection(pub(super) Box<Inner>);
 /// What a connection is made of.
 pub(super) struct Inner {
     url: EndpointUrl,
+    address: IpAddr,
     too_old_at: Instant,
+    /// From then on it is asked whether the name still leads to the address.
+    look_up_at: Instant,
     pub(super) stream: Stream,
     pub(super) input: Input,
     /// Room for the head of the next request.
@@ -72,7 +77,7 @@ pub(super) enum Unanswered {
     Failed(Failure),
 }
 
-/// A connection older than this is not used again: the name is looked up anew.
+/// A connection older than this is not used again: of a name with several addresses all get their share.
 const AGE_MAX: Duration = Duration::from_secs(300);
 
 /// Room for what is read, at first and between two exchanges.
@@ -88,10 +93,13 @@ const HEAD_BYTES_KEPT: usize = 16 * 1024;
 
 impl Connection {
     /// Speaks HTTP/1.1 over a stream that was just opened.
-    pub(super) fn over(stream: Stream, url: &EndpointUrl, deadline: Instant) -> Self {
+    pub(super) fn over(Opened { stream, address }: Opened, url: &EndpointUrl, deadline: Instant) -> Self {
+        let now = Instant::now();
         Self(Box::new(Inner {
             url: url.clone(),
-            too_old_at: Instant::now() + AGE_MAX,
+            address,
+            too_old_at: now + AGE_MAX,
+            look_up_at: now + LOOK_UP_EVERY,
             stream,
             input: Input { bytes: vec![0; INPUT_BYTES], filled: 0 },
             head: Vec::new(),
@@ -103,6 +111,16 @@ impl Connection {
     /// Whether a request for this URL may go out over it at `now`.
     pub(super) fn serves(&self, url: &EndpointUrl, now: Instant) -> bool {
         self.0.open && self.0.url.same_origin(url) && now < self.0.too_old_at
+    }
+
+    /// Whether its name still leads to where it goes; asked seldom, so that it costs the others a comparison.
+    pub(super) async fn still_leads(&mut self, connector: &Connector, now: Instant) -> bool {
+        if now < self.0.look_up_at {
+            return true;
+        }
+        self.0.look_up_at = now + LOOK_UP_EVERY;
+        // Apart, since it is rare: what it needs would make every request's future large.
+        Box::pin(connector.leads_to(&self.0.url, self.0.address)).await
     }
 
     /// Whether it can carry another request: not one that is closing, that has said more than it was asked, or

@@ -59,9 +59,9 @@ impl Getter {
         let endpoint = EndpointUrl::parse(url.as_str()).map_err(|error| error.to_string())?;
         let head = head(url, request);
         let outgoing = Outgoing { head: &head, body: request.body(), is_head: request.method() == Method::HEAD };
-        let stream =
+        let opened =
             self.connector.connect(&endpoint, deadline).await.map_err(|failure| failure.message.to_string())?;
-        let mut connection = Connection::over(stream, &endpoint, deadline);
+        let mut connection = Connection::over(opened, &endpoint, deadline);
         match connection.exchange(outgoing, bytes_max.saturating_add(1), deadline).await {
             Ok(Exchanged { answer, .. }) if answer.body.len() > bytes_max => {
                 Err(format!("larger than {bytes_max} bytes"))

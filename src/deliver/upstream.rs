@@ -1,6 +1,7 @@
 //! The app of a proxy-mode source: its pool of keep-alive connections, and one request passed on over one of them.
 //!
-//! - A connection is looked at before it is used: one that the app has closed meanwhile is thrown away.
+//! - A connection is looked at before it is used: one that the app has closed meanwhile, or to whose address its name
+//!   does not lead any more, is thrown away.
 //! - A request goes out a second time only where nothing of it had been written; everything else is a failure that the
 //!   sender hears of, for the app may have seen the first.
 //! - The exchange runs in the task that asks, and the answer's body streams out of the same connection.
@@ -84,7 +85,10 @@ impl Upstream {
         deadline: Instant,
     ) -> Result<Response<AnswerBody>, AppError> {
         let now = Instant::now();
-        while let Some(connection) = self.take_idle(now) {
+        while let Some(mut connection) = self.take_idle(now) {
+            if !connection.still_leads(&self.connector, now).await {
+                continue;
+            }
             match self.exchange(connection, onward, deadline).await {
                 Ok(answer) => return answer,
                 Err(unsent) => onward = unsent,
@@ -100,8 +104,8 @@ impl Upstream {
         onward: Onward<'_>,
         deadline: Instant,
     ) -> Result<Response<AnswerBody>, AppError> {
-        let stream = self.connector.connect(&self.url, deadline).await.map_err(unconnected)?;
-        let connection = Connection::over(stream, &self.url, deadline);
+        let opened = self.connector.connect(&self.url, deadline).await.map_err(unconnected)?;
+        let connection = Connection::over(opened, &self.url, deadline);
         self.exchange(connection, onward, deadline).await.unwrap_or_else(|_unsent| {
             Err(AppError::Unreachable("the connection was closed before the request was sent".into()))
         })
