@@ -30,6 +30,7 @@ pub(super) async fn list<S: Store>(
     ])?;
     let states = DeliveryState::ALL.map(DeliveryState::as_str).join(", ");
     let filter = DeliveryFilter {
+        project: None,
         event: params.read("event", "an id that starts with evt_", |text| text.parse::<EventId>().ok())?,
         source: params.owned("source"),
         target: params.owned("destination"),

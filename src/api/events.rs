@@ -30,6 +30,7 @@ pub(super) async fn list<S: Store>(
         "created[lte]",
     ])?;
     let filter = EventFilter {
+        project: None,
         source: params.owned("source"),
         event_type: params.owned("type"),
         source_event_id: params.owned("source_event_id"),

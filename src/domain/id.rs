@@ -101,6 +101,8 @@ ids! {
     AttemptId "attempt_";
     /// A request that a guard refused.
     RejectionId "rejection_";
+    /// A customer's endpoint; its place in time is when it was registered.
+    WebhookId "webhook_";
 }
 
 // === impl Seq ===
@@ -183,6 +185,12 @@ impl IdMint {
     #[must_use]
     pub fn rejection(&self, seq: Seq) -> RejectionId {
         RejectionId(self.pack(seq, 0, 0, 4))
+    }
+
+    /// The id of the webhook registered at `seq`.
+    #[must_use]
+    pub fn webhook(&self, seq: Seq) -> WebhookId {
+        WebhookId(self.pack(seq, 0, 0, 5))
     }
 
     fn pack(&self, seq: Seq, ordinal: u16, attempt: u8, kind: u8) -> u128 {

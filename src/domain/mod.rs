@@ -4,8 +4,10 @@
 //! a file is a type of the module that owns that wire or file.
 //!
 //! Reading order: [`clock`] and [`id`], then an [`event`] with its [`headers`] on its [`route`] becomes deliveries
-//! ([`delivery`]) that follow a [`schedule`]; what a guard refuses is a [`rejection`].
+//! ([`delivery`]) that follow a [`schedule`]; what a guard refuses is a [`rejection`]. The sending side knows the types
+//! of the [`catalogue`] and each customer's [`webhook`].
 
+pub mod catalogue;
 pub mod clock;
 pub mod delivery;
 pub mod event;
@@ -17,6 +19,7 @@ pub mod rejection;
 pub mod route;
 pub mod schedule;
 pub mod secret;
+pub mod webhook;
 
 pub use clock::{Clock, Timestamp};
 pub use delivery::{Attempt, DeadReason, DeliveryState, Next, OutcomeClass, Plan, PlannedDelivery, Settlement};
@@ -24,8 +27,9 @@ pub use event::{Event, NewEvent};
 pub use facts::{Facts, Hop};
 pub use glob::Glob;
 pub use headers::{HeaderBlock, HeaderBlockBuilder};
-pub use id::{AttemptId, DeliveryId, EventId, IdMint, RejectionId, Seq};
+pub use id::{AttemptId, DeliveryId, EventId, IdMint, RejectionId, Seq, WebhookId};
 pub use rejection::{Reason, Refused, Rejection};
 pub use route::{Route, Routes};
 pub use schedule::Schedule;
 pub use secret::Secret;
+pub use webhook::{DisabledBy, Sealed, SigningSecret, Webhook, WebhookState};

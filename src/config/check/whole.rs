@@ -1,7 +1,7 @@
 //! Section after section.
 
 use super::checked::Checked;
-use super::{destination, ports, route, source, store};
+use super::{destination, outbound, ports, route, source, store};
 use crate::config::document::problem::Problems;
 use crate::config::written::Configuration;
 
@@ -13,5 +13,6 @@ pub(in crate::config) fn check(written: &Configuration, problems: &mut Problems<
     let sources = source::sources(&written.sources, &ingress, problems);
     let destinations = destination::destinations(&written.destinations, problems);
     let routes = route::routes(written, problems);
-    Checked { ingress, admin, store, sources, routes, destinations, warnings: Vec::new() }
+    let outbound = outbound::outbound(written.outbound.as_ref(), problems);
+    Checked { ingress, admin, store, sources, routes, destinations, outbound, warnings: Vec::new() }
 }

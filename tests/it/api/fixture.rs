@@ -86,7 +86,7 @@ impl Fixture {
     /// Keeps an event for these destinations.
     pub(crate) async fn admit(&self, event: NewEvent, targets: &[&str]) -> EventId {
         let deliveries = targets.iter().map(|target| planned(target)).collect();
-        let admission = Admission { event, plan: Plan { deliveries }, dedup: None };
+        let admission = Admission { id: None, event, plan: Plan { deliveries }, dedup: None };
         match self.store.admit(admission).await.unwrap() {
             Admitted::Kept(id) => id,
             Admitted::Duplicate(id) => panic!("{id} is a duplicate"),
