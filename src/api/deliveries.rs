@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State as Extracted;
 use http::StatusCode;
 
+use super::caller::Caller;
 use super::pages;
 use super::params::{Key, Query};
 use super::problem::Problem;
@@ -15,6 +16,7 @@ use crate::store::{DeliveryFilter, Store};
 
 pub(super) async fn list<S: Store>(
     Extracted(state): Extracted<State<S>>,
+    caller: Caller,
     query: Query,
 ) -> Result<Json<List<Delivery>>, Problem> {
     let params = query.only(&[
@@ -30,7 +32,7 @@ pub(super) async fn list<S: Store>(
     ])?;
     let states = DeliveryState::ALL.map(DeliveryState::as_str).join(", ");
     let filter = DeliveryFilter {
-        project: None,
+        project: caller.project_filter(),
         event: params.read("event", "an id that starts with evt_", |text| text.parse::<EventId>().ok())?,
         source: params.owned("source"),
         target: params.owned("destination"),
@@ -45,32 +47,47 @@ pub(super) async fn list<S: Store>(
 
 pub(super) async fn show<S: Store>(
     Extracted(state): Extracted<State<S>>,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<Json<DeliveryDetail>, Problem> {
     query.only(&[])?;
     let (row, attempts) = state.store.delivery(id(&key)?).await?;
+    caller.check(&row.project)?;
     Ok(Json(DeliveryDetail::new(row, attempts, &state.configured().masks)))
 }
 
 pub(super) async fn redeliver<S: Store>(
     Extracted(state): Extracted<State<S>>,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<(StatusCode, Json<Delivery>), Problem> {
     query.only(&[])?;
-    let row = again::redeliver(&*state.store, id(&key)?).await?;
+    let id = own(&*state.store, &caller, &key).await?;
+    let row = again::redeliver(&*state.store, id).await?;
     Ok((StatusCode::ACCEPTED, Json(row.into())))
 }
 
 pub(super) async fn cancel<S: Store>(
     Extracted(state): Extracted<State<S>>,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<Json<Delivery>, Problem> {
     query.only(&[])?;
-    let row = again::cancel(&*state.store, id(&key)?, &state.metrics).await?;
+    let id = own(&*state.store, &caller, &key).await?;
+    let row = again::cancel(&*state.store, id, &state.metrics).await?;
     Ok(Json(row.into()))
+}
+
+/// The delivery with this id, where it is the caller's.
+async fn own<S: Store>(store: &S, caller: &Caller, key: &str) -> Result<DeliveryId, Problem> {
+    let id = id(key)?;
+    if caller.project.is_some() {
+        caller.check(&store.delivery(id).await?.0.project)?;
+    }
+    Ok(id)
 }
 
 fn id(key: &str) -> Result<DeliveryId, Problem> {

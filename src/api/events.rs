@@ -7,6 +7,7 @@ use axum::response::Response;
 use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 
+use super::caller::Caller;
 use super::pages;
 use super::params::{Key, Query};
 use super::problem::Problem;
@@ -18,6 +19,7 @@ use crate::store::{EventFilter, Store};
 
 pub(super) async fn list<S: Store>(
     Extracted(state): Extracted<State<S>>,
+    caller: Caller,
     query: Query,
 ) -> Result<Json<List<EventItem>>, Problem> {
     let params = query.only(&[
@@ -30,7 +32,7 @@ pub(super) async fn list<S: Store>(
         "created[lte]",
     ])?;
     let filter = EventFilter {
-        project: None,
+        project: caller.project_filter(),
         source: params.owned("source"),
         event_type: params.owned("type"),
         source_event_id: params.owned("source_event_id"),
@@ -43,11 +45,12 @@ pub(super) async fn list<S: Store>(
 
 pub(super) async fn show<S: Store>(
     Extracted(state): Extracted<State<S>>,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<Json<EventDetail>, Problem> {
     query.only(&[])?;
-    let event = search::event(&*state.store, &key).await?;
+    let event = search::event(&*state.store, &key, caller.project.as_deref()).await?;
     let deliveries = search::deliveries_of(&*state.store, event.id).await?;
     let deliveries = pages::shown(deliveries, "/v1/deliveries", Into::into);
     Ok(Json(EventDetail::new(&event, deliveries, &state.configured().masks)))
@@ -56,11 +59,12 @@ pub(super) async fn show<S: Store>(
 /// The bytes as they were sent. Never rendered by a browser: whoever sent them could be anybody with a secret.
 pub(super) async fn body<S: Store>(
     Extracted(state): Extracted<State<S>>,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<Response, Problem> {
     query.only(&[])?;
-    let event = search::event(&*state.store, &key).await?;
+    let event = search::event(&*state.store, &key, caller.project.as_deref()).await?;
     let bytes = event.received.body.clone();
     let length = HeaderValue::from(bytes.len());
     let name = format!("attachment; filename=\"{}.body\"", event.id);
@@ -78,11 +82,12 @@ pub(super) async fn body<S: Store>(
 
 pub(super) async fn replay<S: Store>(
     Extracted(state): Extracted<State<S>>,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<(StatusCode, Json<Replay>), Problem> {
     query.only(&[])?;
-    let event = search::event(&*state.store, &key).await?;
+    let event = search::event(&*state.store, &key, caller.project.as_deref()).await?;
     let plan = (state.configured().plan)(&event, state.clock.now());
     let made = again::replay(&*state.store, event.id, plan).await?;
     let deliveries = made.iter().map(ToString::to_string).collect();

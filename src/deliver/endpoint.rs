@@ -7,6 +7,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::{Host, Url};
 
+use super::policy::Policy;
 use super::signing::SigningKey;
 
 /// One destination as this stage sees it. [`Endpoint::new`] has the defaults.
@@ -14,6 +15,8 @@ use super::signing::SigningKey;
 pub struct Endpoint {
     /// Where the requests go.
     pub url: EndpointUrl,
+    /// Which addresses its name may lead to; any, for what the operator wrote.
+    pub policy: Policy,
     /// How long one attempt may take, from the look-up of the name to the last byte of the answer.
     pub timeout: Duration,
     /// How much of the answer's body is kept, in bytes; what comes after it is not waited for.
@@ -93,6 +96,7 @@ impl Endpoint {
     pub fn new(url: EndpointUrl) -> Self {
         Self {
             url,
+            policy: Policy::anywhere(),
             timeout: Self::TIMEOUT,
             response_bytes_max: Self::RESPONSE_BYTES_MAX,
             headers: HeaderEdits::default(),

@@ -22,5 +22,6 @@ mod loss;
 mod proxy;
 mod settings;
 mod small;
+mod ssrf;
 mod store;
 mod support;
