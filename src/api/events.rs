@@ -10,14 +10,17 @@ use http::{HeaderValue, StatusCode};
 use super::pages;
 use super::params::{Key, Query};
 use super::problem::Problem;
+use super::project::Project;
 use super::state::State;
 use super::wire::{EventDetail, EventItem, List, Replay};
 use crate::domain::EventId;
+use crate::outbound::emit::SOURCE;
 use crate::records::{again, search};
 use crate::store::{EventFilter, Store};
 
 pub(super) async fn list<S: Store>(
     Extracted(state): Extracted<State<S>>,
+    Project(project): Project,
     query: Query,
 ) -> Result<Json<List<EventItem>>, Problem> {
     let params = query.only(&[
@@ -30,7 +33,7 @@ pub(super) async fn list<S: Store>(
         "created[lte]",
     ])?;
     let filter = EventFilter {
-        project: None,
+        project: Some((*project).into()),
         source: params.owned("source"),
         event_type: params.owned("type"),
         source_event_id: params.owned("source_event_id"),
@@ -43,11 +46,12 @@ pub(super) async fn list<S: Store>(
 
 pub(super) async fn show<S: Store>(
     Extracted(state): Extracted<State<S>>,
+    Project(project): Project,
     Key(key): Key,
     query: Query,
 ) -> Result<Json<EventDetail>, Problem> {
     query.only(&[])?;
-    let event = search::event(&*state.store, &key).await?;
+    let event = search::event(&*state.store, &project, &key).await?;
     let deliveries = search::deliveries_of(&*state.store, event.id).await?;
     let deliveries = pages::shown(deliveries, "/v1/deliveries", Into::into);
     Ok(Json(EventDetail::new(&event, deliveries, &state.configured().masks)))
@@ -56,11 +60,12 @@ pub(super) async fn show<S: Store>(
 /// The bytes as they were sent. Never rendered by a browser: whoever sent them could be anybody with a secret.
 pub(super) async fn body<S: Store>(
     Extracted(state): Extracted<State<S>>,
+    Project(project): Project,
     Key(key): Key,
     query: Query,
 ) -> Result<Response, Problem> {
     query.only(&[])?;
-    let event = search::event(&*state.store, &key).await?;
+    let event = search::event(&*state.store, &project, &key).await?;
     let bytes = event.received.body.clone();
     let length = HeaderValue::from(bytes.len());
     let name = format!("attachment; filename=\"{}.body\"", event.id);
@@ -78,12 +83,18 @@ pub(super) async fn body<S: Store>(
 
 pub(super) async fn replay<S: Store>(
     Extracted(state): Extracted<State<S>>,
+    Project(project): Project,
     Key(key): Key,
     query: Query,
 ) -> Result<(StatusCode, Json<Replay>), Problem> {
     query.only(&[])?;
-    let event = search::event(&*state.store, &key).await?;
-    let plan = (state.configured().plan)(&event, state.clock.now());
+    let event = search::event(&*state.store, &project, &key).await?;
+    let plan = match &state.sending {
+        Some(sending) if *event.received.source == *SOURCE => {
+            sending.webhooks.plan(&project, event.received.event_type.as_deref().unwrap_or_default())
+        }
+        _ => (state.configured().plan)(&event, state.clock.now()),
+    };
     let made = again::replay(&*state.store, event.id, plan).await?;
     let deliveries = made.iter().map(ToString::to_string).collect();
     Ok((StatusCode::ACCEPTED, Json(Replay { object: "replay", event: event.id.to_string(), deliveries })))

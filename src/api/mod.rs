@@ -4,6 +4,7 @@
 //!   exist, asks for a token first; without any token configured it answers on loopback only.
 //! - Viewers read, admins also act; what is not allowed is refused by default.
 //! - Every error is a problem+json (RFC 9457). Unknown query parameters are errors.
+//! - Everything belongs to a project, and another one's is not there: 404, not 403.
 //! - Credentials are masked in whatever is shown; only an event's body is given out as it came.
 //! - The types of the wire live here; the types of `domain` are never `Serialize`.
 //!
@@ -13,22 +14,33 @@
 //! [`problem`], `params`, then a file for each kind of thing, and what they look like on the [`wire`].
 
 pub mod access;
+mod body;
 mod configured;
 mod deliveries;
 pub mod diagnosed;
+mod emit;
 mod events;
 mod health;
 pub mod mask;
 mod pages;
 mod params;
 pub mod problem;
+pub mod project;
 mod rejections;
+mod replays;
 pub mod router;
 pub mod state;
+mod webhook_fields;
+pub mod webhook_wire;
+mod webhooks;
 pub mod wire;
 
 pub use access::{Role, Token};
 pub use mask::Masks;
 pub use problem::Problem;
+pub use project::Project;
 pub use router::router;
-pub use state::{Configured, DestinationEntry, Diagnoser, FeedEntry, FeedStates, Planner, SourceEntry, State};
+pub use state::{
+    Configured, DestinationEntry, Diagnoser, FeedEntry, FeedStates, Planner, Sending, SendingSettings, SourceEntry,
+    State, Vet,
+};

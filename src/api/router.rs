@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::problem::Problem;
 use super::state::State;
-use super::{access, configured, deliveries, events, health, rejections};
+use super::{access, configured, deliveries, emit, events, health, rejections, replays, webhooks};
 use crate::store::Store;
 
 /// The service of the admin port.
@@ -24,7 +24,7 @@ pub fn router<S: Store>(state: State<S>) -> axum::Router {
         .route("/healthz", get(health::readyz::<S>))
         .route("/metrics", get(health::scrape::<S>))
         // What was received.
-        .route("/v1/events", get(events::list::<S>))
+        .route("/v1/events", get(events::list::<S>).post(emit::emit::<S>))
         .route("/v1/events/{id}", get(events::show::<S>))
         .route("/v1/events/{id}/body", get(events::body::<S>))
         .route("/v1/events/{id}/replay", post(events::replay::<S>))
@@ -39,6 +39,19 @@ pub fn router<S: Store>(state: State<S>) -> axum::Router {
         .route("/v1/sources", get(configured::sources::<S>))
         .route("/v1/destinations", get(configured::destinations::<S>))
         .route("/v1/stats", get(configured::stats::<S>))
+        // What is sent, and to whom.
+        .route("/v1/event-types", get(emit::event_types::<S>))
+        .route("/v1/test-events", post(emit::test::<S>))
+        .route("/v1/webhooks", get(webhooks::list::<S>).post(webhooks::create::<S>))
+        .route("/v1/webhooks/{id}", get(webhooks::show::<S>).patch(webhooks::update::<S>).delete(webhooks::delete::<S>))
+        .route("/v1/webhooks/{id}/rotate-secret", post(webhooks::rotate::<S>))
+        .route("/v1/webhooks/{id}/pause", post(webhooks::pause::<S>))
+        .route("/v1/webhooks/{id}/resume", post(webhooks::resume::<S>))
+        .route("/v1/webhooks/{id}/deliveries", get(webhooks::log::<S>))
+        .route("/v1/webhooks/{id}/stats", get(webhooks::stats::<S>))
+        // Many at once.
+        .route("/v1/replays", post(replays::start::<S>))
+        .route("/v1/replays/{id}", get(replays::show::<S>))
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
         // Around the fallbacks too: what does not exist is not told to strangers.

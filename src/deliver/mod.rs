@@ -27,6 +27,7 @@ pub mod client;
 pub mod endpoint;
 pub mod resign;
 pub mod signing;
+pub mod webhook;
 
 mod connection;
 mod connector;
@@ -58,3 +59,4 @@ pub use request::Parcel;
 pub use resign::{KeepSignatures, Resign};
 pub use signing::{SigningKey, SigningKeyError};
 pub use upstream::{Onward, Upstream, UpstreamError};
+pub use webhook::{AsymmetricKey, WebhookHeaders, WebhookKey, WebhookRequest};

@@ -11,8 +11,8 @@ use super::query::{
     TargetTotals, Totals,
 };
 use crate::domain::{
-    DeliveryId, Event, EventId, NewEvent, Plan, PlannedDelivery, Rejection, RejectionId, Settlement, Timestamp, Webhook,
-    WebhookId,
+    DeliveryId, Event, EventId, NewEvent, Plan, PlannedDelivery, Rejection, RejectionId, Settlement, Timestamp,
+    Webhook, WebhookId,
 };
 
 /// An event with everything that must become durable together with it.

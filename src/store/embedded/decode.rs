@@ -11,8 +11,8 @@ use super::record::{
     SettleRecord, StopRecord,
 };
 use crate::domain::{
-    Attempt, DeadReason, DeliveryState, DisabledBy, Glob, HeaderBlock, HeaderBlockBuilder, NewEvent, Next, OutcomeClass,
-    PlannedDelivery, Sealed, Seq, SigningSecret, Timestamp, Webhook, WebhookId, WebhookState,
+    Attempt, DeadReason, DeliveryState, DisabledBy, Glob, HeaderBlock, HeaderBlockBuilder, NewEvent, Next,
+    OutcomeClass, PlannedDelivery, Sealed, Seq, SigningSecret, Timestamp, Webhook, WebhookId, WebhookState,
 };
 use crate::store::DedupMark;
 

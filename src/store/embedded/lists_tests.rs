@@ -270,7 +270,15 @@ impl World {
             };
             let expected: Vec<_> = all.iter().filter(fits).cloned().collect();
             let (source, event_type, target) = (source.clone(), event_type.clone(), target.clone());
-            let filter = DeliveryFilter { source, target, state, event_type, created_gte, created_lte, ..DeliveryFilter::default() };
+            let filter = DeliveryFilter {
+                source,
+                target,
+                state,
+                event_type,
+                created_gte,
+                created_lte,
+                ..DeliveryFilter::default()
+            };
             let list = async |page| self.store().deliveries(filter.clone(), page).await;
             let found = pages(list, |row| (row.id.seq(), row.id.ordinal()), |id| (id.seq(), id.ordinal())).await;
             assert_eq!(found, expected, "{filter:?}");

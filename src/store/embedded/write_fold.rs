@@ -232,7 +232,9 @@ impl Rows<'_> {
             (false, _) => &mut self.replace_event,
         };
         let from = if at_once { self.bound * EVENT_COLUMNS } else { 0 };
-        packer.finish(event.seq, event.place, |done| bind_event(statement, from, event, source, (event_type, project), done))?;
+        packer.finish(event.seq, event.place, |done| {
+            bind_event(statement, from, event, source, (event_type, project), done)
+        })?;
         self.new_events -= usize::from(event.is_new);
         self.bound += usize::from(at_once);
         if !at_once {
