@@ -31,7 +31,7 @@ use tower::ServiceBuilder;
 use tower_service::Service;
 
 pub use inherited::Inherited;
-pub use start::{Interrupts, Running, StartError, runtime, start};
+pub use start::{Interrupts, Running, StartError, runtime, start, start_at};
 
 use self::account::{AccountLayer, Books};
 use self::gateway::Gateway;

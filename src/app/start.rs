@@ -99,11 +99,24 @@ pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
 /// [`StartError`]; nothing is left running then.
 pub async fn start(
     checked: &Checked,
+    inherited: Inherited,
+    log: AccessLog,
+    metrics: Metrics,
+) -> Result<Running, StartError> {
+    start_at(Clock::machine(), checked, inherited, log, metrics).await
+}
+
+/// The same by another clock: one that a test moves.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running then.
+pub async fn start_at(
+    clock: Clock,
+    checked: &Checked,
     mut inherited: Inherited,
     log: AccessLog,
     metrics: Metrics,
 ) -> Result<Running, StartError> {
-    let clock = Clock::machine();
     // The ports first: a second instance fails on them before it touches the store, and senders that come while
     // the store opens wait in the backlog instead of being refused.
     let (ingress_listener, patience) = inherited.ingress(checked.ingress.listen, checked.ingress.drain_timeout)?;
