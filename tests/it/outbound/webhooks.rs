@@ -66,7 +66,7 @@ async fn nothing_on_the_disk_shows_a_secret_or_a_custom_header() {
             }
             let bytes = std::fs::read(&path).unwrap();
             for secret in ["a-secret-of-the-customer", "a-token-of-the-customer", made.secret.as_str()] {
-                assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{}", path.display());
+                assert_eq!(memchr::memmem::find(&bytes, secret.as_bytes()), None, "{}", path.display());
             }
             files += 1;
         }
