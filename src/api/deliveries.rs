@@ -4,19 +4,19 @@ use axum::Json;
 use axum::extract::State as Extracted;
 use http::StatusCode;
 
+use super::caller::Caller;
 use super::pages;
 use super::params::{Key, Params, Query};
 use super::problem::Problem;
-use super::project::Project;
 use super::state::State;
 use super::wire::{Delivery, DeliveryDetail, List};
 use crate::domain::{DeliveryId, DeliveryState, EventId};
 use crate::records::again;
-use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Store, StoreError};
+use crate::store::{DeliveryFilter, Store};
 
 pub(super) async fn list<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     query: Query,
 ) -> Result<Json<List<Delivery>>, Problem> {
     let params = query.only(&[
@@ -31,7 +31,7 @@ pub(super) async fn list<S: Store>(
         "created[lte]",
     ])?;
     let filter = DeliveryFilter {
-        project: Some((*project).into()),
+        project: caller.project_filter(),
         event: params.read("event", "an id that starts with evt_", |text| text.parse::<EventId>().ok())?,
         source: params.owned("source"),
         target: params.owned("destination"),
@@ -46,36 +46,37 @@ pub(super) async fn list<S: Store>(
 
 pub(super) async fn show<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<Json<DeliveryDetail>, Problem> {
     query.only(&[])?;
-    let (row, attempts) = of_project(&state, &project, &key).await?;
+    let (row, attempts) = state.store.delivery(id(&key)?).await?;
+    caller.check(&row.project)?;
     Ok(Json(DeliveryDetail::new(row, attempts, &state.configured().masks)))
 }
 
 pub(super) async fn redeliver<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<(StatusCode, Json<Delivery>), Problem> {
     query.only(&[])?;
-    let (row, _) = of_project(&state, &project, &key).await?;
-    let row = again::redeliver(&*state.store, row.id).await?;
+    let id = own(&*state.store, &caller, &key).await?;
+    let row = again::redeliver(&*state.store, id).await?;
     Ok((StatusCode::ACCEPTED, Json(row.into())))
 }
 
 pub(super) async fn cancel<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<Json<Delivery>, Problem> {
     query.only(&[])?;
-    let (row, _) = of_project(&state, &project, &key).await?;
-    let row = again::cancel(&*state.store, row.id, &state.metrics).await?;
+    let id = own(&*state.store, &caller, &key).await?;
+    let row = again::cancel(&*state.store, id, &state.metrics).await?;
     Ok(Json(row.into()))
 }
 
@@ -85,14 +86,13 @@ pub(super) fn status(params: &Params) -> Result<Option<DeliveryState>, Problem> 
     params.read("status", format_args!("one of {states}"), DeliveryState::from_word)
 }
 
-/// A delivery of the project; another one's is not there.
-async fn of_project<S: Store>(
-    state: &State<S>,
-    project: &str,
-    key: &str,
-) -> Result<(DeliveryRow, Vec<AttemptRow>), Problem> {
-    let found = state.store.delivery(id(key)?).await?;
-    if *found.0.project == *project { Ok(found) } else { Err(StoreError::NotFound.into()) }
+/// The delivery with this id, where it is the caller's.
+async fn own<S: Store>(store: &S, caller: &Caller, key: &str) -> Result<DeliveryId, Problem> {
+    let id = id(key)?;
+    if caller.project.is_some() {
+        caller.check(&store.delivery(id).await?.0.project)?;
+    }
+    Ok(id)
 }
 
 fn id(key: &str) -> Result<DeliveryId, Problem> {

@@ -7,10 +7,10 @@ use axum::response::Response;
 use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 
+use super::caller::Caller;
 use super::pages;
 use super::params::{Key, Query};
 use super::problem::Problem;
-use super::project::Project;
 use super::state::State;
 use super::wire::{EventDetail, EventItem, List, Replay};
 use crate::domain::EventId;
@@ -20,7 +20,7 @@ use crate::store::{EventFilter, Store};
 
 pub(super) async fn list<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     query: Query,
 ) -> Result<Json<List<EventItem>>, Problem> {
     let params = query.only(&[
@@ -33,7 +33,7 @@ pub(super) async fn list<S: Store>(
         "created[lte]",
     ])?;
     let filter = EventFilter {
-        project: Some((*project).into()),
+        project: caller.project_filter(),
         source: params.owned("source"),
         event_type: params.owned("type"),
         source_event_id: params.owned("source_event_id"),
@@ -46,12 +46,12 @@ pub(super) async fn list<S: Store>(
 
 pub(super) async fn show<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<Json<EventDetail>, Problem> {
     query.only(&[])?;
-    let event = search::event(&*state.store, &project, &key).await?;
+    let event = search::event(&*state.store, &key, caller.project.as_deref()).await?;
     let deliveries = search::deliveries_of(&*state.store, event.id).await?;
     let deliveries = pages::shown(deliveries, "/v1/deliveries", Into::into);
     Ok(Json(EventDetail::new(&event, deliveries, &state.configured().masks)))
@@ -60,12 +60,12 @@ pub(super) async fn show<S: Store>(
 /// The bytes as they were sent. Never rendered by a browser: whoever sent them could be anybody with a secret.
 pub(super) async fn body<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<Response, Problem> {
     query.only(&[])?;
-    let event = search::event(&*state.store, &project, &key).await?;
+    let event = search::event(&*state.store, &key, caller.project.as_deref()).await?;
     let bytes = event.received.body.clone();
     let length = HeaderValue::from(bytes.len());
     let name = format!("attachment; filename=\"{}.body\"", event.id);
@@ -83,15 +83,16 @@ pub(super) async fn body<S: Store>(
 
 pub(super) async fn replay<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<(StatusCode, Json<Replay>), Problem> {
     query.only(&[])?;
-    let event = search::event(&*state.store, &project, &key).await?;
+    let event = search::event(&*state.store, &key, caller.project.as_deref()).await?;
     let plan = match &state.sending {
         Some(sending) if *event.received.source == *SOURCE => {
-            sending.webhooks.plan(&project, event.received.event_type.as_deref().unwrap_or_default())
+            let received = &event.received;
+            sending.webhooks.plan(&received.project, received.event_type.as_deref().unwrap_or_default())
         }
         _ => (state.configured().plan)(&event, state.clock.now()),
     };

@@ -2,7 +2,8 @@
 //!
 //! - Only `/livez`, `/readyz`, `/healthz` and `/metrics` are open. Everything else, also what does not
 //!   exist, asks for a token first; without any token configured it answers on loopback only.
-//! - Viewers read, admins also act; what is not allowed is refused by default.
+//! - Viewers read, admins also act, publishers emit events; what is not allowed is refused by default. A token that is
+//!   bound to a project sees and touches only that project.
 //! - Every error is a problem+json (RFC 9457). Unknown query parameters are errors.
 //! - Everything belongs to a project, and another one's is not there: 404, not 403.
 //! - Credentials are masked in whatever is shown; only an event's body is given out as it came.
@@ -10,17 +11,20 @@
 //!
 //! Deliberately absent: CORS (no other site's script has business here) and method overrides.
 //!
-//! Reading order: [`mod@router`] (the whole surface in one place), [`state`] (what app hands in), [`access`],
-//! [`problem`], `params`, then a file for each kind of thing, and what they look like on the [`wire`].
+//! Reading order: [`mod@router`] (the whole surface in one place), [`state`] (what app hands in), [`access`] (who asks:
+//! [`caller`]), `surface` (who may), `idempotency`, [`problem`], `params`, then a file for each kind of thing, and what they look like on the [`wire`].
 
 pub mod access;
 mod body;
+pub mod caller;
 mod configured;
 mod deliveries;
 pub mod diagnosed;
 mod emit;
 mod events;
+mod failures;
 mod health;
+mod idempotency;
 pub mod mask;
 mod pages;
 mod params;
@@ -30,12 +34,14 @@ mod rejections;
 mod replays;
 pub mod router;
 pub mod state;
+mod surface;
 mod webhook_fields;
 pub mod webhook_wire;
 mod webhooks;
 pub mod wire;
 
-pub use access::{Role, Token};
+pub use access::Token;
+pub use caller::{Caller, Role};
 pub use mask::Masks;
 pub use problem::Problem;
 pub use project::Project;

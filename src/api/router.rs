@@ -1,73 +1,92 @@
 //! The whole surface of the admin port in one place.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::access::Gate;
+use super::failures::Failures;
+use super::idempotency::Keys;
 use super::problem::Problem;
 use super::state::State;
+use super::surface::{ADMINS, EVERYBODY, Operation, PUBLISHERS, READERS, Surface};
 use super::{access, configured, deliveries, emit, events, health, rejections, replays, webhooks};
 use crate::store::Store;
 
 /// The service of the admin port.
 pub fn router<S: Store>(state: State<S>) -> axum::Router {
-    axum::Router::new()
-        // Open to everybody who reaches the port.
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz::<S>))
-        .route("/healthz", get(health::readyz::<S>))
-        .route("/metrics", get(health::scrape::<S>))
-        // What was received.
-        .route("/v1/events", get(events::list::<S>).post(emit::emit::<S>))
-        .route("/v1/events/{id}", get(events::show::<S>))
-        .route("/v1/events/{id}/body", get(events::body::<S>))
-        .route("/v1/events/{id}/replay", post(events::replay::<S>))
-        // What became of it.
-        .route("/v1/deliveries", get(deliveries::list::<S>))
-        .route("/v1/deliveries/{id}", get(deliveries::show::<S>))
-        .route("/v1/deliveries/{id}/redeliver", post(deliveries::redeliver::<S>))
-        .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel::<S>))
-        // What was refused, and what is configured.
-        .route("/v1/rejections", get(rejections::list::<S>))
-        .route("/v1/rejections/{id}", get(rejections::show::<S>))
-        .route("/v1/sources", get(configured::sources::<S>))
-        .route("/v1/destinations", get(configured::destinations::<S>))
-        .route("/v1/stats", get(configured::stats::<S>))
-        // What is sent, and to whom.
-        .route("/v1/event-types", get(emit::event_types::<S>))
-        .route("/v1/test-events", post(emit::test::<S>))
-        .route("/v1/webhooks", get(webhooks::list::<S>).post(webhooks::create::<S>))
-        .route("/v1/webhooks/{id}", get(webhooks::show::<S>).patch(webhooks::update::<S>).delete(webhooks::delete::<S>))
-        .route("/v1/webhooks/{id}/rotate-secret", post(webhooks::rotate::<S>))
-        .route("/v1/webhooks/{id}/pause", post(webhooks::pause::<S>))
-        .route("/v1/webhooks/{id}/resume", post(webhooks::resume::<S>))
-        .route("/v1/webhooks/{id}/deliveries", get(webhooks::log::<S>))
-        .route("/v1/webhooks/{id}/stats", get(webhooks::stats::<S>))
-        // Many at once.
-        .route("/v1/replays", post(replays::start::<S>))
-        .route("/v1/replays/{id}", get(replays::show::<S>))
+    let (handlers, table) = surface::<S>().into_parts();
+    let gate = Gate { state: state.clone(), table, failures: Failures::default(), keys: Keys::default() };
+    handlers
         .fallback(no_such_path)
-        .method_not_allowed_fallback(wrong_method)
-        // Around the fallbacks too: what does not exist is not told to strangers.
-        .layer(middleware::from_fn_with_state(state.clone(), access::check::<S>))
+        // Around the fallback too: what does not exist is not told to strangers.
+        .layer(middleware::from_fn_with_state(Arc::new(gate), access::check::<S>))
         .with_state(state)
         .layer(middleware::from_fn(bare))
         // Outermost: whatever breaks is still answered.
         .layer(CatchPanicLayer::custom(broken))
 }
 
-async fn no_such_path() -> Problem {
-    Problem::not_found("such path")
+/// The table: what there is, and who may use it. What names no roles is nobody's.
+fn surface<S: Store>() -> Surface<S> {
+    Surface::new()
+        // Open to everybody who reaches the port.
+        .with(get("/livez").open(), health::livez)
+        .with(get("/readyz").open(), health::readyz::<S>)
+        .with(get("/healthz").open(), health::readyz::<S>)
+        .with(get("/metrics").open(), health::scrape::<S>)
+        // What was received or emitted.
+        .with(get("/v1/events").roles(READERS).within_project(), events::list::<S>)
+        .with(get("/v1/events/{id}").roles(READERS).within_project(), events::show::<S>)
+        .with(get("/v1/events/{id}/body").roles(READERS).within_project(), events::body::<S>)
+        .with(post("/v1/events/{id}/replay").roles(ADMINS).within_project(), events::replay::<S>)
+        // What became of it.
+        .with(get("/v1/deliveries").roles(READERS).within_project(), deliveries::list::<S>)
+        .with(get("/v1/deliveries/{id}").roles(READERS).within_project(), deliveries::show::<S>)
+        .with(post("/v1/deliveries/{id}/redeliver").roles(ADMINS).within_project(), deliveries::redeliver::<S>)
+        .with(post("/v1/deliveries/{id}/cancel").roles(ADMINS).within_project(), deliveries::cancel::<S>)
+        // What was refused, and what is configured: the operator's, of no project.
+        .with(get("/v1/rejections").roles(READERS), rejections::list::<S>)
+        .with(get("/v1/rejections/{id}").roles(READERS), rejections::show::<S>)
+        .with(get("/v1/sources").roles(READERS), configured::sources::<S>)
+        .with(get("/v1/destinations").roles(READERS), configured::destinations::<S>)
+        .with(get("/v1/stats").roles(READERS), configured::stats::<S>)
+        // What is sent.
+        .with(post("/v1/events").roles(PUBLISHERS).within_project().keeps_keys(), emit::emit::<S>)
+        .with(post("/v1/test-events").roles(PUBLISHERS).within_project(), emit::test::<S>)
+        .with(get("/v1/event-types").roles(EVERYBODY).within_project(), emit::event_types::<S>)
+        // To whom.
+        .with(get("/v1/webhooks").roles(READERS).within_project(), webhooks::list::<S>)
+        .with(post("/v1/webhooks").roles(ADMINS).within_project(), webhooks::create::<S>)
+        .with(get("/v1/webhooks/{id}").roles(READERS).within_project(), webhooks::show::<S>)
+        .with(Operation::patch("/v1/webhooks/{id}").roles(ADMINS).within_project(), webhooks::update::<S>)
+        .with(Operation::delete("/v1/webhooks/{id}").roles(ADMINS).within_project(), webhooks::delete::<S>)
+        .with(post("/v1/webhooks/{id}/rotate-secret").roles(ADMINS).within_project(), webhooks::rotate::<S>)
+        .with(post("/v1/webhooks/{id}/pause").roles(ADMINS).within_project(), webhooks::pause::<S>)
+        .with(post("/v1/webhooks/{id}/resume").roles(ADMINS).within_project(), webhooks::resume::<S>)
+        .with(get("/v1/webhooks/{id}/deliveries").roles(READERS).within_project(), webhooks::log::<S>)
+        .with(get("/v1/webhooks/{id}/stats").roles(READERS).within_project(), webhooks::stats::<S>)
+        // Many at once.
+        .with(post("/v1/replays").roles(ADMINS).within_project(), replays::start::<S>)
+        .with(get("/v1/replays/{id}").roles(READERS).within_project(), replays::show::<S>)
 }
 
-async fn wrong_method() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
+fn get(path: &'static str) -> Operation {
+    Operation::get(path)
+}
+
+fn post(path: &'static str) -> Operation {
+    Operation::post(path)
+}
+
+async fn no_such_path() -> Problem {
+    Problem::not_found("such path")
 }
 
 /// Nothing here is for caches, and nothing is what a browser guesses.

@@ -7,6 +7,7 @@ use axum::extract::State as Extracted;
 use http::StatusCode;
 
 use super::body::JsonBytes;
+use super::caller::Caller;
 use super::params::{Key, Query};
 use super::problem::Problem;
 use super::project::Project;
@@ -16,7 +17,7 @@ use super::webhook_wire::{Deleted, Webhook, WebhookStats};
 use super::wire::{Delivery, List, Queue};
 use super::{deliveries, pages};
 use crate::domain::{DeliveryId, DisabledBy, WebhookId, WebhookState};
-use crate::outbound::{Change, NewWebhook, WebhookError};
+use crate::outbound::{Change, NewWebhook, OpenedWebhook, WebhookError};
 use crate::store::{DeliveryFilter, Store};
 
 pub(super) async fn create<S: Store>(
@@ -59,27 +60,25 @@ pub(super) async fn list<S: Store>(
 
 pub(super) async fn show<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<Json<Webhook>, Problem> {
     query.only(&[])?;
-    let webhook = sending(&state)?.webhooks.of_project(&project, id(&key)?)?;
-    Ok(Json(Webhook::new(&webhook)))
+    Ok(Json(Webhook::new(&*own(&state, &caller, &key)?)))
 }
 
 pub(super) async fn update<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     Key(key): Key,
     query: Query,
     body: JsonBytes,
 ) -> Result<Json<Webhook>, Problem> {
     query.only(&[])?;
     let sending = sending(&state)?;
-    let id = id(&key)?;
     // Before what was sent is looked at: nobody learns anything of another project's webhooks.
-    let stands = sending.webhooks.of_project(&project, id)?;
+    let stands = own(&state, &caller, &key)?;
     let asked: Update = body.read()?;
     let url = match asked.url {
         Some(url) => Some(vetted(sending, fields::url(&url)?).await?),
@@ -96,84 +95,83 @@ pub(super) async fn update<S: Store>(
         state: asked.active.filter(|active| *active != stands.webhook.state.takes_events()).map(state_of),
         asymmetric: asked.asymmetric,
     };
-    let changed = sending.webhooks.update(&project, id, change).await?;
+    let changed = sending.webhooks.update(&stands.webhook.project, stands.webhook.id, change).await?;
     Ok(Json(Webhook::new(&changed)))
 }
 
 pub(super) async fn delete<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<Json<Deleted>, Problem> {
     query.only(&[])?;
-    let id = id(&key)?;
-    sending(&state)?.webhooks.delete(&project, id).await?;
-    tracing::info!(webhook = %id, project = &*project, "webhook deleted");
+    let OpenedWebhook { webhook, .. } = &*own(&state, &caller, &key)?;
+    let id = webhook.id;
+    sending(&state)?.webhooks.delete(&webhook.project, id).await?;
+    tracing::info!(webhook = %id, project = &*webhook.project, "webhook deleted");
     Ok(Json(Deleted { object: "webhook", id: id.to_string(), deleted: true }))
 }
 
 pub(super) async fn rotate<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     Key(key): Key,
     query: Query,
     body: JsonBytes,
 ) -> Result<Json<Webhook>, Problem> {
     query.only(&[])?;
     let sending = sending(&state)?;
-    let id = id(&key)?;
-    sending.webhooks.of_project(&project, id)?;
+    let OpenedWebhook { webhook, .. } = &*own(&state, &caller, &key)?;
     let asked: Rotate = body.read()?;
     let (secret, grace) = (fields::secret(asked.secret)?, fields::grace(asked.grace.as_deref())?);
-    let rotated = sending.webhooks.rotate(&project, id, secret, grace).await?;
+    let rotated = sending.webhooks.rotate(&webhook.project, webhook.id, secret, grace).await?;
     Ok(Json(Webhook::with_secret(&rotated)))
 }
 
 pub(super) async fn pause<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    project: Project,
+    caller: Caller,
     key: Key,
     query: Query,
 ) -> Result<Json<Webhook>, Problem> {
-    put_into(&state, project, &key, &query, WebhookState::Paused).await
+    put_into(&state, &caller, &key, &query, WebhookState::Paused).await
 }
 
 pub(super) async fn resume<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    project: Project,
+    caller: Caller,
     key: Key,
     query: Query,
 ) -> Result<Json<Webhook>, Problem> {
-    put_into(&state, project, &key, &query, WebhookState::Active).await
+    put_into(&state, &caller, &key, &query, WebhookState::Active).await
 }
 
 async fn put_into<S: Store>(
     state: &State<S>,
-    Project(project): Project,
+    caller: &Caller,
     Key(key): &Key,
     query: &Query,
     into: WebhookState,
 ) -> Result<Json<Webhook>, Problem> {
     query.only(&[])?;
     let change = Change { state: Some(into), ..Change::default() };
-    let changed = sending(state)?.webhooks.update(&project, id(key)?, change).await?;
+    let stands = own(state, caller, key)?;
+    let changed = sending(state)?.webhooks.update(&stands.webhook.project, stands.webhook.id, change).await?;
     Ok(Json(Webhook::new(&changed)))
 }
 
 /// The log: what went to one webhook.
 pub(super) async fn log<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<Json<List<Delivery>>, Problem> {
     let params = query.only(&["limit", "starting_after", "status", "type", "created[gte]", "created[lte]"])?;
-    let id = id(&key)?;
-    sending(&state)?.webhooks.of_project(&project, id)?;
+    let webhook = own(&state, &caller, &key)?;
     let filter = DeliveryFilter {
-        project: Some((*project).into()),
-        target: Some(id.to_string().into()),
+        target: Some(webhook.webhook.id.to_string().into()),
         state: deliveries::status(&params)?,
         event_type: params.owned("type"),
         created_gte: params.created_gte()?,
@@ -186,14 +184,12 @@ pub(super) async fn log<S: Store>(
 
 pub(super) async fn stats<S: Store>(
     Extracted(state): Extracted<State<S>>,
-    Project(project): Project,
+    caller: Caller,
     Key(key): Key,
     query: Query,
 ) -> Result<Json<WebhookStats>, Problem> {
     query.only(&[])?;
-    let id = id(&key)?;
-    sending(&state)?.webhooks.of_project(&project, id)?;
-    let target = id.to_string();
+    let target = own(&state, &caller, &key)?.webhook.id.to_string();
     let total = state.store.target_totals(&target).await?;
     let lane = state.store.lane(&target);
     let lane = lane.as_ref();
@@ -223,6 +219,12 @@ pub(super) fn sending<S>(state: &State<S>) -> Result<&Arc<Sending<S>>, Problem> 
     let off =
         || Problem::new(StatusCode::NOT_FOUND, "outbound_off", "outbound mode is off: outbound.enabled turns it on");
     state.sending.as_ref().ok_or_else(off)
+}
+
+/// The webhook with this id, where it is the caller's; another project's is not there.
+fn own<S: Store>(state: &State<S>, caller: &Caller, key: &str) -> Result<Arc<OpenedWebhook>, Problem> {
+    let found = sending(state)?.webhooks.get(id(key)?).filter(|found| caller.owns(&found.webhook.project));
+    found.ok_or_else(|| WebhookError::NotFound.into())
 }
 
 /// The id in the path; whatever is no id is nobody's.

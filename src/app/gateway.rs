@@ -192,12 +192,7 @@ fn signers(checked: &Checked, verifiers: &[Arc<Verifier>]) -> HashMap<Arc<str>, 
 fn configured(checked: &Checked, verifiers: &[Arc<Verifier>], feeds: &Arc<Feeds>) -> Configured {
     let (routes, feeds) = (checked.routes.clone(), Arc::clone(feeds));
     Configured {
-        tokens: checked
-            .admin
-            .tokens
-            .iter()
-            .map(|token| api::Token::new(&token.name, &token.token, role(token.role)))
-            .collect(),
+        tokens: checked.admin.tokens.iter().map(token).collect(),
         sources: checked
             .sources
             .iter()
@@ -231,6 +226,14 @@ fn destination(to: &config::Destination) -> DestinationEntry {
         url: to.endpoint.as_ref().map_or("(discard)", |endpoint| endpoint.url.as_str()).into(),
         concurrency: to.settings.concurrency.get(),
         queue_max: to.settings.queue_max,
+    }
+}
+
+fn token(token: &config::Token) -> api::Token {
+    let own = api::Token::new(&token.name, &token.token, role(token.role));
+    match &token.project {
+        Some(project) => own.of_project(Arc::clone(project)),
+        None => own,
     }
 }
 

@@ -3,6 +3,7 @@
 //! What an attempt says of its webhook (gone, failing for days) is acted upon beside the attempt, never in its way.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -12,8 +13,8 @@ use tokio::time::Instant;
 use crate::api::{Sending, SendingSettings};
 use crate::config;
 use crate::deliver::{
-    AsymmetricKey, Client, Connection, Endpoint, EndpointUrl, KeepSignatures, Parcel, WebhookHeaders, WebhookKey,
-    WebhookRequest,
+    AsymmetricKey, Client, Connection, Endpoint, EndpointUrl, KeepSignatures, Parcel, Policy, Vetting, WebhookHeaders,
+    WebhookKey, WebhookRequest,
 };
 use crate::dispatch::{Attempts, Destination, OnDemand, Resolved};
 use crate::domain::{Attempt, Clock, Schedule, WebhookId, WebhookState};
@@ -35,6 +36,9 @@ pub(super) struct WebhookAttempts<S> {
     client: Client,
     webhooks: Arc<Webhooks<S>>,
 }
+
+/// How long the names of a customer's URL may take to be looked up before it is kept.
+const VETTED_WITHIN: Duration = Duration::from_secs(3);
 
 // === impl Outbound ===
 
@@ -73,7 +77,16 @@ impl<S: Store> Outbound<S> {
         });
         let sending = Arc::new(Sending {
             webhooks: Arc::clone(&webhooks),
-            vet: Box::new(|url| Box::pin(async move { vetted(&url) })),
+            vet: {
+                let (vetting, configured) = (Arc::new(Vetting::default()), Arc::clone(&configured));
+                Box::new(move |url| {
+                    let (vetting, policy) = (Arc::clone(&vetting), policy(&configured.load()));
+                    Box::pin(async move {
+                        let vetted = vetting.vet(&url, &policy, VETTED_WITHIN).await;
+                        vetted.map(|url| url.as_str().into()).map_err(|refused| refused.to_string())
+                    })
+                })
+            },
             settings: ArcSwap::from_pointee(settings(&configured.load())),
         });
         let running = Arc::clone(&lanes);
@@ -116,8 +129,9 @@ fn settings(configured: &config::Outbound) -> SendingSettings {
     }
 }
 
-fn vetted(url: &str) -> Result<Box<str>, String> {
-    EndpointUrl::parse(url).map(|url| url.as_str().into()).map_err(|error| error.to_string())
+/// Which addresses webhooks may be at.
+fn policy(configured: &config::Outbound) -> Policy {
+    Policy::public(configured.allow_private.clone())
 }
 
 /// What becomes of the deliveries of one webhook.
@@ -154,6 +168,7 @@ fn destination(target: &str, configured: &config::Outbound) -> Destination {
 fn endpoint(opened: &OpenedWebhook, configured: &config::Outbound) -> Option<Endpoint> {
     let mut endpoint = Endpoint::new(EndpointUrl::parse(&opened.webhook.url).ok()?);
     endpoint.timeout = configured.timeout;
+    endpoint.policy = policy(configured);
     let mut headers = HeaderMap::new();
     for (name, value) in &opened.headers {
         let (name, mut value) = (name.parse::<HeaderName>().ok()?, HeaderValue::from_bytes(value.expose()).ok()?);

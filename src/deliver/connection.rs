@@ -16,6 +16,7 @@ use super::EndpointUrl;
 use super::deadline::Deadline;
 use super::failure::Failure;
 use super::http1::{Answer, Fault, Reader, Step};
+use super::policy::Policy;
 use super::stream::Stream;
 
 /// A connection to one origin.
@@ -24,6 +25,8 @@ pub struct Connection(pub(super) Box<Inner>);
 /// What a connection is made of.
 pub(super) struct Inner {
     url: EndpointUrl,
+    /// What let it be made.
+    policy: Policy,
     too_old_at: Instant,
     pub(super) stream: Stream,
     pub(super) input: Input,
@@ -88,9 +91,10 @@ const HEAD_BYTES_KEPT: usize = 16 * 1024;
 
 impl Connection {
     /// Speaks HTTP/1.1 over a stream that was just opened.
-    pub(super) fn over(stream: Stream, url: &EndpointUrl, deadline: Instant) -> Self {
+    pub(super) fn over(stream: Stream, url: &EndpointUrl, policy: &Policy, deadline: Instant) -> Self {
         Self(Box::new(Inner {
             url: url.clone(),
+            policy: policy.clone(),
             too_old_at: Instant::now() + AGE_MAX,
             stream,
             input: Input { bytes: vec![0; INPUT_BYTES], filled: 0 },
@@ -100,9 +104,9 @@ impl Connection {
         }))
     }
 
-    /// Whether a request for this URL may go out over it at `now`.
-    pub(super) fn serves(&self, url: &EndpointUrl, now: Instant) -> bool {
-        self.0.open && self.0.url.same_origin(url) && now < self.0.too_old_at
+    /// Whether a request for this URL may go out over it at `now`: not one that another policy let be made.
+    pub(super) fn serves(&self, url: &EndpointUrl, policy: &Policy, now: Instant) -> bool {
+        self.0.open && self.0.url.same_origin(url) && self.0.policy == *policy && now < self.0.too_old_at
     }
 
     /// Whether it can carry another request: not one that is closing, that has said more than it was asked, or

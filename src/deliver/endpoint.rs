@@ -8,6 +8,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::{Host, Url};
 
+use super::policy::Policy;
 use super::signing::SigningKey;
 use super::webhook::WebhookRequest;
 
@@ -16,6 +17,8 @@ use super::webhook::WebhookRequest;
 pub struct Endpoint {
     /// Where the requests go.
     pub url: EndpointUrl,
+    /// Which addresses its name may lead to; any, for what the operator wrote.
+    pub policy: Policy,
     /// How long one attempt may take, from the look-up of the name to the last byte of the answer.
     pub timeout: Duration,
     /// How much of the answer's body is kept, in bytes; what comes after it is not waited for.
@@ -98,6 +101,7 @@ impl Endpoint {
     pub fn new(url: EndpointUrl) -> Self {
         Self {
             url,
+            policy: Policy::anywhere(),
             timeout: Self::TIMEOUT,
             response_bytes_max: Self::RESPONSE_BYTES_MAX,
             headers: HeaderEdits::default(),

@@ -20,6 +20,7 @@ use super::connector::Connector;
 use super::failure::Failure;
 use super::http1::Head;
 use super::passing::{Passing, UpstreamBody};
+use super::policy::Policy;
 use crate::domain::{HeaderBlock, OutcomeClass};
 use crate::telemetry::task;
 
@@ -62,6 +63,9 @@ pub enum UpstreamError {
 
 /// Connections beyond this are closed after their answer.
 const IDLE_CONNECTIONS_MAX: usize = 256;
+
+/// Apps are the operator's own, wherever they are.
+const APPS: Policy = Policy::anywhere();
 
 /// How often idle connections are looked at; those that the app has closed, or that are too old, go.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -116,8 +120,8 @@ impl Upstream {
         onward: &Onward<'_>,
         deadline: Instant,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        let stream = self.connector.connect(&self.url, deadline).await?;
-        let connection = Connection::over(stream, &self.url, deadline);
+        let stream = self.connector.connect(&self.url, &APPS, deadline).await?;
+        let connection = Connection::over(stream, &self.url, &APPS, deadline);
         match self.exchange(connection, onward, deadline).await {
             Ok(response) => Ok(response),
             Err(Unanswered::Failed(failure)) => Err(failure.into()),
@@ -146,7 +150,7 @@ impl Upstream {
         let mut idle = self.idle();
         loop {
             let connection = idle.pop()?;
-            if connection.serves(&self.url, now) {
+            if connection.serves(&self.url, &APPS, now) {
                 return Some(connection);
             }
         }
@@ -179,9 +183,9 @@ async fn tidy(upstream: Weak<Upstream>) {
         let Some(upstream) = upstream.upgrade() else { return };
         let now = Instant::now();
         let mut context = Context::from_waker(Waker::noop());
-        upstream
-            .idle()
-            .retain_mut(|connection| connection.serves(&upstream.url, now) && connection.0.is_quiet(&mut context));
+        upstream.idle().retain_mut(|connection| {
+            connection.serves(&upstream.url, &APPS, now) && connection.0.is_quiet(&mut context)
+        });
     }
 }
 

@@ -23,5 +23,6 @@ mod outbound;
 mod proxy;
 mod settings;
 mod small;
+mod ssrf;
 mod store;
 mod support;

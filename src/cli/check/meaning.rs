@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::{Checked, Destination, Loaded, Mode, Period, Size, Source};
+use crate::config::{self, Checked, Destination, Loaded, Mode, Period, Size, Source};
 use crate::deliver::Upstream;
 use crate::domain::Route;
 use crate::guard::rate_limit::By;
@@ -23,6 +23,12 @@ pub(super) fn describe(loaded: &Loaded) -> String {
     section(&mut out, "destinations");
     checked.destinations.iter().for_each(|destination| self::destination(&mut out, destination));
     out
+}
+
+/// A token's name and what it is good for.
+fn token(token: &config::Token) -> String {
+    let project = token.project.as_ref().map_or_else(String::new, |project| format!(" of {project}"));
+    format!("{} ({}{project})", token.name, token.role.as_str())
 }
 
 fn section(out: &mut String, name: &str) {
@@ -86,8 +92,7 @@ fn ports(out: &mut String, checked: &Checked) {
     match admin.tokens.as_slice() {
         [] => line(out, format_args!("no tokens: whoever reaches this loopback address may do everything")),
         tokens => {
-            let tokens: Vec<_> =
-                tokens.iter().map(|token| format!("{} ({})", token.name, token.role.as_str())).collect();
+            let tokens: Vec<_> = tokens.iter().map(token).collect();
             line(out, format_args!("tokens: {}", tokens.join(", ")));
         }
     }

@@ -57,6 +57,8 @@ pub struct Token {
     pub token: Secret,
     /// What it may do.
     pub role: Role,
+    /// The only project that it sees and touches; `None`: all of them.
+    pub project: Option<Arc<str>>,
 }
 
 /// What a token may do.

@@ -189,7 +189,11 @@ fn tokens(written: &[At<written::AdminToken>], problems: &mut Problems<'_>) -> V
             written::Role::Viewer => Role::Viewer,
             written::Role::Publisher => Role::Publisher,
         };
-        tokens.push(Token { name: token.name.value.as_str().into(), token: secret, role });
+        if let Some(project) = token.project.as_ref().filter(|project| !is_name(&project.value)) {
+            problems.wrong(project.at, "not a name of a project", NAME_HINT);
+        }
+        let project = token.project.as_ref().map(|project| project.value.as_str().into());
+        tokens.push(Token { name: token.name.value.as_str().into(), token: secret, role, project });
     }
     tokens
 }

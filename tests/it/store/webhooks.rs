@@ -67,7 +67,8 @@ pub(super) async fn webhooks_are_named_when_something_is_due(factory: &impl Fact
     let id = store.next_webhook_id();
     let target = id.to_string();
     // Whoever waits hears of it, and only once.
-    let (named, _) = tokio::join!(store.stirred(), keep(&store, clock, "e1", &[&target]));
+    let to = [target.as_str()];
+    let (named, _) = tokio::join!(store.stirred(), keep(&store, clock, "e1", &to));
     assert_eq!(named.iter().map(|name| &**name).collect::<Vec<_>>(), [&*target]);
     keep(&store, clock, "e2", &[&target]).await;
     assert!(nobody_stirs(&store).await, "it is ours until it is given back");
