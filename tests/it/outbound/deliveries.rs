@@ -12,7 +12,7 @@ use crate::support::{Answer, Sink, eventually};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// As the platform's documentation tells receivers to compute it.
-fn signature(secret: &str, body: &[u8]) -> String {
+pub(super) fn signature(secret: &str, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body);
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))

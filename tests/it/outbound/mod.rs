@@ -2,5 +2,7 @@
 
 mod deliveries;
 mod emission;
+mod health;
+mod receivers;
 mod webhooks;
 mod world;
