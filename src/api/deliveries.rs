@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::caller::Caller;
 use super::pages;
-use super::params::{Key, Query};
+use super::params::{Key, Params, Query};
 use super::problem::Problem;
 use super::state::State;
 use super::wire::{Delivery, DeliveryDetail, List};
@@ -30,13 +30,12 @@ pub(super) async fn list<S: Store>(
         "created[gte]",
         "created[lte]",
     ])?;
-    let states = DeliveryState::ALL.map(DeliveryState::as_str).join(", ");
     let filter = DeliveryFilter {
         project: caller.project_filter(),
         event: params.read("event", "an id that starts with evt_", |text| text.parse::<EventId>().ok())?,
         source: params.owned("source"),
         target: params.owned("destination"),
-        state: params.read("status", format_args!("one of {states}"), DeliveryState::from_word)?,
+        state: status(&params)?,
         event_type: params.owned("type"),
         created_gte: params.created_gte()?,
         created_lte: params.created_lte()?,
@@ -79,6 +78,12 @@ pub(super) async fn cancel<S: Store>(
     let id = own(&*state.store, &caller, &key).await?;
     let row = again::cancel(&*state.store, id, &state.metrics).await?;
     Ok(Json(row.into()))
+}
+
+/// `status`: one of the states.
+pub(super) fn status(params: &Params) -> Result<Option<DeliveryState>, Problem> {
+    let states = DeliveryState::ALL.map(DeliveryState::as_str).join(", ");
+    params.read("status", format_args!("one of {states}"), DeliveryState::from_word)
 }
 
 /// The delivery with this id, where it is the caller's.

@@ -14,6 +14,7 @@ use super::problem::Problem;
 use super::state::State;
 use super::wire::{EventDetail, EventItem, List, Replay};
 use crate::domain::EventId;
+use crate::outbound::emit::SOURCE;
 use crate::records::{again, search};
 use crate::store::{EventFilter, Store};
 
@@ -88,7 +89,13 @@ pub(super) async fn replay<S: Store>(
 ) -> Result<(StatusCode, Json<Replay>), Problem> {
     query.only(&[])?;
     let event = search::event(&*state.store, &key, caller.project.as_deref()).await?;
-    let plan = (state.configured().plan)(&event, state.clock.now());
+    let plan = match &state.sending {
+        Some(sending) if *event.received.source == *SOURCE => {
+            let received = &event.received;
+            sending.webhooks.plan(&received.project, received.event_type.as_deref().unwrap_or_default())
+        }
+        _ => (state.configured().plan)(&event, state.clock.now()),
+    };
     let made = again::replay(&*state.store, event.id, plan).await?;
     let deliveries = made.iter().map(ToString::to_string).collect();
     Ok((StatusCode::ACCEPTED, Json(Replay { object: "replay", event: event.id.to_string(), deliveries })))

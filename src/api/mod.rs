@@ -5,6 +5,7 @@
 //! - Viewers read, admins also act, publishers emit events; what is not allowed is refused by default. A token that is
 //!   bound to a project sees and touches only that project.
 //! - Every error is a problem+json (RFC 9457). Unknown query parameters are errors.
+//! - Everything belongs to a project, and another one's is not there: 404, not 403.
 //! - Credentials are masked in whatever is shown; only an event's body is given out as it came.
 //! - The types of the wire live here; the types of `domain` are never `Serialize`.
 //!
@@ -14,10 +15,12 @@
 //! [`caller`]), `surface` (who may), `idempotency`, [`problem`], `params`, then a file for each kind of thing, and what they look like on the [`wire`].
 
 pub mod access;
+mod body;
 pub mod caller;
 mod configured;
 mod deliveries;
 pub mod diagnosed;
+mod emit;
 mod events;
 mod failures;
 mod health;
@@ -26,15 +29,24 @@ pub mod mask;
 mod pages;
 mod params;
 pub mod problem;
+pub mod project;
 mod rejections;
+mod replays;
 pub mod router;
 pub mod state;
 mod surface;
+mod webhook_fields;
+pub mod webhook_wire;
+mod webhooks;
 pub mod wire;
 
 pub use access::Token;
 pub use caller::{Caller, Role};
 pub use mask::Masks;
 pub use problem::Problem;
+pub use project::Project;
 pub use router::router;
-pub use state::{Configured, DestinationEntry, Diagnoser, FeedEntry, FeedStates, Planner, SourceEntry, State};
+pub use state::{
+    Configured, DestinationEntry, Diagnoser, FeedEntry, FeedStates, Planner, Sending, SendingSettings, SourceEntry,
+    State, Vet,
+};

@@ -118,10 +118,10 @@ impl Params {
     }
 }
 
-const TIME_EXPECTED: &str = "seconds since 1970 or a time such as 2026-11-23T18:04:05Z";
+pub(super) const TIME_EXPECTED: &str = "seconds since 1970 or a time such as 2026-11-23T18:04:05Z";
 
 /// First and last millisecond of the time that the text names.
-fn time(text: &str) -> Option<(Timestamp, Timestamp)> {
+pub(super) fn time(text: &str) -> Option<(Timestamp, Timestamp)> {
     if let Ok(seconds) = text.parse::<u64>() {
         let first = seconds.checked_mul(1000)?;
         return Some((Timestamp(first), Timestamp(first.checked_add(999)?)));

@@ -59,6 +59,16 @@ impl Problem {
         problem
     }
 
+    /// A field of the body is missing, unknown or makes no sense; `pointer` is empty where it is the whole.
+    #[must_use]
+    pub fn body(pointer: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let said = if pointer.is_empty() { detail.clone() } else { format!("{pointer}: {detail}") };
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, "body_invalid", said);
+        problem.errors.push(Pointed { pointer: format!("#{pointer}"), detail });
+        problem
+    }
+
     /// Nothing has this id.
     #[must_use]
     pub fn not_found(what: &str) -> Self {

@@ -15,8 +15,8 @@ use super::failures::Failures;
 use super::idempotency::Keys;
 use super::problem::Problem;
 use super::state::State;
-use super::surface::{ADMINS, Operation, READERS, Surface};
-use super::{access, configured, deliveries, events, health, rejections};
+use super::surface::{ADMINS, EVERYBODY, Operation, PUBLISHERS, READERS, Surface};
+use super::{access, configured, deliveries, emit, events, health, rejections, replays, webhooks};
 use crate::store::Store;
 
 /// The service of the admin port.
@@ -57,6 +57,24 @@ fn surface<S: Store>() -> Surface<S> {
         .with(get("/v1/sources").roles(READERS), configured::sources::<S>)
         .with(get("/v1/destinations").roles(READERS), configured::destinations::<S>)
         .with(get("/v1/stats").roles(READERS), configured::stats::<S>)
+        // What is sent.
+        .with(post("/v1/events").roles(PUBLISHERS).within_project().keeps_keys(), emit::emit::<S>)
+        .with(post("/v1/test-events").roles(PUBLISHERS).within_project(), emit::test::<S>)
+        .with(get("/v1/event-types").roles(EVERYBODY).within_project(), emit::event_types::<S>)
+        // To whom.
+        .with(get("/v1/webhooks").roles(READERS).within_project(), webhooks::list::<S>)
+        .with(post("/v1/webhooks").roles(ADMINS).within_project(), webhooks::create::<S>)
+        .with(get("/v1/webhooks/{id}").roles(READERS).within_project(), webhooks::show::<S>)
+        .with(Operation::patch("/v1/webhooks/{id}").roles(ADMINS).within_project(), webhooks::update::<S>)
+        .with(Operation::delete("/v1/webhooks/{id}").roles(ADMINS).within_project(), webhooks::delete::<S>)
+        .with(post("/v1/webhooks/{id}/rotate-secret").roles(ADMINS).within_project(), webhooks::rotate::<S>)
+        .with(post("/v1/webhooks/{id}/pause").roles(ADMINS).within_project(), webhooks::pause::<S>)
+        .with(post("/v1/webhooks/{id}/resume").roles(ADMINS).within_project(), webhooks::resume::<S>)
+        .with(get("/v1/webhooks/{id}/deliveries").roles(READERS).within_project(), webhooks::log::<S>)
+        .with(get("/v1/webhooks/{id}/stats").roles(READERS).within_project(), webhooks::stats::<S>)
+        // Many at once.
+        .with(post("/v1/replays").roles(ADMINS).within_project(), replays::start::<S>)
+        .with(get("/v1/replays/{id}").roles(READERS).within_project(), replays::show::<S>)
 }
 
 fn get(path: &'static str) -> Operation {

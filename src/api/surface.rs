@@ -37,6 +37,12 @@ enum Access {
 /// Who looks.
 pub(super) const READERS: &[Role] = &[Role::Admin, Role::Viewer];
 
+/// Who emits events.
+pub(super) const PUBLISHERS: &[Role] = &[Role::Admin, Role::Publisher];
+
+/// Whoever has a token.
+pub(super) const EVERYBODY: &[Role] = &Role::ALL;
+
 /// Who acts.
 pub(super) const ADMINS: &[Role] = &[Role::Admin];
 
@@ -74,6 +80,16 @@ impl Operation {
         Self::new(Method::POST, path)
     }
 
+    /// A PATCH that nobody may use yet.
+    pub(super) fn patch(path: &'static str) -> Self {
+        Self::new(Method::PATCH, path)
+    }
+
+    /// A DELETE that nobody may use yet.
+    pub(super) fn delete(path: &'static str) -> Self {
+        Self::new(Method::DELETE, path)
+    }
+
     fn new(method: Method, path: &'static str) -> Self {
         Self { method, path, access: Access::Roles(&[]), within_project: false, keeps_keys: false }
     }
@@ -91,6 +107,11 @@ impl Operation {
     /// For tokens that are bound to a project too: its handler keeps to [`Caller::project`].
     pub(super) fn within_project(self) -> Self {
         Self { within_project: true, ..self }
+    }
+
+    /// Sees to its `Idempotency-Key` by itself.
+    pub(super) fn keeps_keys(self) -> Self {
+        Self { keeps_keys: true, ..self }
     }
 
     pub(super) fn is_open(&self) -> bool {

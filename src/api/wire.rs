@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::diagnosed::Diagnosed;
 use super::mask::Masks;
-use crate::domain::{Event, Timestamp};
+use crate::domain::{Event, Timestamp, WebhookId};
 use crate::guard::signature::Diagnosis;
 use crate::store::{AttemptRow, DeliveryRow, EventRow, RejectionRow};
 
@@ -87,6 +87,8 @@ pub struct Delivery {
     event: String,
     source: String,
     destination: String,
+    /// Where the destination is a customer's webhook: its id.
+    webhook: Option<String>,
     #[serde(rename = "type")]
     event_type: Option<String>,
     created: String,
@@ -402,6 +404,7 @@ impl From<DeliveryRow> for Delivery {
             event: row.event.to_string(),
             source: row.source.to_string(),
             destination: row.target.to_string(),
+            webhook: row.target.parse::<WebhookId>().ok().map(|id| id.to_string()),
             event_type: text(row.event_type),
             created: row.created_at.to_string(),
             status: row.state.as_str(),

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::attempts::Deliveries;
 use super::feeds::Feeds;
 use super::fetcher::Fetcher;
+use super::outbound::Outbound;
 use super::resign::{Signer, Signers};
 use super::{Stack, StartError, is_by_address, stack};
 use crate::api::{self, Configured, DestinationEntry, Masks, SourceEntry};
@@ -24,7 +25,7 @@ use crate::store::{Retention, Store};
 use crate::telemetry::{Metrics, Readiness};
 
 /// What lives as long as the process, whatever the configuration says.
-pub(super) struct Gateway<S> {
+pub(super) struct Gateway<S: Store> {
     pub(super) store: Arc<S>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
@@ -41,6 +42,8 @@ pub(super) struct Gateway<S> {
     pub(super) certificates: Arc<Certificates>,
     /// The address lists that sources follow.
     pub(super) feeds: Arc<Feeds>,
+    /// The sending side, where it is on.
+    pub(super) outbound: Option<Outbound<S>>,
     rate_limits: Mutex<RateLimits>,
     /// The apps of proxy-mode sources by their URL, each with its open connections.
     upstreams: Mutex<HashMap<Box<str>, Arc<Upstream>>>,
@@ -53,13 +56,14 @@ type RateLimits = HashMap<(Arc<str>, usize), (rate_limit::Config, Arc<RateLimit>
 type BeforeAndBehind = (Vec<Arc<RateLimit>>, Vec<Arc<RateLimit>>);
 
 /// What is made of a configuration at the start, before there is a gateway to apply it to.
-pub(super) struct Parts<S> {
+pub(super) struct Parts<S: Store> {
     pub(super) store: Arc<S>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
     pub(super) signers: Signers,
     pub(super) dispatcher: Dispatcher<S, Deliveries>,
     pub(super) dedup_key: [u8; 16],
+    pub(super) outbound: Option<Outbound<S>>,
 }
 
 // === impl Gateway ===
@@ -85,6 +89,7 @@ impl<S: Store> Gateway<S> {
             dispatcher: parts.dispatcher,
             certificates: Arc::new(Certificates::new(Arc::new(Fetcher::default()), parts.clock.clone())),
             feeds,
+            outbound: parts.outbound,
             rate_limits: Mutex::default(),
             upstreams: Mutex::default(),
         }
@@ -116,6 +121,9 @@ impl<S: Store> Gateway<S> {
         self.retention.store(Arc::new(retention(checked)));
         self.configured.store(Arc::new(configured(checked, &verifiers, &self.feeds)));
         self.signers.set(signers(checked, &verifiers));
+        if let (Some(running), Some(outbound)) = (&self.outbound, &checked.outbound) {
+            running.apply(outbound);
+        }
         let destinations = checked.destinations.iter();
         self.dispatcher
             .apply(destinations.map(|to| (to.settings.clone(), to.endpoint.clone().map(Arc::new))).collect());

@@ -1,6 +1,7 @@
 //! Where a destination's requests go and how they look: the checked settings of this stage.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery};
@@ -9,6 +10,7 @@ use url::{Host, Url};
 
 use super::policy::Policy;
 use super::signing::SigningKey;
+use super::webhook::WebhookRequest;
 
 /// One destination as this stage sees it. [`Endpoint::new`] has the defaults.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +31,9 @@ pub struct Endpoint {
     pub sign: Option<SigningKey>,
     /// What happens to the sender's signature.
     pub signature: SignatureMode,
+    /// It is a customer's webhook: its requests look as the platform says, and nothing of the above but URL, time and
+    /// bytes counts.
+    pub webhook: Option<Arc<WebhookRequest>>,
 }
 
 /// `headers` of a destination.
@@ -103,6 +108,7 @@ impl Endpoint {
             auth: None,
             sign: None,
             signature: SignatureMode::Auto,
+            webhook: None,
         }
     }
 }

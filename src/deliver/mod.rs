@@ -29,6 +29,7 @@ pub mod endpoint;
 pub mod policy;
 pub mod resign;
 pub mod signing;
+pub mod webhook;
 
 mod connection;
 mod connector;
@@ -63,3 +64,4 @@ pub use resign::{KeepSignatures, Resign};
 pub use signing::{SigningKey, SigningKeyError};
 pub use upstream::{Onward, Upstream, UpstreamError};
 pub use vetting::Vetting;
+pub use webhook::{AsymmetricKey, WebhookHeaders, WebhookKey, WebhookRequest};

@@ -96,6 +96,12 @@ impl<S: Store, A: Attempts> OnDemand<S, A> {
         }
     }
 
+    /// The same of every webhook that has a lane.
+    pub fn changed_all(&self) {
+        let running: Vec<_> = self.0.lanes().running.keys().cloned().collect();
+        running.iter().for_each(|target| self.changed(target));
+    }
+
     /// Begins nothing new and waits until every attempt under way has ended, at most until `deadline`. Returns how many
     /// it cut off then: they are made again after a restart.
     pub async fn drain(&self, deadline: Instant) -> usize {

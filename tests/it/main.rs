@@ -19,6 +19,7 @@ mod http2;
 mod ingress;
 mod interop;
 mod loss;
+mod outbound;
 mod proxy;
 mod settings;
 mod small;

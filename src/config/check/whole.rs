@@ -10,9 +10,9 @@ pub(in crate::config) fn check(written: &Configuration, problems: &mut Problems<
     let ingress = ports::ingress(written.ingress.as_ref(), problems);
     let admin = ports::admin(written.admin.as_ref(), &ingress, problems);
     let store = store::store(written.store.as_ref(), problems);
-    let sources = source::sources(&written.sources, &ingress, problems);
+    let outbound = outbound::outbound(written.outbound.as_ref(), problems);
+    let sources = source::sources(&written.sources, outbound.is_some(), &ingress, problems);
     let destinations = destination::destinations(&written.destinations, problems);
     let routes = route::routes(written, problems);
-    let outbound = outbound::outbound(written.outbound.as_ref(), problems);
     Checked { ingress, admin, store, sources, routes, destinations, outbound, warnings: Vec::new() }
 }

@@ -97,6 +97,8 @@ impl Fixture {
             clock: clock.clone(),
             configured: Arc::new(move || Arc::clone(&configured)),
             listens_on_loopback,
+            sending: None,
+            replays: Arc::default(),
         });
         Self { store, clock, metrics, readiness, router, _folder: folder }
     }

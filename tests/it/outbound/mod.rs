@@ -1,0 +1,8 @@
+//! The sending side: webhooks of customers, emitted events, signed deliveries, and that projects do not meet.
+
+mod deliveries;
+mod emission;
+mod health;
+mod receivers;
+mod webhooks;
+mod world;
