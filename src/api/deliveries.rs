@@ -6,6 +6,9 @@ use http::StatusCode;
 
 use super::caller::Caller;
 use super::pages;
+use super::parameter::{
+    AFTER_DELIVERY, CREATED_GTE, CREATED_LTE, DESTINATION, EVENT, LIMIT, Parameter, SOURCE, STATUS, TYPE,
+};
 use super::params::{Key, Params, Query};
 use super::problem::Problem;
 use super::state::State;
@@ -14,22 +17,16 @@ use crate::domain::{DeliveryId, DeliveryState, EventId};
 use crate::records::again;
 use crate::store::{DeliveryFilter, Store};
 
+/// The parameters of the list.
+pub(super) const LIST: &[Parameter] =
+    &[LIMIT, AFTER_DELIVERY, EVENT, SOURCE, DESTINATION, STATUS, TYPE, CREATED_GTE, CREATED_LTE];
+
 pub(super) async fn list<S: Store>(
     Extracted(state): Extracted<State<S>>,
     caller: Caller,
     query: Query,
 ) -> Result<Json<List<Delivery>>, Problem> {
-    let params = query.only(&[
-        "limit",
-        "starting_after",
-        "event",
-        "source",
-        "destination",
-        "status",
-        "type",
-        "created[gte]",
-        "created[lte]",
-    ])?;
+    let params = query.only(LIST)?;
     let filter = DeliveryFilter {
         project: caller.project_filter(),
         event: params.read("event", "an id that starts with evt_", |text| text.parse::<EventId>().ok())?,

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State as Extracted;
 use http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -21,12 +22,14 @@ use crate::store::{AdmitError, Store};
 const KEY_BYTES_MAX: usize = 255;
 
 /// `POST /v1/test-events`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TestEvent {
+pub(super) struct TestEvent {
     #[serde(rename = "type")]
     event_type: String,
+    /// Only to this one.
     webhook: Option<String>,
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     data: Option<Box<RawValue>>,
 }
 

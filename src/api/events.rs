@@ -9,29 +9,25 @@ use http::{HeaderValue, StatusCode};
 
 use super::caller::Caller;
 use super::pages;
+use super::parameter::{AFTER_EVENT, CREATED_GTE, CREATED_LTE, LIMIT, Parameter, SOURCE, SOURCE_EVENT_ID, TYPE};
 use super::params::{Key, Query};
 use super::problem::Problem;
 use super::state::State;
 use super::wire::{EventDetail, EventItem, List, Replay};
 use crate::domain::EventId;
-use crate::outbound::emit::SOURCE;
+use crate::outbound::emit;
 use crate::records::{again, search};
 use crate::store::{EventFilter, Store};
+
+/// The parameters of the list.
+pub(super) const LIST: &[Parameter] = &[LIMIT, AFTER_EVENT, SOURCE, TYPE, SOURCE_EVENT_ID, CREATED_GTE, CREATED_LTE];
 
 pub(super) async fn list<S: Store>(
     Extracted(state): Extracted<State<S>>,
     caller: Caller,
     query: Query,
 ) -> Result<Json<List<EventItem>>, Problem> {
-    let params = query.only(&[
-        "limit",
-        "starting_after",
-        "source",
-        "type",
-        "source_event_id",
-        "created[gte]",
-        "created[lte]",
-    ])?;
+    let params = query.only(LIST)?;
     let filter = EventFilter {
         project: caller.project_filter(),
         source: params.owned("source"),
@@ -90,7 +86,7 @@ pub(super) async fn replay<S: Store>(
     query.only(&[])?;
     let event = search::event(&*state.store, &key, caller.project.as_deref()).await?;
     let plan = match &state.sending {
-        Some(sending) if *event.received.source == *SOURCE => {
+        Some(sending) if *event.received.source == *emit::SOURCE => {
             let received = &event.received;
             sending.webhooks.plan(&received.project, received.event_type.as_deref().unwrap_or_default())
         }

@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 
 use super::caller::Caller;
 use super::problem::Problem;
+use super::project::PROJECT_HEADER;
 use crate::domain::Timestamp;
 use crate::telemetry::task;
 
@@ -33,6 +34,9 @@ pub(super) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The header of an answer that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// What a key looks like: 1 to 255 plain characters, without spaces at its ends, where HTTP drops them.
+pub(super) const KEY_PATTERN: &str = "^[!-~]([ -~]{0,253}[!-~])?$";
 
 /// The longest key, in characters.
 const KEY_CHARS_MAX: usize = 255;
@@ -146,7 +150,9 @@ fn fingerprint(head: &Parts, body: &[u8]) -> [u8; 32] {
     let target = head.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
     let content_type = head.headers.get(http::header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let mut hash = Sha256::new();
-    for part in [target.as_bytes(), content_type, body] {
+    // A token that is bound to no project may name one.
+    let project = head.headers.get(PROJECT_HEADER).map_or(&b""[..], HeaderValue::as_bytes);
+    for part in [target.as_bytes(), content_type, project, body] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

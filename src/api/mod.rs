@@ -11,8 +11,8 @@
 //!
 //! Deliberately absent: CORS (no other site's script has business here) and method overrides.
 //!
-//! Reading order: [`mod@router`] (the whole surface in one place), [`state`] (what app hands in), [`access`] (who asks:
-//! [`caller`]), `surface` (who may), `idempotency`, [`problem`], `params`, then a file for each kind of thing, and what they look like on the [`wire`].
+//! Reading order: `operations` (the whole surface in one place), [`mod@router`], [`state`] (what app hands in), [`access`] (who asks:
+//! [`caller`]), `surface` (who may), `operation` and `openapi` (what that says), `idempotency`, [`problem`], `params`, then a file for each kind of thing, and what they look like on the [`wire`].
 
 pub mod access;
 mod body;
@@ -26,7 +26,11 @@ mod failures;
 mod health;
 mod idempotency;
 pub mod mask;
+mod openapi;
+mod operation;
+mod operations;
 mod pages;
+mod parameter;
 mod params;
 pub mod problem;
 pub mod project;

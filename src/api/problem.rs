@@ -4,12 +4,13 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::store::StoreError;
 
 /// What is answered instead of what was asked for.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Problem {
     /// No page explains it further: `about:blank`.
     #[serde(rename = "type")]
@@ -25,7 +26,7 @@ pub struct Problem {
 }
 
 /// Which part of the request is wrong.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 struct Pointed {
     /// A JSON pointer into the request, its query taken as an object: `#/query/limit`.
     pointer: String,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State as Extracted;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::body::JsonBytes;
@@ -21,21 +22,25 @@ use crate::store::{DeliveryFilter, Store};
 const ANSWERED_AFTER: Duration = Duration::from_secs(1);
 
 /// `POST /v1/replays`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+#[schemars(rename = "StartReplay")]
+pub(super) struct Asked {
     #[serde(default)]
     filter: Filter,
     #[serde(default)]
     dry_run: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Filter {
+#[schemars(rename = "ReplayFilter")]
+pub(super) struct Filter {
     destination: Option<Box<str>>,
     webhook: Option<Box<str>>,
     source: Option<Box<str>>,
+    /// `dead` by default.
+    #[schemars(extend("enum" = ["succeeded", "dead", "cancelled", "expired", null]))]
     status: Option<Box<str>>,
     #[serde(rename = "type")]
     event_type: Option<Box<str>>,
@@ -43,9 +48,10 @@ struct Filter {
     created: Created,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Created {
+#[schemars(rename = "CreatedRange")]
+pub(super) struct Created {
     gte: Option<Box<str>>,
     lte: Option<Box<str>>,
 }

@@ -9,6 +9,7 @@ use axum::routing::{self, MethodFilter};
 use http::{HeaderValue, Method};
 
 use super::caller::{Caller, Role};
+use super::operation::Told;
 use super::problem::Problem;
 use super::state::State;
 
@@ -21,8 +22,12 @@ pub(super) struct Operation {
     access: Access,
     /// Whether it keeps to the project of a token that is bound to one.
     within_project: bool,
+    /// Whether the header `Hookward-Project` counts.
+    pub(super) names_project: bool,
     /// Whether it sees to its `Idempotency-Key` by itself.
     pub(super) keeps_keys: bool,
+    /// What it says about itself.
+    pub(super) told: Told,
 }
 
 /// Who may call an operation.
@@ -91,7 +96,15 @@ impl Operation {
     }
 
     fn new(method: Method, path: &'static str) -> Self {
-        Self { method, path, access: Access::Roles(&[]), within_project: false, keeps_keys: false }
+        Self {
+            method,
+            path,
+            access: Access::Roles(&[]),
+            within_project: false,
+            names_project: false,
+            keeps_keys: false,
+            told: Told::default(),
+        }
     }
 
     /// Needs no token.
@@ -112,6 +125,19 @@ impl Operation {
     /// Sees to its `Idempotency-Key` by itself.
     pub(super) fn keeps_keys(self) -> Self {
         Self { keeps_keys: true, ..self }
+    }
+
+    /// Who may, by role; of what is open everybody may.
+    pub(super) fn roles_allowed(&self) -> &'static [Role] {
+        match self.access {
+            Access::Open => &Role::ALL,
+            Access::Roles(roles) => roles,
+        }
+    }
+
+    /// Whether tokens that are bound to a project may.
+    pub(super) fn is_within_project(&self) -> bool {
+        self.within_project
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -139,7 +165,7 @@ impl Operation {
         MethodFilter::try_from(self.method.clone()).unwrap_or(MethodFilter::TRACE)
     }
 
-    fn takes(&self, method: &Method) -> bool {
+    fn serves(&self, method: &Method) -> bool {
         self.method == *method || (self.method == Method::GET && *method == Method::HEAD)
     }
 }
@@ -165,14 +191,19 @@ impl<S: Send + Sync + 'static> Surface<S> {
 }
 
 impl Table {
+    /// Every operation, in the order of the router.
+    pub(super) fn operations(&self) -> &[Operation] {
+        &self.0
+    }
+
     /// What is asked for, by the path as the router matched it.
     pub(super) fn find(&self, path: &str, method: &Method) -> Found<'_> {
         let of_path = || self.0.iter().filter(|operation| operation.path == path);
-        if let Some(operation) = of_path().find(|operation| operation.takes(method)) {
+        if let Some(operation) = of_path().find(|operation| operation.serves(method)) {
             return Found::Operation(operation);
         }
         let methods: Vec<&str> = of_path()
-            .flat_map(|operation| [Some(operation.method.as_str()), operation.takes(&Method::HEAD).then_some("HEAD")])
+            .flat_map(|operation| [Some(operation.method.as_str()), operation.serves(&Method::HEAD).then_some("HEAD")])
             .flatten()
             .collect();
         match HeaderValue::try_from(methods.join(",")) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
@@ -31,8 +32,9 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
 const GRACE_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 /// `POST /v1/webhooks`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "CreateWebhook")]
 pub(super) struct Create {
     pub(super) url: String,
     pub(super) events: Vec<String>,
@@ -48,12 +50,14 @@ pub(super) struct Create {
 }
 
 /// `PATCH /v1/webhooks/{id}`: what is absent stays.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "UpdateWebhook")]
 pub(super) struct Update {
     pub(super) url: Option<String>,
     pub(super) events: Option<Vec<String>>,
     #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Option<String>")]
     pub(super) description: Option<Option<String>>,
     pub(super) metadata: Option<BTreeMap<String, String>>,
     pub(super) headers: Option<BTreeMap<String, String>>,
@@ -62,8 +66,9 @@ pub(super) struct Update {
 }
 
 /// `POST /v1/webhooks/{id}/rotate-secret`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RotateSecret")]
 pub(super) struct Rotate {
     pub(super) secret: Option<String>,
     pub(super) grace: Option<String>,

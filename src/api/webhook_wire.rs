@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::mask::MASKED;
@@ -12,7 +13,7 @@ use crate::outbound::{Emitted, OpenedWebhook};
 use crate::records::replays::Replay;
 
 /// A customer's endpoint.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Webhook {
     object: &'static str,
     id: String,
@@ -45,7 +46,7 @@ pub struct Webhook {
 }
 
 /// What is left of a webhook that was deleted.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Deleted {
     /// `webhook`.
     pub object: &'static str,
@@ -56,7 +57,7 @@ pub struct Deleted {
 }
 
 /// An event that was emitted.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct EmittedEvent {
     object: &'static str,
     /// As receivers see it.
@@ -70,7 +71,7 @@ pub struct EmittedEvent {
 }
 
 /// The catalogue.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct EventType {
     /// `event_type`.
     pub object: &'static str,
@@ -80,7 +81,7 @@ pub struct EventType {
 }
 
 /// How a webhook does.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct WebhookStats {
     /// `webhook_stats`.
     pub object: &'static str,
@@ -103,7 +104,7 @@ pub struct WebhookStats {
 }
 
 /// Many deliveries once more.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct BulkReplay {
     object: &'static str,
     id: String,

@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use super::body::JsonBytes;
 use super::caller::Caller;
+use super::parameter::{AFTER_DELIVERY, AFTER_WEBHOOK, CREATED_GTE, CREATED_LTE, LIMIT, Parameter, STATUS, TYPE};
 use super::params::{Key, Query};
 use super::problem::Problem;
 use super::project::Project;
@@ -19,6 +20,12 @@ use super::{deliveries, pages};
 use crate::domain::{DeliveryId, DisabledBy, WebhookId, WebhookState};
 use crate::outbound::{Change, NewWebhook, OpenedWebhook, WebhookError};
 use crate::store::{DeliveryFilter, Store};
+
+/// The parameters of the list.
+pub(super) const LIST: &[Parameter] = &[LIMIT, AFTER_WEBHOOK];
+
+/// The parameters of the log.
+pub(super) const LOG: &[Parameter] = &[LIMIT, AFTER_DELIVERY, STATUS, TYPE, CREATED_GTE, CREATED_LTE];
 
 pub(super) async fn create<S: Store>(
     Extracted(state): Extracted<State<S>>,
@@ -51,7 +58,7 @@ pub(super) async fn list<S: Store>(
     Project(project): Project,
     query: Query,
 ) -> Result<Json<List<Webhook>>, Problem> {
-    let params = query.only(&["limit", "starting_after"])?;
+    let params = query.only(LIST)?;
     let after = params.read("starting_after", "an id that starts with webhook_", |text| text.parse().ok())?;
     let (found, has_more) = sending(&state)?.webhooks.list(&project, params.limit()?, after);
     let data = found.iter().map(|webhook| Webhook::new(webhook)).collect();
@@ -168,7 +175,7 @@ pub(super) async fn log<S: Store>(
     Key(key): Key,
     query: Query,
 ) -> Result<Json<List<Delivery>>, Problem> {
-    let params = query.only(&["limit", "starting_after", "status", "type", "created[gte]", "created[lte]"])?;
+    let params = query.only(LOG)?;
     let webhook = own(&state, &caller, &key)?;
     let filter = DeliveryFilter {
         target: Some(webhook.webhook.id.to_string().into()),

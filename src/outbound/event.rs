@@ -3,6 +3,7 @@
 //! `data` and `previous_attributes` stay as they were written; everything around them is written anew, in the order
 //! of the platform's documentation. A field that nobody knows is refused: it would reach no receiver.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -36,9 +37,10 @@ pub struct EventFault {
 }
 
 /// The request that caused an event.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "CausingRequest")]
 #[serde(deny_unknown_fields)]
-struct Request {
+pub struct Request {
     #[serde(default)]
     id: Option<Box<str>>,
     #[serde(default)]
@@ -46,15 +48,18 @@ struct Request {
 }
 
 /// As a publisher writes it.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Written {
+#[schemars(rename = "StandardEvent")]
+pub struct WrittenEvent {
     id: Option<Box<str>>,
     #[serde(rename = "type")]
     event_type: Box<str>,
     created: Option<Box<str>>,
     api_version: Option<Box<str>>,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     data: Box<RawValue>,
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     previous_attributes: Option<Box<RawValue>>,
     request: Option<Request>,
     livemode: Option<bool>,
@@ -88,7 +93,7 @@ impl StandardEvent {
     /// # Errors
     /// [`EventFault`]: not JSON, a field that is missing, unknown or makes no sense.
     pub fn parse(body: &[u8]) -> Result<Self, EventFault> {
-        let written: Written = serde_json::from_slice(body)
+        let written: WrittenEvent = serde_json::from_slice(body)
             .map_err(|error| EventFault { pointer: "", detail: format!("not a standard event: {error}") })?;
         let event = Self {
             id: written.id,

@@ -20,7 +20,7 @@ pub mod webhooks;
 
 pub use changes::{Change, NewWebhook, WebhookError};
 pub use emit::{Emission, EmitError, Emitted};
-pub use event::{EventFault, StandardEvent};
+pub use event::{EventFault, StandardEvent, WrittenEvent};
 pub use health::Verdict;
 pub use seal::{SealError, Sealer};
 pub use webhooks::{Limits, OpenedWebhook, Webhooks};

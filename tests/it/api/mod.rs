@@ -8,6 +8,7 @@ mod health;
 mod idempotency;
 mod lists;
 mod live;
+mod openapi;
 mod projects;
 mod scrape;
 mod secrets;
