@@ -70,7 +70,9 @@ fn received<S: Store>(surface: Surface<S>) -> Surface<S> {
             look("/v1/deliveries", "what went where, newest first")
                 .within_project()
                 .query(deliveries::LIST)
-                .answers::<List<Delivery>>(200),
+                .answers::<List<Delivery>>(200)
+                // Of an event that is not there.
+                .fails(&[404]),
             deliveries::list::<S>,
         )
         .with(

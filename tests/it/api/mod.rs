@@ -10,6 +10,7 @@ mod lists;
 mod live;
 mod openapi;
 mod projects;
+mod schemathesis;
 mod scrape;
 mod secrets;
 mod shown;
