@@ -3,6 +3,9 @@
 mod deliveries;
 mod emission;
 mod health;
+mod loss;
+mod projects;
 mod receivers;
+mod settings;
 mod webhooks;
 mod world;
