@@ -92,12 +92,12 @@ pub(super) fn check_parsed(text: &str, url: &EndpointUrl) -> Result<(), UrlRefus
 /// Whether a name is only known within a network: one without a dot is completed by the resolver.
 pub(super) fn is_local_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
-    let ends_with = |end: &&str| {
+    let ends_with = |end: &str| {
         name.len() >= end.len()
             && name.get(name.len() - end.len()..).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
             && name.get(..name.len() - end.len()).is_some_and(|head| head.is_empty() || head.ends_with('.'))
     };
-    !name.contains('.') || LOCAL_ENDS.iter().any(|end| ends_with(&end))
+    !name.contains('.') || LOCAL_ENDS.iter().any(|end| ends_with(end))
 }
 
 fn last_label(name: &str) -> &str {
