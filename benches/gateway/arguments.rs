@@ -18,6 +18,8 @@ pub(crate) struct Arguments {
     pub(crate) rate: u64,
     /// Pending events of the pending mode.
     pub(crate) events: u64,
+    /// In the pending mode, empty the system's caches before the restart: everything comes from the disk.
+    pub(crate) cold: bool,
     /// Print JSON instead of tables.
     pub(crate) json: bool,
     /// End with exit code 1 where a promise is missed.
@@ -61,6 +63,7 @@ pub(crate) const HELP: &str = "cargo bench --bench gateway -- [OPTIONS]
   --rate N             events a second in the latency mode (default: a quarter of what hookward delivers at the first
                        number of connections, in the throughput mode or, without it, in three runs beforehand)
   --events N           pending events in the pending mode (default: 1000000)
+  --cold               empty the system's caches before the restart of the pending mode (root)
   --hookward PATH      measure this binary
   --json               figures as JSON
   --check              exit with 1 where a figure misses what the project promises (for a quiet machine)
@@ -77,6 +80,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
         only: Vec::new(),
         rate: 0,
         events: 1_000_000,
+        cold: false,
         json: false,
         check: false,
         hookward: None,
@@ -87,6 +91,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
         match word.as_str() {
             // What cargo itself passes to every bench.
             "--bench" => {}
+            "--cold" => arguments.cold = true,
             "--json" => arguments.json = true,
             "--check" => arguments.check = true,
             "--mode" => arguments.modes = list(&value()?),

@@ -87,7 +87,7 @@ fn bench(arguments: &Arguments) {
         figures.latency = Some(latency::measure(&systems, rate, arguments.rounds, arguments.seconds, &places));
     }
     if arguments.wants("pending") {
-        figures.pending = Some(pending::run(arguments.events, &places));
+        figures.pending = Some(pending::run(arguments.events, arguments.cold, &places));
     }
     if arguments.json {
         println!("{:#}", figures.json(&machine));

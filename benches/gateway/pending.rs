@@ -34,8 +34,9 @@ pub(crate) struct Pending {
     pub(crate) repeated: u64,
 }
 
-/// Fills `events` behind a closed port, kills the gateway, opens the port, starts it again and drains it.
-pub(crate) fn run(events: u64, places: &Places) -> Pending {
+/// Fills `events` behind a closed port, kills the gateway, opens the port, starts it again and drains it; with `cold`
+/// nothing of its files is in memory when it starts.
+pub(crate) fn run(events: u64, cold: bool, places: &Places) -> Pending {
     let folder = places.work.join("pending");
     if folder.exists() {
         std::fs::remove_dir_all(&folder).expect("the folder of the last run removed");
@@ -58,6 +59,9 @@ pub(crate) fn run(events: u64, places: &Places) -> Pending {
     running.first().crash();
     drop(running);
     let store_bytes = size_of(&folder.join("data"));
+    if cold {
+        empty_caches();
+    }
 
     let drained = restart(places, &folder, &plan, events, filled.accepted);
     Pending {
@@ -205,9 +209,21 @@ fn first_2xx(words: &[String]) -> u64 {
     }
 }
 
+/// What was read or written is no longer in memory (proc(5), `/proc/sys/vm/drop_caches`); the binary's pages neither.
+fn empty_caches() {
+    assert!(Command::new("sync").status().is_ok_and(|status| status.success()), "sync");
+    std::fs::write("/proc/sys/vm/drop_caches", "3").expect("root, to empty the caches");
+}
+
+/// With what lies in folders below it.
 fn size_of(folder: &Path) -> u64 {
-    let files = std::fs::read_dir(folder).expect("the folder of the store").flatten();
-    files.filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum()
+    let entries = std::fs::read_dir(folder).expect("the folder of the store").flatten();
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => size_of(&entry.path()),
+        Ok(data) => data.len(),
+        Err(_) => 0,
+    };
+    entries.map(size).sum()
 }
 
 fn stripped_bytes(places: &Places) -> u64 {

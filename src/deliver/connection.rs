@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::Instant;
 
 use super::EndpointUrl;
+use super::connector::{Connector, LOOK_UP_EVERY, Opened};
 use super::deadline::Deadline;
 use super::failure::Failure;
 use super::http1::{Answer, Fault, Reader, Step};
@@ -27,7 +29,10 @@ pub(super) struct Inner {
     url: EndpointUrl,
     /// What let it be made.
     policy: Policy,
+    address: IpAddr,
     too_old_at: Instant,
+    /// From then on it is asked whether the name still leads to the address.
+    look_up_at: Instant,
     pub(super) stream: Stream,
     pub(super) input: Input,
     /// Room for the head of the next request.
@@ -75,7 +80,7 @@ pub(super) enum Unanswered {
     Failed(Failure),
 }
 
-/// A connection older than this is not used again: the name is looked up anew.
+/// A connection older than this is not used again: of a name with several addresses all get their share.
 const AGE_MAX: Duration = Duration::from_secs(300);
 
 /// Room for what is read, at first and between two exchanges.
@@ -91,11 +96,19 @@ const HEAD_BYTES_KEPT: usize = 16 * 1024;
 
 impl Connection {
     /// Speaks HTTP/1.1 over a stream that was just opened.
-    pub(super) fn over(stream: Stream, url: &EndpointUrl, policy: &Policy, deadline: Instant) -> Self {
+    pub(super) fn over(
+        Opened { stream, address }: Opened,
+        url: &EndpointUrl,
+        policy: &Policy,
+        deadline: Instant,
+    ) -> Self {
+        let now = Instant::now();
         Self(Box::new(Inner {
             url: url.clone(),
             policy: policy.clone(),
-            too_old_at: Instant::now() + AGE_MAX,
+            address,
+            too_old_at: now + AGE_MAX,
+            look_up_at: now + LOOK_UP_EVERY,
             stream,
             input: Input { bytes: vec![0; INPUT_BYTES], filled: 0 },
             head: Vec::new(),
@@ -107,6 +120,16 @@ impl Connection {
     /// Whether a request for this URL may go out over it at `now`: not one that another policy let be made.
     pub(super) fn serves(&self, url: &EndpointUrl, policy: &Policy, now: Instant) -> bool {
         self.0.open && self.0.url.same_origin(url) && self.0.policy == *policy && now < self.0.too_old_at
+    }
+
+    /// Whether its name still leads to where it goes; asked seldom, so that it costs the others a comparison.
+    pub(super) async fn still_leads(&mut self, connector: &Connector, now: Instant) -> bool {
+        if now < self.0.look_up_at {
+            return true;
+        }
+        self.0.look_up_at = now + LOOK_UP_EVERY;
+        // Apart, since it is rare: what it needs would make every request's future large.
+        Box::pin(connector.leads_to(&self.0.url, self.0.address)).await
     }
 
     /// Whether it can carry another request: not one that is closing, that has said more than it was asked, or
@@ -306,6 +329,17 @@ impl Sending {
     /// Whether all of the request is out.
     pub(super) fn is_whole(&self) -> bool {
         self.flushed
+    }
+
+    /// Whether it went wrong.
+    pub(super) fn is_broken(&self) -> bool {
+        self.error.is_some()
+    }
+
+    /// The head and what of the body there was are out: the next piece of the body follows, and the head stays.
+    pub(super) fn goes_on(&mut self, head_bytes: usize) {
+        self.written = head_bytes;
+        self.flushed = false;
     }
 
     /// Why the request does not go out.

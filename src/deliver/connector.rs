@@ -1,8 +1,9 @@
 //! From a URL to an open connection: resolve, connect, encrypt.
 //!
 //! Names are resolved anew for every connection, so that changes are followed; what one look-up found serves
-//! the connections of the next second, and there is one look-up of a name at a time: a worker pool that
-//! starts against a silent name server does not fill the runtime's blocking threads.
+//! the connections of the next second. A connection that is in use asks every [`LOOK_UP_EVERY`] whether its name
+//! still leads where it goes. There is one look-up of a name at a time, and it ends by itself: attempts that give up
+//! on a silent name server do not fill the runtime's blocking threads.
 //!
 //! Whatever address is called is called from here, literals in URLs included. What the policy says of it is asked
 //! right before the connection is made, of the very addresses that it is made to: a name server that answers
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Mutex as AsyncMutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::rustls::pki_types::ServerName;
 use url::Host;
 
@@ -25,19 +26,19 @@ use super::failure::Failure;
 use super::policy::Policy;
 use super::stream::Stream;
 use super::tls::Tls;
+use crate::telemetry::task;
 
 /// Opens connections.
 #[derive(Default)]
 pub(super) struct Connector {
     tls: Tls,
-    names: Mutex<HashMap<Box<str>, Arc<AsyncMutex<Resolved>>>>,
+    names: Mutex<HashMap<Box<str>, Name>>,
 }
 
-/// What the last look-up of a name found; empty and long ago at first.
-#[derive(Default)]
-struct Resolved {
-    addresses: Vec<IpAddr>,
-    at: Option<Instant>,
+/// An open stream, and which of the addresses it leads to.
+pub(super) struct Opened {
+    pub(super) stream: Stream,
+    pub(super) address: IpAddr,
 }
 
 /// Why there is no connection to the last of the addresses.
@@ -50,8 +51,27 @@ enum Unreached {
     Nowhere,
 }
 
-/// How long one look-up serves.
+/// The last look-up of a name, if there was one; locked while the next one is under way.
+type Name = Arc<AsyncMutex<Option<LookUp>>>;
+
+/// What a name server said.
+struct LookUp {
+    found: Result<Arc<[IpAddr]>, Failure>,
+    at: Instant,
+}
+
+/// A connection in use asks this often whether its name still leads to its address; so long does one look-up serve
+/// those who ask.
+pub(super) const LOOK_UP_EVERY: Duration = Duration::from_secs(5);
+
+/// So long does whoever has a connection wait for a look-up; a name server that is slower is heard the next time.
+const LOOK_UP_WAIT_MAX: Duration = Duration::from_millis(100);
+
+/// How long one look-up serves new connections.
 const RESOLVED_FOR: Duration = Duration::from_secs(1);
+
+/// More addresses of a name than this are not remembered.
+const FOUND_MAX: usize = 4096;
 
 /// More addresses of a name than this are not tried within one attempt.
 const ADDRESSES_MAX: usize = 8;
@@ -73,69 +93,100 @@ impl Connector {
         url: &EndpointUrl,
         policy: &Policy,
         deadline: Instant,
-    ) -> Result<Stream, Failure> {
+    ) -> Result<Opened, Failure> {
         let addresses = self.addresses(url, deadline).await?;
         if let Err(refused) = policy.permits_all(&addresses) {
             tracing::info!(host = %url.host(), %refused, "a webhook leads to an address that may not be called");
             return Err(Failure::not_allowed(url.host()));
         }
-        let tcp =
-            connect_any(&addresses, url.port(), deadline).await.map_err(|unreached| unreached.told(url, policy))?;
+        let connected = connect_any(&alternate(addresses.into_iter()), url.port(), deadline).await;
+        let (tcp, address) = connected.map_err(|unreached| unreached.told(url, policy))?;
         // Small requests must not wait for the acknowledgement of the one before; where the socket has no such
         // option it works without.
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
         if !url.is_https() {
-            return Ok(Stream::Plain { tcp });
+            return Ok(Opened { stream: Stream::Plain { tcp }, address });
         }
         let Some(name) = server_name(url.host()) else {
             return Err(Failure::dns(&url.host().to_string(), &"not a name that a certificate can have"));
         };
         match timeout_at(deadline, self.tls.connector().connect(name, tcp)).await {
-            Ok(Ok(stream)) => Ok(Stream::Encrypted { tls: Box::new(stream) }),
+            Ok(Ok(stream)) => Ok(Opened { stream: Stream::Encrypted { tls: Box::new(stream) }, address }),
             Ok(Err(error)) => Err(Failure::tls(&error)),
             Err(_elapsed) => Err(Failure::timeout("the TLS handshake did not end")),
         }
     }
 
-    /// Where the URL leads at this moment.
+    /// Where the URL leads at this moment, all of it.
     pub(super) async fn addresses(&self, url: &EndpointUrl, deadline: Instant) -> Result<Vec<IpAddr>, Failure> {
         match url.host() {
             Host::Ipv4(address) => Ok(vec![IpAddr::V4(*address)]),
             Host::Ipv6(address) => Ok(vec![IpAddr::V6(*address)]),
-            Host::Domain(name) => match timeout_at(deadline, self.resolve(name)).await {
-                Ok(found) => found,
+            Host::Domain(name) => match timeout_at(deadline, self.resolve(name, RESOLVED_FOR)).await {
+                Ok(found) => found.map(|found| found.to_vec()),
                 Err(_elapsed) => Err(Failure::timeout(&format!("the name {name} was not resolved"))),
             },
         }
     }
 
-    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, Failure> {
-        let entry = {
-            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-            if names.len() >= NAMES_MAX && !names.contains_key(name) {
-                names.clear();
-            }
-            Arc::clone(names.entry(name.into()).or_default())
-        };
-        let mut resolved = entry.lock().await;
-        if resolved.at.is_some_and(|at| at.elapsed() < RESOLVED_FOR) {
-            return Ok(resolved.addresses.clone());
+    /// Whether the URL still leads to this address, as far as can be said soon: where no name server answers, a
+    /// connection that works goes on.
+    pub(super) async fn leads_to(&self, url: &EndpointUrl, address: IpAddr) -> bool {
+        let Host::Domain(name) = url.host() else { return true };
+        match timeout(LOOK_UP_WAIT_MAX, self.resolve(name, LOOK_UP_EVERY)).await {
+            Ok(Ok(found)) => found.contains(&address),
+            Ok(Err(_)) | Err(_) => true,
         }
-        let found = lookup_host((name, 0)).await.map_err(|error| Failure::dns(name, &error))?;
-        let addresses = alternate(found.map(|address| address.ip()));
-        if addresses.is_empty() {
-            return Err(Failure::dns(name, &"it has no address"));
-        }
-        *resolved = Resolved { addresses: addresses.clone(), at: Some(Instant::now()) };
-        Ok(addresses)
     }
+
+    /// The addresses of a name, by a look-up that is not older than `age_max`; at least one.
+    async fn resolve(&self, name: &str, age_max: Duration) -> Result<Arc<[IpAddr]>, Failure> {
+        let asked_at = Instant::now();
+        let mut latest = self.name(name).lock_owned().await;
+        if let Some(found) = latest.as_ref().and_then(|latest| latest.serves(asked_at, age_max)) {
+            return found;
+        }
+        let host = name.to_owned();
+        // A task of its own that takes the lock with it: whoever asks may give up, the system's resolver does not.
+        let look_up = task::spawn("look-up", async move {
+            let found = look_up(&host).await;
+            *latest = Some(LookUp { found: found.clone(), at: Instant::now() });
+            found
+        });
+        look_up.await.unwrap_or_else(|error| Err(Failure::dns(name, &error)))
+    }
+
+    fn name(&self, name: &str) -> Name {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= NAMES_MAX && !names.contains_key(name) {
+            names.clear();
+        }
+        Arc::clone(names.entry(name.into()).or_default())
+    }
+}
+
+// === impl LookUp ===
+
+impl LookUp {
+    /// What it found, for somebody who asked at this time: a failure only for those who waited for it.
+    fn serves(&self, asked_at: Instant, age_max: Duration) -> Option<Result<Arc<[IpAddr]>, Failure>> {
+        let age_max = if self.found.is_ok() { age_max } else { Duration::ZERO };
+        (asked_at.saturating_duration_since(self.at) < age_max || self.at >= asked_at).then(|| self.found.clone())
+    }
+}
+
+/// Asks the system.
+async fn look_up(name: &str) -> Result<Arc<[IpAddr]>, Failure> {
+    let found = lookup_host((name, 0)).await.map_err(|error| Failure::dns(name, &error))?;
+    let found: Arc<[IpAddr]> = found.map(|address| address.ip()).take(FOUND_MAX).collect();
+    if found.is_empty() { Err(Failure::dns(name, &"it has no address")) } else { Ok(found) }
 }
 
 /// Tries the addresses in turn; each gets its share of what time is left, so that one that swallows packets
 /// does not use up the attempt.
-async fn connect_any(addresses: &[IpAddr], port: u16, deadline: Instant) -> Result<TcpStream, Unreached> {
+async fn connect_any(addresses: &[IpAddr], port: u16, deadline: Instant) -> Result<(TcpStream, IpAddr), Unreached> {
     let mut failure = None;
     for (tried, address) in addresses.iter().enumerate() {
         let address = SocketAddr::new(*address, port);
@@ -146,7 +197,7 @@ async fn connect_any(addresses: &[IpAddr], port: u16, deadline: Instant) -> Resu
             Ok(Ok(tcp)) if tcp.local_addr().is_ok_and(|local| local == address) => {
                 failure = Some(Unreached::Refused(address, io::Error::from(io::ErrorKind::ConnectionRefused)));
             }
-            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Ok(tcp)) => return Ok((tcp, address.ip())),
             Ok(Err(error)) => failure = Some(Unreached::Refused(address, error)),
             Err(_elapsed) => failure = Some(Unreached::Silent(address)),
         }
@@ -200,6 +251,21 @@ fn server_name(host: &Host) -> Option<ServerName<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_look_up_serves_for_a_while_and_a_failure_only_those_who_waited_for_it() {
+        let at = Instant::now();
+        let second = Duration::from_secs(1);
+        let found: Arc<[IpAddr]> = Arc::new([IpAddr::from([10, 0, 0, 1])]);
+        let good = LookUp { found: Ok(Arc::clone(&found)), at };
+        assert_eq!(good.serves(at + second / 2, second), Some(Ok(Arc::clone(&found))));
+        assert_eq!(good.serves(at + second, second), None);
+        assert_eq!(good.serves(at - second, second), Some(Ok(found)));
+        let failure = Failure::dns("crm.test", &"no such name");
+        let bad = LookUp { found: Err(failure.clone()), at };
+        assert_eq!(bad.serves(at - second, second), Some(Err(failure)));
+        assert_eq!(bad.serves(at + Duration::from_millis(1), second), None);
+    }
 
     #[test]
     fn families_take_turns_and_a_thousand_records_are_bounded() {

@@ -63,8 +63,8 @@ impl Getter {
         // What is got is the operator's: names in the configuration, or what the command line was given.
         let policy = Policy::anywhere();
         let connecting = self.connector.connect(&endpoint, &policy, deadline).await;
-        let stream = connecting.map_err(|failure| failure.message.to_string())?;
-        let mut connection = Connection::over(stream, &endpoint, &policy, deadline);
+        let opened = connecting.map_err(|failure| failure.message.to_string())?;
+        let mut connection = Connection::over(opened, &endpoint, &policy, deadline);
         match connection.exchange(outgoing, bytes_max.saturating_add(1), deadline).await {
             Ok(Exchanged { answer, .. }) if answer.body.len() > bytes_max => {
                 Err(format!("larger than {bytes_max} bytes"))

@@ -168,7 +168,7 @@ impl WebhookRequest {
         for (name, value) in &self.headers {
             head.field(name.as_str(), value.as_bytes());
         }
-        head.finish(&Method::POST, received.body.len());
+        head.finish(&Method::POST, received.body.len() as u64);
     }
 
     fn sign(&self, head: &mut Head<'_>, id: &[u8], body: &[u8], clock: &Clock) {

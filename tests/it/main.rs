@@ -12,6 +12,7 @@ mod answers;
 mod api;
 mod config;
 mod demo;
+mod faults;
 mod flow;
 mod gateway;
 mod guard;

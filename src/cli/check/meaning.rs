@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::{self, Checked, Destination, Loaded, Mode, Period, Size, Source};
+use crate::config::{self, Checked, Destination, Loaded, Mode, Outbound, Period, Size, Source};
 use crate::deliver::Upstream;
 use crate::domain::Route;
 use crate::guard::rate_limit::By;
@@ -22,6 +22,10 @@ pub(super) fn describe(loaded: &Loaded) -> String {
     checked.routes.0.iter().for_each(|route| self::route(&mut out, route));
     section(&mut out, "destinations");
     checked.destinations.iter().for_each(|destination| self::destination(&mut out, destination));
+    if let Some(outbound) = &checked.outbound {
+        section(&mut out, "outbound");
+        self::outbound(&mut out, outbound);
+    }
     out
 }
 
@@ -35,6 +39,27 @@ fn section(out: &mut String, name: &str) {
     out.push('\n');
     out.push_str(name);
     out.push('\n');
+}
+
+/// What the sending side does.
+fn outbound(out: &mut String, outbound: &Outbound) {
+    let Outbound { header_prefix, event_types, concurrency, attempts_max, timeout, .. } = outbound;
+    line(out, format_args!("events are emitted through the API, {} types in the catalogue", event_types.len()));
+    line(out, format_args!("signed in {header_prefix}-Signature and as Standard Webhooks"));
+    line(
+        out,
+        format_args!(
+            "at most {concurrency} attempts of a webhook at once, {attempts_max} of all, {} each",
+            Period(*timeout)
+        ),
+    );
+    match outbound.allow_private.as_slice() {
+        [] => line(out, format_args!("webhooks are called at public addresses only")),
+        allowed => {
+            let allowed: Vec<_> = allowed.iter().map(IpNet::to_string).collect();
+            line(out, format_args!("webhooks are called at public addresses, and in {}", allowed.join(", ")));
+        }
+    }
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
@@ -77,11 +102,12 @@ fn ports(out: &mut String, checked: &Checked) {
     line(
         out,
         format_args!(
-            "limits: {} connections, headers {}, body {}, all bodies {}; headers within {}, request within {}, drain within {}",
+            "limits: {} connections, headers {}, body {}, all bodies {} in memory and {} in files; headers within {}, request within {}, drain within {}",
             ingress.connections_max,
             bytes(ingress.headers_bytes_max),
             bytes(ingress.body_bytes_max),
             bytes(ingress.body_memory_max),
+            bytes(ingress.body_spool_max),
             Period(ingress.header_timeout),
             Period(ingress.request_timeout),
             Period(ingress.drain_timeout),
@@ -167,11 +193,23 @@ fn source(out: &mut String, source: &Source) {
             format!("copies within {} by {by} are not {delivered} again", Period(*window))
         }
     });
+    if source.reports {
+        line(
+            out,
+            format_args!(
+                "  enforce: report: what these would refuse is noted, marked Hookward-Reported and let through"
+            ),
+        );
+    }
     match &source.mode {
         Mode::Queue => line(out, format_args!("  then {}", source.respond.status)),
-        Mode::Proxy { app } => {
+        Mode::Proxy { app, .. } => {
             let to = Upstream::join(app, &source.path);
             line(out, format_args!("  then passed on to {} as {to}, and its answer goes back (else 502, 504)", app));
+            if let Some(name) = source.kept_for_app() {
+                let status = source.respond.status;
+                line(out, format_args!("  while it cannot be reached: kept, {status}, and delivered to it as {name}"));
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use super::Embedded;
 use super::dedup::{Begin, Dedup, Verdict, bucket_of};
 use super::encode;
 use super::index::{number, seq_of};
-use super::journal::{Admitting, Done};
+use super::journal::Admitting;
 use super::key::Key;
 use super::lane::Lane;
 use super::queue::{Entry, NEVER};
@@ -71,7 +71,12 @@ impl Embedded {
         let (waiter, receiver) = oneshot::channel();
         let dedup_key = dedup.map(|mark| mark.key);
         let admitting = Admitting { seq, dedup_key, entries: planned.entries, waiter };
-        self.journal.append(&record, true, Done::Admitted(Box::new(admitting)));
+        if let Err(error) = self.journal.admit(&record, Box::new(admitting)) {
+            if let Some(key) = &dedup_key {
+                self.dedup.release(key, &Verdict::Failed(error.clone()));
+            }
+            return Err(error);
+        }
         receiver.await.unwrap_or_else(|_| Err(AdmitError::Unavailable("it is closed".into())))?;
         Ok(Admitted::Kept(id))
     }

@@ -18,6 +18,9 @@ use crate::store::{Claim, StoreError};
 /// Events of this many segments before the journal's end are taken to be in the page cache.
 const IN_PAGE_CACHE_SEGMENTS: u32 = 2;
 
+/// When an event that could not be read for want of memory or files is read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
 // === impl Embedded ===
 
 impl Embedded {
@@ -74,6 +77,13 @@ impl Embedded {
             };
             match outcome {
                 Ok(event) => claims.push(self.to_claim(lane, &entry, lease, event)),
+                Err(fault) if fault.may_pass() => {
+                    tracing::warn!(event = %self.mint.event(entry.key.seq), %fault, "a stored event cannot be read now");
+                    if let Some(mut entry) = lane.land(entry.key, lease) {
+                        entry.due_at = now.plus(READ_AGAIN);
+                        lane.push(entry, self.clock.now());
+                    }
+                }
                 Err(fault) => {
                     self.count_damage(entry.key.seq, &fault);
                     if lane.with(|queue| queue.land(entry.key, lease)).is_some() {

@@ -21,6 +21,8 @@ use crate::store::AdmitError;
 const LAZY_WAIT: Duration = Duration::from_millis(60);
 /// More bytes of outcomes than this are written at once.
 const LAZY_BYTES_MAX: usize = 256 * 1024;
+/// While more bytes than this wait for a disk that does not take them, no event is admitted: memory is bounded.
+const FILLING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What was written without a sync is synced after this.
 const UNSYNCED_MAX: Duration = Duration::from_millis(200);
 
@@ -89,10 +91,25 @@ impl Journal {
         journal
     }
 
+    /// Appends an event and answers when it is on disk, or at once where too much waits for the disk already.
+    pub(super) fn admit(&self, record: impl AsRef<[u8]>, admitting: Box<Admitting>) -> Result<(), AdmitError> {
+        let batch = self.lock();
+        if batch.bytes.len() > FILLING_BYTES_MAX {
+            drop(batch);
+            let error = AdmitError::Unavailable("the disk does not take what waits for it".into());
+            Done::Admitted(admitting).refuse(&error);
+            return Err(error);
+        }
+        self.push(batch, record.as_ref(), true, Done::Admitted(admitting));
+        Ok(())
+    }
+
     /// Appends a record and answers when it is kept; `sync`: when it is on disk.
     pub(super) fn append(&self, record: impl AsRef<[u8]>, sync: bool, done: Done) {
-        let record = record.as_ref();
-        let mut batch = self.lock();
+        self.push(self.lock(), record.as_ref(), sync, done);
+    }
+
+    fn push(&self, mut batch: MutexGuard<'_, Batch>, record: &[u8], sync: bool, done: Done) {
         if batch.ended {
             drop(batch);
             return done.refuse(&AdmitError::Unavailable("it is closed".into()));

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate};
+use rustix::io::Errno;
 
 use super::record::{FRAME_BYTES, Kind, Payload, Place, RECORD_VERSION};
 
@@ -69,6 +70,16 @@ pub(super) enum ReadFault {
     Io(#[from] io::Error),
     #[error("its checksum does not hold")]
     Damaged,
+}
+
+// === impl ReadFault ===
+
+impl ReadFault {
+    /// Whether nothing is wrong with the record: the machine lacks something, and may have it again soon.
+    pub(super) fn may_pass(&self) -> bool {
+        let Self::Io(error) = self else { return false };
+        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN))
+    }
 }
 
 // === impl StoreKeys ===

@@ -33,8 +33,6 @@ fn keys_of_features_that_are_not_built_are_refused_by_name() {
     let not_built = "not built yet: ";
     check("store: { engine: ‸redis }\n", "store.engine", not_built);
     check("store: { ‸url: 'redis://:SECRET@x' }\n", "store.url", not_built);
-    source("mode: proxy, app: 'http://x', if_app_fails: ‸keep", "if_app_fails", not_built);
-    source("enforce: ‸report", "enforce", not_built);
     source("‸validate: { schema: x }", "validate", not_built);
     check(
         "sources: { a: { path: /a, verify: { scheme: ‸fusionauth, secrets: [SECRET] } } }\n",

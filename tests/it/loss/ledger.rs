@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::support::{Hit, Reply, event_of_bytes, sha256};
+use super::stalls::Stall;
+use crate::support::{Held, Hit, Reply, event_of_bytes, sha256};
 
 /// The destination that always works, and the one that does not.
 pub(super) const DESTINATIONS: [&str; 2] = ["steady", "shaky"];
@@ -34,8 +35,8 @@ pub(super) struct Arrival {
     /// The number of its event; `None` where the id is none that we sent.
     pub(super) event: Option<usize>,
     pub(super) sha256: [u8; 32],
-    /// When it was answered.
-    pub(super) at: Instant,
+    /// From when until when it was kept waiting for its answer.
+    pub(super) held: Held,
     /// Whether the answer was 2xx.
     pub(super) taken: bool,
     /// In which life of the victim.
@@ -51,6 +52,8 @@ pub(super) struct Ledger {
     unacknowledged: Mutex<VecDeque<usize>>,
     arrivals: [Mutex<Vec<Arrival>>; 2],
     deaths: Mutex<Vec<Instant>>,
+    /// When this process stood still.
+    stalls: Mutex<Vec<Stall>>,
     oddities: Mutex<Vec<String>>,
 }
 
@@ -64,10 +67,12 @@ pub(super) fn number(id: &str) -> Option<usize> {
     id.strip_prefix("evt_loss_")?.parse().ok()
 }
 
-/// The bytes of an event: 0.2 to 2.2 kB, made from its number alone.
+/// The bytes of an event, made from its number alone: 0.2 to 2.2 kB; of the first ones every other 950 kB, so that even
+/// a short run on a small disk fills a file of the journal.
 pub(super) fn body(number: usize) -> Bytes {
     let event_type = ["payment.succeeded", "user.created", "document.updated"][number % 3];
-    event_of_bytes(&id(number), event_type, 100 + number * 7919 % 2000)
+    let filling = if matches!(number, 1 | 3 | 5) { 950_000 } else { 100 + number * 7919 % 2000 };
+    event_of_bytes(&id(number), event_type, filling)
 }
 
 /// Whether the shaky destination refuses this event for good.
@@ -122,6 +127,13 @@ impl Ledger {
         self.unacknowledged.lock().unwrap().pop_front()
     }
 
+    /// Whoever was sending has been stopped half way: all that is not acknowledged must be sent again.
+    pub(super) fn begin_again(&self) {
+        let sent = self.sent.lock().unwrap();
+        let open = sent.iter().enumerate().filter(|(_, event)| event.acknowledged == 0).map(|(number, _)| number);
+        *self.unacknowledged.lock().unwrap() = open.collect();
+    }
+
     /// Notes that a request is about to go out.
     pub(super) fn requested(&self, number: usize) {
         self.sent.lock().unwrap()[number].requests += 1;
@@ -148,12 +160,12 @@ impl Ledger {
         false
     }
 
-    /// Notes a request at a destination that is answered after `delay`.
-    pub(super) fn arrived(&self, destination: usize, hit: &Hit, taken: bool, delay: Duration) {
+    /// Notes a request at a destination.
+    pub(super) fn arrived(&self, destination: usize, hit: &Hit, taken: bool) {
         let arrival = Arrival {
             event: number(hit.header("hookward-source-event-id")),
             sha256: hit.sha256,
-            at: hit.at + delay,
+            held: hit.held.clone(),
             taken,
             life: self.deaths.lock().unwrap().len(),
             attempt: hit.header("hookward-attempt").parse().unwrap_or_default(),
@@ -164,6 +176,15 @@ impl Ledger {
     /// Notes that the victim died at this moment and that all which it had sent has arrived.
     pub(super) fn died(&self, at: Instant) {
         self.deaths.lock().unwrap().push(at);
+    }
+
+    /// Notes when this process stood still so far.
+    pub(super) fn stood_still(&self, stalls: Vec<Stall>) {
+        *self.stalls.lock().unwrap() = stalls;
+    }
+
+    pub(super) fn stalls(&self) -> Vec<Stall> {
+        self.stalls.lock().unwrap().clone()
     }
 
     /// Notes an answer that must not be.

@@ -13,6 +13,7 @@ mod campaign;
 mod ledger;
 mod oracle;
 mod relay;
+mod stalls;
 mod storm;
 mod sweep;
 
@@ -90,14 +91,21 @@ async fn long_run() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_at_each_call_that_changes_the_store_loses_nothing() {
-    let swept = sweep::sweep(false).await;
+    let swept = sweep::sweep(Fault::Kill, false).await;
     assert!(swept.failed.is_empty() && swept.deaths() > 30, "{swept}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn power_cut_at_each_call_that_changes_names_or_syncs_loses_nothing() {
+    let swept = sweep::sweep(Fault::PowerCut, false).await;
+    assert!(swept.failed.is_empty() && swept.deaths() > 15, "{swept}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by tests/loss --sweep: every call, SQLite's included"]
 async fn whole_sweep() {
-    let swept = sweep::sweep(true).await;
+    let fault = if std::env::var_os("LOSS_POWER").is_some() { Fault::PowerCut } else { Fault::Kill };
+    let swept = sweep::sweep(fault, true).await;
     assert!(swept.failed.is_empty() && swept.deaths() > 100, "{swept}");
 }
 

@@ -4,15 +4,19 @@
 //! - **Altered**, **invented**: bytes or events that nobody sent (O2).
 //! - **Repeated**: taken twice in one life of the victim, or again after a crash although the first answer came so
 //!   long before it that its outcome must have been written (O3, promise 1). Not counted so, but printed: another
-//!   attempt that came no sooner than an attempt's time-out after the first was taken. The victim did not have the
-//!   answer by then, so it could not know the outcome (it, or the destination, was stopped for so long).
+//!   attempt, where the destination itself kept the first one waiting for as long as an attempt may take. The victim had
+//!   no answer by then, so it could not know the outcome. That a victim was frozen, starved or slow is no excuse, for
+//!   the answer lay there.
 //! - **False duplicate**: the first request ever of an event was answered as a copy (O4).
+//!
+//! Whether the gateway's own totals say the same (O5) is asked by the campaign, which can ask it.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
 use super::ledger::{Arrival, DESTINATIONS, Ledger, Sent, id, is_refused_for_good};
+use super::stalls::{Stall, stalled};
 
 /// Promise 1: outcomes are written within 250 ms.
 const OUTCOMES_UNWRITTEN_MAX: Duration = Duration::from_millis(250);
@@ -23,8 +27,9 @@ const READING_MAX: Duration = Duration::from_millis(250);
 /// The destinations' `timeout`: whoever has no answer by then does not know what became of the attempt.
 pub(super) const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 
-/// An attempt begins before its destination has the request: so much sooner than [`ATTEMPT_MAX`] after that it may end.
-const SENDING_MAX: Duration = Duration::from_secs(1);
+/// An attempt begins before its destination has read the request: by so much less than [`ATTEMPT_MAX`] it may have been
+/// kept waiting.
+const SENDING_MAX: Duration = Duration::from_millis(250);
 
 /// How many examples of a failing are printed.
 const EXAMPLES_MAX: usize = 5;
@@ -37,11 +42,13 @@ pub(crate) struct Verdict {
     pub(super) duplicates_answered: u32,
     pub(super) taken: usize,
     pub(super) dead_by_policy: usize,
+    /// Requests that were copies of an event that a destination refuses for good.
+    copies_of_refused: u64,
     /// Deliveries that were repeated because of a crash, within what promise 1 allows.
     pub(super) repeated_by_crashes: usize,
     /// How long before its crash the oldest of them had been answered.
     pub(super) oldest_repeat: Duration,
-    /// Deliveries that were repeated because no answer had come when the attempt's time was over.
+    /// Deliveries that were repeated because their destination had not answered when the attempt's time was over.
     pub(super) repeated_unknown: usize,
     pub(crate) lost: Vec<String>,
     pub(crate) altered: Vec<String>,
@@ -58,6 +65,9 @@ pub(super) fn judge(ledger: &Ledger, dead: &HashSet<(usize, usize)>) -> Verdict 
     let mut verdict = Verdict { sent: sent.len(), oddities: ledger.oddities(), ..Verdict::default() };
     for (number, event) in sent.iter().enumerate() {
         verdict.duplicates_answered += event.duplicates;
+        if is_refused_for_good(number) {
+            verdict.copies_of_refused += u64::from(event.requests.saturating_sub(1));
+        }
         if event.acknowledged == 0 {
             verdict.unacknowledged.push(id(number));
             continue;
@@ -103,30 +113,51 @@ fn before_death(event: &Sent, ledger: &Ledger) -> String {
     }
 }
 
+/// For how long at most the victim waited for this answer: from the request's arrival, and where the destination stood
+/// still it may have lain there before it was read.
+fn waited(arrival: &Arrival, stalls: &[Stall]) -> Duration {
+    let (from, until) = (arrival.held.from(), arrival.held.until());
+    let before = from.checked_sub(ATTEMPT_MAX).unwrap_or(from);
+    until.saturating_duration_since(from) + stalled(stalls, before, from)
+}
+
 // === impl Verdict ===
 
 impl Verdict {
     fn judge_repeats(&mut self, name: &str, arrivals: &[Arrival], ledger: &Ledger) {
         self.taken += 1;
-        let deaths = ledger.deaths();
+        let (deaths, stalls) = (ledger.deaths(), ledger.stalls());
         for pair in arrivals.windows(2) {
             let (first, second) = (&pair[0], &pair[1]);
             if first.life == second.life {
-                let apart = second.at.saturating_duration_since(first.at);
-                if second.attempt > first.attempt && apart + SENDING_MAX >= ATTEMPT_MAX {
+                let waited = waited(first, &stalls);
+                if second.attempt > first.attempt && waited + SENDING_MAX >= ATTEMPT_MAX {
                     self.repeated_unknown += 1;
                     continue;
                 }
-                self.repeated.push(format!("{name}: taken twice in life {}, {apart:?} apart", first.life));
+                let apart = second.held.from().saturating_duration_since(first.held.from());
+                self.repeated.push(format!(
+                    "{name}: taken twice in life {}, {apart:?} apart, the first kept waiting for {waited:?}",
+                    first.life
+                ));
                 continue;
             }
-            let age = deaths[first.life].saturating_duration_since(first.at);
+            let age = deaths[first.life].saturating_duration_since(first.held.until());
             self.repeated_by_crashes += 1;
             self.oldest_repeat = self.oldest_repeat.max(age);
             if age > OUTCOMES_UNWRITTEN_MAX + READING_MAX {
                 self.repeated.push(format!("{name}: again in life {}, answered {age:?} before the crash", second.life));
             }
         }
+    }
+
+    /// Whether these totals of the gateway's own are those of the logs, when nothing is open: accepted events;
+    /// deliveries that succeeded, that are dead, that ended otherwise. A copy of an event whose delivery is dead starts
+    /// it again, so that it may end once more.
+    pub(super) fn agrees_with(&self, [accepted, succeeded, dead, otherwise]: [u64; 4]) -> bool {
+        let dead_least = self.dead_by_policy as u64;
+        [accepted, succeeded, otherwise] == [self.acknowledged as u64, self.taken as u64, 0]
+            && (dead_least..=dead_least + self.copies_of_refused).contains(&dead)
     }
 
     /// Every failing by its name.
@@ -179,6 +210,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::support::Held;
 
     /// One event, taken by the steady destination at these times (milliseconds after the start, by life), in a run
     /// with deaths at 1000 and 2000: how often it was repeated by a crash, and whether wrongly.
@@ -189,7 +221,7 @@ mod tests {
         let arrival = |&(milliseconds, life): &(u64, usize)| Arrival {
             event: Some(0),
             sha256: [7; 32],
-            at: at(milliseconds),
+            held: Held::between(at(milliseconds), at(milliseconds)),
             taken: true,
             life,
             attempt: 1,
@@ -212,29 +244,37 @@ mod tests {
         check(&[(900, 0), (1100, 1), (2100, 2)], 2, false);
     }
 
-    /// One event that the steady destination took twice in one life, so many milliseconds apart.
-    fn check_twice(apart: u64, attempts: [u32; 2], is_clean: bool) {
-        let start = Instant::now();
+    /// One event that the steady destination took twice in one life, 6 s apart: the first was kept waiting for so many
+    /// milliseconds, and before it was read the destination had stood still for so many.
+    fn check_twice(held: u64, stalled: u64, attempts: [u32; 2], is_clean: bool) {
+        let start = Instant::now() + Duration::from_secs(60);
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let sent = Sent { sha256: [7; 32], requests: 1, acknowledged: 1, duplicates: 0, acknowledged_at: None };
-        let arrival = |(at, attempt)| Arrival {
+        let arrival = |(from, until), attempt| Arrival {
             event: Some(0),
             sha256: [7; 32],
-            at: start + Duration::from_millis(at),
+            held: Held::between(at(from), at(until)),
             taken: true,
             life: 0,
             attempt,
         };
-        let steady = [0, apart].into_iter().zip(attempts).map(arrival).collect();
-        let verdict = judge(&Ledger::of(vec![sent], [steady, vec![arrival((0, 1))]], Vec::new()), &HashSet::new());
+        let steady = vec![arrival((0, held), attempts[0]), arrival((6000, 6001), attempts[1])];
+        let ledger = Ledger::of(vec![sent], [steady, vec![arrival((0, 0), 1)]], Vec::new());
+        ledger.stood_still(vec![(start - Duration::from_millis(stalled), start), (at(6000), at(9000))]);
+        let verdict = judge(&ledger, &HashSet::new());
         assert_eq!((verdict.is_clean(), verdict.repeated_unknown), (is_clean, usize::from(is_clean)), "{verdict}");
     }
 
     #[test]
-    fn a_repeat_within_one_life_needs_another_attempt_after_the_time_out_of_the_first() {
-        check_twice(5050, [1, 2], true);
-        check_twice(5050, [1, 1], false);
-        check_twice(3000, [1, 2], false);
-        check_twice(50, [1, 2], false);
+    fn a_repeat_within_one_life_needs_a_destination_that_kept_the_first_attempt_waiting_for_its_time_out() {
+        check_twice(5050, 0, [1, 2], true);
+        check_twice(5050, 0, [1, 1], false);
+        check_twice(3000, 0, [1, 2], false);
+        // The victim was slow, or frozen: the answer lay there.
+        check_twice(5, 0, [1, 2], false);
+        // The destination was frozen, and its own clock began late.
+        check_twice(5, 5000, [1, 2], true);
+        check_twice(5, 3000, [1, 2], false);
     }
 
     #[test]
@@ -244,7 +284,7 @@ mod tests {
         let arrival = |number| Arrival {
             event: Some(number),
             sha256: [7; 32],
-            at: Instant::now(),
+            held: Held::between(Instant::now(), Instant::now()),
             taken: true,
             life: 0,
             attempt: 1,

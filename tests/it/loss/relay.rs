@@ -5,7 +5,6 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
@@ -67,7 +66,7 @@ async fn run(flaw: Option<Flaw>) -> Verdict {
         let ledger = Arc::clone(&ledger);
         sinks.push(
             Sink::answering(move |hit| {
-                ledger.arrived(destination, hit, true, Duration::ZERO);
+                ledger.arrived(destination, hit, true);
                 Answer::status(200)
             })
             .await,

@@ -3,6 +3,9 @@
 //! A first run, which nothing disturbs, counts the calls of a short scripted load by file and by thread. Then the
 //! same load runs once for each of them and strace kills the gateway as it makes the k-th; it is started again,
 //! everything is sent once more, and the oracle judges. A restart of what a crash left behind is swept as well.
+//!
+//! F04: the same with the power of its disk. strace stops the gateway as it comes back from the k-th call, then the disk
+//! loses its power: between a rename and the sync of the folder, in the middle of recovery or of a roll.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -13,18 +16,18 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{JoinSet, LocalSet};
 
-use super::campaign::config;
+use super::campaign::{Fault, config};
 use super::ledger::{Ledger, body};
 use super::oracle::{Verdict, judge};
 use super::storm::{resend, send};
-use crate::support::{Answer, Gateway, PATIENCE, SECRET, Sender, Sink, eventually};
+use crate::support::{Answer, Disk, Gateway, PATIENCE, SECRET, Sender, Sink, eventually};
 
 /// What changes a file, its name or the disk's idea of it.
 const CALLS: [&str; 9] =
     ["write", "pwrite64", "fdatasync", "fsync", "rename", "ftruncate", "fallocate", "unlink", "unlinkat"];
 
 /// Every file that the store makes under a load of this size.
-const FILES: [&str; 13] = [
+const FILES: [&str; 15] = [
     "",
     "lock",
     "journal",
@@ -32,6 +35,8 @@ const FILES: [&str; 13] = [
     "journal/0000000001.journal",
     "journal/0000000002.new",
     "journal/0000000002.journal",
+    "journal/0000000003.new",
+    "journal/0000000003.journal",
     "index.db",
     "index.db-wal",
     "index.db-journal",
@@ -42,6 +47,15 @@ const FILES: [&str; 13] = [
 
 /// Events of the load; two senders send half of them each.
 const EVENTS: usize = 6;
+
+/// The disk of a life. Files of the journal are an eighth of what is free: the load fills one and goes on in the next.
+const DISK_BYTES: u64 = 24 << 20;
+
+/// The same in memory, where a file system takes nothing for itself.
+const MEMORY_BYTES: u64 = 18 << 20;
+
+/// So often in a row a stopped process must look the same.
+const LOOKS_AT_A_STOP: usize = 10;
 
 /// Lives that are swept at the same time: each waits most of the time.
 const AT_ONCE: usize = 3;
@@ -79,25 +93,29 @@ pub(super) struct Swept {
     took: Duration,
 }
 
-/// Kills at every call, or with `all` unset at every call on the journal and at some on SQLite's files.
-pub(super) async fn sweep(all: bool) -> Swept {
+/// Kills at every call, or with `all` unset at every call on the journal and at some on SQLite's files. Power is cut
+/// without `all` only at calls that change names or sizes, or sync, on the journal.
+pub(super) async fn sweep(fault: Fault, all: bool) -> Swept {
     let begun = Instant::now();
     let crashed = tempfile::tempdir().unwrap();
     leave_behind(crashed.path()).await;
     let mut points = Vec::new();
     for start in [Start::Fresh, Start::Crashed] {
-        for ((file, call), n) in count(start, crashed.path()).await {
+        for ((file, call), n) in count(fault, start, crashed.path()).await {
+            if fault == Fault::PowerCut && !all && (file.contains(".db") || matches!(call, "write" | "pwrite64")) {
+                continue;
+            }
             let step = if all || !file.contains(".db") { 1 } else { SQLITE_EVERY_IN_CI };
             points.extend((1..=n).step_by(step).map(|k| Point { start, file, call, k }));
         }
     }
-    let mut swept = LocalSet::new().run_until(sweep_points(points, crashed.path())).await;
+    let mut swept = LocalSet::new().run_until(sweep_points(fault, points, crashed.path())).await;
     swept.took = begun.elapsed();
     println!("{swept}");
     swept
 }
 
-async fn sweep_points(points: Vec<Point>, crashed: &Path) -> Swept {
+async fn sweep_points(fault: Fault, points: Vec<Point>, crashed: &Path) -> Swept {
     let queue = Arc::new(Mutex::new(points.into_iter()));
     let swept = Arc::new(Mutex::new(Swept::default()));
     let mut lives = JoinSet::new();
@@ -106,7 +124,7 @@ async fn sweep_points(points: Vec<Point>, crashed: &Path) -> Swept {
         lives.spawn_local(async move {
             loop {
                 let Some(point) = queue.lock().unwrap().next() else { return };
-                let (died, verdict) = die_at(&point, &crashed).await;
+                let (died, verdict) = die_at(fault, &point, &crashed).await;
                 swept.lock().unwrap().add(&point, died, &verdict);
             }
         });
@@ -118,13 +136,14 @@ async fn sweep_points(points: Vec<Point>, crashed: &Path) -> Swept {
 /// A gateway with its destinations and the log of what is sent.
 struct Life {
     gateway: Gateway,
+    disk: Disk,
     sinks: [Sink; 2],
     ledger: Arc<Ledger>,
 }
 
 /// Runs the load once without dying: how often each call was made, by the thread that made it most often.
-async fn count(start: Start, crashed: &Path) -> BTreeMap<(&'static str, &'static str), usize> {
-    let mut life = Life::prepare(start, crashed).await;
+async fn count(fault: Fault, start: Start, crashed: &Path) -> BTreeMap<(&'static str, &'static str), usize> {
+    let mut life = Life::prepare(fault, start, crashed).await;
     let log = life.gateway.folder().join("calls");
     let store = life.gateway.store().to_owned();
     let mut command = strace(&store, &FILES, &CALLS.join(","));
@@ -157,23 +176,39 @@ async fn count(start: Start, crashed: &Path) -> BTreeMap<(&'static str, &'static
         let n: &mut usize = most.entry((file, call)).or_default();
         *n = count.max(*n);
     }
-    assert!(most.contains_key(&("journal/0000000001.journal", "fdatasync")), "the journal is synced: {text}");
+    for file in ["journal/0000000001.journal", "journal/0000000002.journal"] {
+        assert!(most.contains_key(&(file, "fdatasync")), "{file} is synced: {text}");
+    }
     most
 }
 
 /// One life that ends at this point, and the one after it. Whether it died there, and the judgement.
-async fn die_at(point: &Point, crashed: &Path) -> (bool, Verdict) {
-    let mut life = Life::prepare(point.start, crashed).await;
+async fn die_at(fault: Fault, point: &Point, crashed: &Path) -> (bool, Verdict) {
+    let mut life = Life::prepare(fault, point.start, crashed).await;
+    let signal = if fault == Fault::Kill { "KILL" } else { "STOP" };
     let mut command = strace(life.gateway.store(), &[point.file], point.call);
-    command.extend(["-e".to_owned(), format!("inject={}:signal=KILL:when={}", point.call, point.k)]);
+    command.extend(["-e".to_owned(), format!("inject={}:signal={signal}:when={}", point.call, point.k)]);
     command.extend(["-o", "/dev/null"].map(str::to_owned));
     life.gateway.under(command);
     life.gateway.spawn();
-    let signal = life.load().await;
+    let pid = life.gateway.pid();
+    // Whoever notes the end later makes outcomes older than they were.
+    let (died, died_at) = match fault {
+        Fault::Kill => {
+            let (signal, died_at) = tokio::join!(life.load(), gone(pid));
+            (signal == Some(9), died_at)
+        }
+        Fault::PowerCut => (life.load_or_stop().await, Instant::now()),
+    };
+    if fault == Fault::PowerCut {
+        life.disk.cut();
+        life.gateway.kill();
+        life.disk.replug();
+    }
     for sink in &life.sinks {
         sink.quiet().await;
     }
-    life.ledger.died(Instant::now());
+    life.ledger.died(died_at);
     life.gateway.under(Vec::new());
     life.gateway.run().await;
     resend(life.gateway.ingress(), &life.ledger).await;
@@ -188,7 +223,7 @@ async fn die_at(point: &Point, crashed: &Path) -> (bool, Verdict) {
         }
     }
     life.gateway.drained(PATIENCE).await;
-    (signal == Some(9), judge(&life.ledger, &HashSet::new()))
+    (died, judge(&life.ledger, &HashSet::new()))
 }
 
 /// Makes the store that [`Start::Crashed`] starts with: killed with half a dozen open deliveries, all of events
@@ -196,7 +231,9 @@ async fn die_at(point: &Point, crashed: &Path) -> (bool, Verdict) {
 async fn leave_behind(to: &Path) {
     let down = Sink::answering(|_| Answer::status(503)).await;
     let other = Sink::answering(|_| Answer::status(200)).await;
+    let disk = Disk::in_memory(MEMORY_BYTES);
     let mut gateway = Gateway::prepare("");
+    gateway.store_at(&disk.path().join("data"));
     gateway.configure(&config(&[down, other], false));
     gateway.run().await;
     let mut sender = Sender::new(&gateway);
@@ -237,15 +274,34 @@ fn strace(store: &Path, files: &[&str], calls: &str) -> Vec<String> {
 // === impl Life ===
 
 impl Life {
-    async fn prepare(start: Start, crashed: &Path) -> Self {
+    async fn prepare(fault: Fault, start: Start, crashed: &Path) -> Self {
         let ledger = Arc::new(Ledger::default());
         let sinks = [taking(&ledger, 0).await, taking(&ledger, 1).await];
-        let gateway = Gateway::prepare("");
+        let mut gateway = Gateway::prepare("");
+        // Outcomes wait for a sync that is under way: a slow disk would make more repeats than the 250 ms of the promise.
+        let disk = if fault == Fault::Kill { Disk::in_memory(MEMORY_BYTES) } else { Disk::new(DISK_BYTES) };
+        gateway.store_at(&disk.path().join("data"));
         gateway.configure(&config(&sinks, false));
         if start == Start::Crashed {
             copy(crashed, gateway.store());
         }
-        Self { gateway, sinks, ledger }
+        disk.sync();
+        Self { gateway, disk, sinks, ledger }
+    }
+
+    /// The load until it is over, or until the gateway was stopped; whether it was.
+    async fn load_or_stop(&mut self) -> bool {
+        let pid = self.gateway.pid();
+        let stopped = tokio::select! {
+            biased;
+            () = stopped(pid) => true,
+            _ended = self.load() => false,
+        };
+        if stopped {
+            self.gateway.frozen().await;
+            self.ledger.begin_again();
+        }
+        stopped
     }
 
     /// The load: events, a request that is refused, an empty queue, an orderly end. Answers by which signal it
@@ -293,6 +349,46 @@ impl Life {
     }
 }
 
+/// Waits until a process is stopped by a signal: every one of its threads, for a while and without a turn in between.
+/// While strace only looks at a call, it is a thread's state for a moment.
+async fn stopped(pid: u32) {
+    let mut last = None;
+    let mut the_same = 0;
+    while the_same < LOOKS_AT_A_STOP {
+        let now = stops(pid);
+        the_same = if now.is_some() && now == last { the_same + 1 } else { 0 };
+        last = now;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits for the end of a process and says when it was.
+async fn gone(pid: u32) -> Instant {
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        if matches!(state, None | Some('Z' | 'X')) {
+            return Instant::now();
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// How often each thread has had its turn, where all of them are stopped.
+fn stops(pid: u32) -> Option<Vec<String>> {
+    let mut turns = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let status = std::fs::read_to_string(task.ok()?.path().join("status")).ok()?;
+        let field = |name: &str| status.lines().find(|line| line.starts_with(name)).map(str::to_owned);
+        let state = field("State:")?;
+        if !state.contains("T (") && !state.contains("t (") {
+            return None;
+        }
+        turns.extend([field("Pid:")?, field("voluntary_ctxt_switches:")?]);
+    }
+    (!turns.is_empty()).then_some(turns)
+}
+
 /// A destination that takes everything, the second one at the second time of asking. What was there before the
 /// load is taken and not noted.
 async fn taking(ledger: &Arc<Ledger>, destination: usize) -> Sink {
@@ -300,7 +396,7 @@ async fn taking(ledger: &Arc<Ledger>, destination: usize) -> Sink {
     Sink::answering(move |hit| {
         let taken = destination == 0 || hit.attempt() > 1;
         if hit.header("hookward-source-event-id").starts_with("evt_loss_") {
-            ledger.arrived(destination, hit, taken, Duration::ZERO);
+            ledger.arrived(destination, hit, taken);
         }
         Answer::status(if taken { 200 } else { 503 })
     })

@@ -38,9 +38,14 @@ impl World {
 
     /// A gateway with more lines in `outbound`, each indented by two spaces.
     pub(crate) async fn with(outbound: &str) -> Self {
+        Self::of("admin: { listen: \"127.0.0.1:0\" }\n", outbound).await
+    }
+
+    /// The same with another section `admin`.
+    pub(crate) async fn of(admin: &str, outbound: &str) -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let text = format!(
-            "ingress: {{ listen: \"127.0.0.1:0\" }}\nadmin: {{ listen: \"127.0.0.1:0\" }}\n\
+            "ingress: {{ listen: \"127.0.0.1:0\" }}\n{admin}\
              store: {{ path: \"{}\", disk_free_min: 0MiB }}\n\
              outbound:\n  enabled: true\n  secrets_key: \"{SECRETS_KEY}\"\n  allow_private: [127.0.0.0/8]\n{outbound}",
             folder.path().join("data").display()

@@ -28,21 +28,38 @@ pub(crate) struct Disk {
 impl Disk {
     /// Makes and mounts one.
     pub(crate) fn new(bytes: u64) -> Self {
+        let disk = Self::unmounted();
+        std::fs::File::create(&disk.image).unwrap().set_len(bytes).unwrap();
+        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&disk.image));
+        disk.mount();
+        disk
+    }
+
+    /// One in memory: as small, but its syncs take no time, and its power cannot be cut.
+    pub(crate) fn in_memory(bytes: u64) -> Self {
+        let disk = Self::unmounted();
+        let size = format!("size={bytes}");
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&disk.mount_point));
+        disk
+    }
+
+    fn unmounted() -> Self {
         let folder = tempfile::Builder::new().prefix("hookward-disk-").tempdir().unwrap();
         let image = folder.path().join("image");
         let mount_point = folder.path().join("mounted");
         std::fs::create_dir(&mount_point).unwrap();
-        std::fs::File::create(&image).unwrap().set_len(bytes).unwrap();
-        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image));
         let janitor = janitor(&mount_point, folder.path());
-        let disk = Self { image, mount_point, janitor, _folder: folder };
-        disk.mount();
-        disk
+        Self { image, mount_point, janitor, _folder: folder }
     }
 
     /// Where it is mounted.
     pub(crate) fn path(&self) -> &Path {
         &self.mount_point
+    }
+
+    /// Makes durable what is there.
+    pub(crate) fn sync(&self) {
+        run(Command::new("sync").arg("-f").arg(&self.mount_point));
     }
 
     /// Cuts the power: from now on nothing that was not synced will ever reach the disk.

@@ -259,7 +259,7 @@ impl Gateway {
                 .unwrap()
                 .map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")));
             let state = |stat: String| stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-            stats.all(|stat| stat.is_ok_and(|stat| matches!(state(stat), Some('T' | 'D')))).then_some(())
+            stats.all(|stat| stat.is_ok_and(|stat| matches!(state(stat), Some('T' | 't' | 'D')))).then_some(())
         })
         .await;
     }
@@ -271,10 +271,10 @@ impl Gateway {
 
     /// Waits until it has ended by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("the gateway runs");
+        let child = self.child.as_mut().expect("the gateway runs");
         let pid = child.id();
         let ended = eventually(&format!("the end of process {pid}"), async || child.try_wait().unwrap()).await;
-        drop(child);
+        self.child = None;
         ended
     }
 

@@ -13,22 +13,28 @@
 //! ```
 #![allow(dead_code, unused_imports, reason = "what one test module does not need, another does")]
 
+mod cgroup;
 mod client;
 mod disk;
 mod gateway;
 mod metrics;
+mod names;
 mod port;
 mod sender;
 mod sink;
+mod strace;
 mod wait;
 
+pub(crate) use cgroup::Cgroup;
 pub(crate) use client::{Client, Reply, raw};
 pub(crate) use disk::Disk;
 pub(crate) use gateway::{Gateway, hookward};
 pub(crate) use metrics::Metrics;
+pub(crate) use names::{NAME, Names, Zone};
 pub(crate) use port::Port;
-pub(crate) use sender::{SECRET, Sender, event, event_of_bytes, sha256, sign};
-pub(crate) use sink::{Answer, Hit, Sink};
+pub(crate) use sender::{SECRET, Sender, event, event_filled_to, event_of_bytes, sha256, sign};
+pub(crate) use sink::{Answer, Held, Hit, Sink};
+pub(crate) use strace::Strace;
 pub(crate) use wait::{PATIENCE, eventually, eventually_within};
 
 /// A configuration with the source `appmint` at `/in`, without allowlist or rate limit, whose events all go to

@@ -33,6 +33,13 @@ pub(crate) fn event_of_bytes(id: &str, event_type: &str, filling_bytes: usize) -
     ))
 }
 
+/// A body of exactly so many bytes, quickly made: its filling is the same for every id.
+pub(crate) fn event_filled_to(bytes: usize, id: &str) -> Bytes {
+    let text = String::from_utf8(event(id, "payment.succeeded").to_vec()).unwrap();
+    let filling = "x".repeat(bytes - text.len());
+    Bytes::from(text.replace("\"filling\":\"", &format!("\"filling\":\"{filling}")))
+}
+
 /// The hash by which bodies are compared.
 pub(crate) fn sha256(body: &[u8]) -> [u8; 32] {
     Sha256::digest(body).into()

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -29,6 +29,8 @@ pub(crate) struct Hit {
     pub(crate) sha256: [u8; 32],
     /// When the body was whole.
     pub(crate) at: Instant,
+    /// For how long it was kept waiting.
+    pub(crate) held: Held,
     /// The status that was decided on; 0 where there is no answer.
     pub(crate) status: u16,
 }
@@ -45,6 +47,13 @@ impl Hit {
     }
 }
 
+/// From the moment when a request's head had been read until its answer was written, or given up.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    from: Instant,
+    until: Arc<OnceLock<Instant>>,
+}
+
 /// What a sink does with a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
@@ -54,6 +63,38 @@ pub(crate) enum Answer {
     Hang,
     /// Closes the connection without a word.
     Close,
+}
+
+// === impl Held ===
+
+impl Held {
+    /// From now on.
+    fn begin() -> Self {
+        Self { from: Instant::now(), until: Arc::default() }
+    }
+
+    /// One that is over.
+    pub(crate) fn between(from: Instant, until: Instant) -> Self {
+        Self { from, until: Arc::new(OnceLock::from(until)) }
+    }
+
+    pub(crate) fn from(&self) -> Instant {
+        self.from
+    }
+
+    /// Now, where it is not over.
+    pub(crate) fn until(&self) -> Instant {
+        self.until.get().copied().unwrap_or_else(Instant::now)
+    }
+}
+
+/// Ends a [`Held`] when it goes: when the answer is there, or when nobody waits for it any more.
+struct Ends(Held);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _already = self.0.until.set(Instant::now());
+    }
 }
 
 impl Answer {
@@ -98,14 +139,15 @@ struct State {
 
 /// A running destination.
 pub(crate) struct Sink {
-    port: Port,
+    address: SocketAddr,
+    _port: Arc<Port>,
     state: Arc<State>,
     server: Option<JoinHandle<()>>,
 }
 
 impl fmt::Debug for Sink {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Sink").field("address", &self.port.address()).finish_non_exhaustive()
+        formatter.debug_struct("Sink").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -117,13 +159,24 @@ impl Sink {
 
     /// A sink that decides by the request.
     pub(crate) async fn answering(decide: impl Fn(&Hit) -> Answer + Send + Sync + 'static) -> Self {
+        let port = Port::take();
+        Self::at(port.address(), Arc::new(port), Arc::new(decide)).await
+    }
+
+    /// Another one that answers 200 to everything, at the same port of another address of this machine.
+    pub(crate) async fn beside(&self, address: Ipv4Addr) -> Self {
+        let address = (address, self.address.port()).into();
+        Self::at(address, Arc::clone(&self._port), Arc::new(|_: &Hit| Answer::status(200))).await
+    }
+
+    async fn at(address: SocketAddr, port: Arc<Port>, decide: Arc<Decide>) -> Self {
         let state = Arc::new(State {
             hits: Mutex::default(),
-            decide: Mutex::new(Arc::new(decide)),
+            decide: Mutex::new(decide),
             connections: AtomicUsize::new(0),
             forgets: AtomicBool::new(false),
         });
-        let mut sink = Self { port: Port::take(), state, server: None };
+        let mut sink = Self { address, _port: port, state, server: None };
         sink.up().await;
         sink
     }
@@ -150,7 +203,7 @@ impl Sink {
 
     /// Comes back at the same address.
     pub(crate) async fn up(&mut self) {
-        let listener = TcpListener::bind(self.port.address()).await.unwrap();
+        let listener = TcpListener::bind(self.address).await.unwrap();
         let state = Arc::clone(&self.state);
         self.server = Some(tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -167,12 +220,12 @@ impl Sink {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.port.address()
+        self.address
     }
 
     /// The URL of a path on it.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.port.address())
+        format!("http://{}{path}", self.address)
     }
 
     /// Keeps nothing from now on: for long runs, whose tests note what they need when they decide.
@@ -231,6 +284,8 @@ impl From<Infallible> for Closed {
 }
 
 async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Full<Bytes>>, Closed> {
+    let held = Held::begin();
+    let _ends = Ends(held.clone());
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return Err(Closed) };
     let body = body.to_bytes();
@@ -241,6 +296,7 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
         sha256: sha256(&body),
         body,
         at: Instant::now(),
+        held,
         status: 0,
     };
     let decide = Arc::clone(&state.decide.lock().unwrap());
