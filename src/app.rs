@@ -5,7 +5,7 @@
 //! [`Running`] (from a checked configuration to open ports, and back). `attempts`, `passing`, `resign` and
 //! `fetcher` are the seams between intake, dispatch, deliver and guard; `diagnosis` answers the API why a signature was
 //! refused, [`explain`] asks the same guards about a request that nobody sent, `feeds` follows
-//! the address lists that providers publish.
+//! the address lists that providers publish, `outbound` puts the sending side together.
 
 mod access;
 mod account;
@@ -16,6 +16,7 @@ mod feeds;
 mod fetcher;
 mod gateway;
 mod inherited;
+mod outbound;
 mod passing;
 mod resign;
 mod start;
@@ -29,7 +30,7 @@ use tower::ServiceBuilder;
 use tower_service::Service;
 
 pub use inherited::Inherited;
-pub use start::{Interrupts, Running, StartError, runtime, start};
+pub use start::{Interrupts, Running, StartError, runtime, start, start_at};
 
 use self::account::{AccountLayer, Books};
 use self::gateway::Gateway;

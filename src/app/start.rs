@@ -17,6 +17,7 @@ use super::account::Books;
 use super::attempts::Deliveries;
 use super::gateway::{Gateway, Parts};
 use super::inherited::{Inherited, Patience};
+use super::outbound::Outbound;
 use super::resign::Signers;
 use crate::config::{Checked, Durability};
 use crate::deliver::Client;
@@ -24,8 +25,8 @@ use crate::dispatch::Dispatcher;
 use crate::domain::Clock;
 use crate::guard::signature::ConfigError;
 use crate::ingress::{self, Ledger, ListenError, Listener, PathError, Router, Server};
-use crate::store::Store;
 use crate::store::embedded::{self, Embedded, OpenError};
+use crate::store::{Store, StoreError};
 use crate::telemetry::{AccessLog, Metrics, task};
 use crate::{api, records};
 
@@ -54,6 +55,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The webhooks of customers.
+    #[error("the webhooks of customers: {0}")]
+    Webhooks(#[from] StoreError),
     /// A port.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -95,11 +99,24 @@ pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
 /// [`StartError`]; nothing is left running then.
 pub async fn start(
     checked: &Checked,
+    inherited: Inherited,
+    log: AccessLog,
+    metrics: Metrics,
+) -> Result<Running, StartError> {
+    start_at(Clock::machine(), checked, inherited, log, metrics).await
+}
+
+/// The same by another clock: one that a test moves.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running then.
+pub async fn start_at(
+    clock: Clock,
+    checked: &Checked,
     mut inherited: Inherited,
     log: AccessLog,
     metrics: Metrics,
 ) -> Result<Running, StartError> {
-    let clock = Clock::machine();
     // The ports first: a second instance fails on them before it touches the store, and senders that come while
     // the store opens wait in the backlog instead of being refused.
     let (ingress_listener, patience) = inherited.ingress(checked.ingress.listen, checked.ingress.drain_timeout)?;
@@ -116,7 +133,13 @@ pub async fn start(
     let client = Client::new(clock.clone(), Arc::new(signers.clone()));
     let dispatcher = Dispatcher::new(Arc::clone(&store), Arc::new(Deliveries(client)), clock.clone(), metrics.clone());
     let dedup_key = store.hash_key();
-    let parts = Parts { store, metrics, clock, signers, dispatcher, dedup_key };
+    let outbound = match &checked.outbound {
+        Some(outbound) => {
+            Some(Outbound::start(outbound, Arc::clone(&store), clock.clone(), &metrics, dedup_key).await?)
+        }
+        None => None,
+    };
+    let parts = Parts { store, metrics, clock, signers, dispatcher, dedup_key, outbound };
     let gateway = Arc::new(Gateway::new(parts, checked));
     let table = Arc::new(ArcSwap::from_pointee(gateway.apply(checked)?));
     let apply: Apply = {
@@ -239,7 +262,14 @@ impl Running {
         self.stop_ingress.send_replace(true);
         // Attempts may go on while the last requests come in, but end by the same deadline.
         finished("ingress", self.ingress_task).await;
-        let cut = gateway.dispatcher.drain(deadline).await;
+        let webhooks = async {
+            match &gateway.outbound {
+                Some(outbound) => outbound.drain(deadline).await,
+                None => 0,
+            }
+        };
+        let (cut, of_webhooks) = tokio::join!(gateway.dispatcher.drain(deadline), webhooks);
+        let cut = cut + of_webhooks;
         if cut > 0 {
             tracing::warn!(attempts = cut, "attempts were cut at the drain deadline and will be made again");
         }
@@ -325,6 +355,8 @@ async fn serve_admin<S: Store>(
         clock: gateway.clock.clone(),
         configured: Arc::new(move || configured.load_full()),
         listens_on_loopback: address.ip().is_loopback(),
+        sending: gateway.outbound.as_ref().map(|outbound| Arc::clone(&outbound.sending)),
+        replays: Arc::default(),
     });
     // Its own limits: what floods the ingress does not shut the operator out.
     let limits = ingress::Config { listen: address, drain_timeout: ADMIN_DRAIN, ..ingress::Config::default() };

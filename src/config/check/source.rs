@@ -27,11 +27,12 @@ const METHODS: [Method; 5] = [Method::POST, Method::PUT, Method::PATCH, Method::
 
 pub(super) fn sources(
     written: &Named<written::Source>,
+    sends: bool,
     ingress: &ingress::Config,
     problems: &mut Problems<'_>,
 ) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
-    if written.0.is_empty() {
+    if written.0.is_empty() && !sends {
         // Also what a file that is only half written says.
         problems.wrong_key(
             Tree::ROOT,

@@ -52,6 +52,9 @@ fn admin_tokens_must_be_worth_something() {
     check(&token("{ name: a, token: ‸short, role: admin }"), "admin.tokens[0].token", "shorter than 16");
     check(&token(&format!("{{ name: ‸'a b', token: {long}, role: admin }}")), "admin.tokens[0].name", "not a name");
     check(&token(&format!("{{ name: a, token: {long}, role: ‸root }}")), "admin.tokens[0].role", "not one of");
+    let bound = |project: &str| token(&format!("{{ name: a, token: {long}, role: admin, project: {project} }}"));
+    check(&bound("‸'a b'"), "admin.tokens[0].project", "not a name of a project");
+    check(&bound("‸''"), "admin.tokens[0].project", "not a name of a project");
     let twice = format!("{{ name: a, token: {long}, role: admin }}, {{ name: ‸a, token: {long}2, role: viewer }}");
     check(&token(&twice), "admin.tokens[1].name", "two tokens");
     let same = format!("{{ name: a, token: {long}, role: admin }}, {{ name: b, token: ‸{long}, role: viewer }}");

@@ -11,4 +11,5 @@ mod retention;
 mod specimen;
 mod suite;
 mod totals;
+mod webhooks;
 mod world;

@@ -7,6 +7,7 @@ use hookward::store::{Admitted, DeliveryFilter, EventFilter, PageRequest, Store,
 
 pub(super) use super::marks::*;
 pub(super) use super::totals::totals_count_everything_for_good;
+pub(super) use super::webhooks::*;
 use super::world::*;
 
 macro_rules! suite {
@@ -37,6 +38,11 @@ macro_rules! suite {
                 due_wakes_up
                 rejections_are_kept_and_bounded
                 totals_count_everything_for_good
+                webhooks_are_kept_changed_and_forgotten
+                webhooks_are_named_when_something_is_due
+                everything_of_a_target_is_cancelled_at_once
+                lists_keep_projects_apart
+                an_event_is_admitted_under_an_id_that_was_given_before
                 a_closed_store_takes_nothing
             );
         }
