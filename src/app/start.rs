@@ -133,12 +133,7 @@ pub async fn start_at(
     let client = Client::new(clock.clone(), Arc::new(signers.clone()));
     let dispatcher = Dispatcher::new(Arc::clone(&store), Arc::new(Deliveries(client)), clock.clone(), metrics.clone());
     let dedup_key = store.hash_key();
-    let outbound = match &checked.outbound {
-        Some(outbound) => {
-            Some(Outbound::start(outbound, Arc::clone(&store), clock.clone(), &metrics, dedup_key).await?)
-        }
-        None => None,
-    };
+    let outbound = start_outbound(checked, &store, &clock, &metrics).await?;
     let parts = Parts { store, metrics, clock, signers, dispatcher, dedup_key, outbound };
     let gateway = Arc::new(Gateway::new(parts, checked));
     let table = Arc::new(ArcSwap::from_pointee(gateway.apply(checked)?));
@@ -283,6 +278,18 @@ impl Running {
             tracing::debug!("admin port cut");
         }
     }
+}
+
+/// The sending side, where it is on.
+async fn start_outbound(
+    checked: &Checked,
+    store: &Arc<Embedded>,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<Option<Outbound<Embedded>>, StoreError> {
+    let Some(outbound) = &checked.outbound else { return Ok(None) };
+    let dedup_key = store.hash_key();
+    Outbound::start(outbound, Arc::clone(store), clock.clone(), metrics, dedup_key).await.map(Some)
 }
 
 async fn finished(name: &'static str, task: JoinHandle<()>) {
