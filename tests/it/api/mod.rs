@@ -3,6 +3,7 @@
 mod access;
 mod again;
 mod command_line;
+mod examples;
 mod fixture;
 mod health;
 mod idempotency;
