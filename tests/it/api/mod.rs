@@ -3,7 +3,6 @@
 mod access;
 mod again;
 mod command_line;
-mod examples;
 mod fixture;
 mod health;
 mod idempotency;
