@@ -6,7 +6,6 @@
 const KEYS: &[(&str, &str, &str)] = &[
     ("Configuration", "outbound", "outbound mode"),
     ("AdminToken", "project", "a token that is bound to one project"),
-    ("Store", "url", "the Redis store"),
     ("Source", "validate", "validation by JSON Schema"),
     ("Route", "when", "routing by condition (`when`)"),
     ("Destination", "batch", "batched deliveries"),
@@ -17,7 +16,6 @@ const KEYS: &[(&str, &str, &str)] = &[
 
 /// The enum of `written`, its word, and what the word would do.
 const VALUES: &[(&str, &str, &str)] = &[
-    ("Engine", "redis", "the Redis store"),
     ("IfAppFails", "keep", "keeping events while the app is down (`if_app_fails: keep`)"),
     ("Enforce", "report", "guards that only report"),
 ];

@@ -251,7 +251,7 @@ pub trait Store: Send + Sync + 'static {
     fn release(&self, claim: &Claim, due_at: Timestamp);
 
     /// Lengthens a lease to `lease` from now; false where it had ended already.
-    fn extend(&self, claim: &Claim, lease: Duration) -> bool;
+    fn extend(&self, claim: &Claim, lease: Duration) -> impl Future<Output = bool> + Send;
 
     /// Makes every waiting (not in-flight) delivery of the target due now, as when its breaker closes.
     fn hasten(&self, target: &str);
@@ -334,7 +334,7 @@ pub trait Store: Send + Sync + 'static {
     fn totals(&self) -> impl Future<Output = Result<Totals, StoreError>> + Send;
 
     /// Every target's queue.
-    fn lanes(&self) -> Vec<LaneState>;
+    fn lanes(&self) -> impl Future<Output = Vec<LaneState>> + Send;
 
     /// Whether it can keep events, and why not.
     fn health(&self) -> Health;

@@ -21,6 +21,7 @@ mod ingress;
 mod interop;
 mod loss;
 mod proxy;
+mod redis;
 mod settings;
 mod small;
 mod store;

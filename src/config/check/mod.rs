@@ -9,6 +9,7 @@ mod destination;
 mod feed;
 mod mode;
 mod ports;
+mod redis;
 mod route;
 mod source;
 mod store;

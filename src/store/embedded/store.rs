@@ -55,7 +55,7 @@ impl Store for Embedded {
         self.release_claim(claim, due_at);
     }
 
-    fn extend(&self, claim: &Claim, lease: Duration) -> bool {
+    async fn extend(&self, claim: &Claim, lease: Duration) -> bool {
         self.extend_claim(claim, lease)
     }
 
@@ -112,7 +112,7 @@ impl Store for Embedded {
         self.add_up().await
     }
 
-    fn lanes(&self) -> Vec<LaneState> {
+    async fn lanes(&self) -> Vec<LaneState> {
         self.lanes.states()
     }
 

@@ -59,6 +59,27 @@ fn admin_tokens_must_be_worth_something() {
 }
 
 #[test]
+fn the_store_at_redis_must_be_whole() {
+    let redis = |rest: &str, path: &str, fragment: &str| {
+        check(&format!("store: {{ engine: redis, url: 'redis://r', {rest} }}\n"), path, fragment);
+    };
+    check("store: { engine: ‸redis }\n", "store.engine", "nothing says where Redis is");
+    check("store: { url: ‸'redis://:SECRET@x' }\n", "store.url", "of the redis engine");
+    check("store: { shards: ‸2 }\n", "store.shards", "of the redis engine");
+    check("store: { engine: redis, url: ‸'http://:SECRET@x' }\n", "store.url", "not the URL of a Redis server");
+    check("store: { engine: redis, url: ‸'redis://:SECRET@x/db' }\n", "store.url", "invalid database number");
+    check("store: { engine: redis, url: ‸'rediss://x#insecure' }\n", "store.url", "fragment");
+    redis("tls: ‸{}", "store.tls", "not `rediss://`");
+    redis("key_prefix: ‸'{a}'", "store.key_prefix", "not a prefix");
+    redis("sentinels: ‸[]", "store.sentinels", "no sentinel");
+    redis("sentinels: [‸'http://:SECRET@x']", "store.sentinels[0]", "not the URL of a Redis server");
+    redis("sentinels: [‸'unix:///s']", "store.sentinels[0]", "over TCP");
+    redis("shards: ‸0", "store.shards", "out of bounds");
+    redis("shards: ‸33", "store.shards", "out of bounds");
+    redis("disk_free_min: ‸1MiB", "store.disk_free_min", "of the embedded engine");
+}
+
+#[test]
 fn the_store_must_be_able_to_keep() {
     check("store: { path: ‸'' }\n", "store.path", "not a folder");
     check("store: { retention: { events: ‸0s } }\n", "store.retention.events", "zero");
