@@ -37,8 +37,7 @@ use self::account::{AccountLayer, Books};
 use self::gateway::Gateway;
 use self::passing::Passing;
 use crate::config;
-use crate::deliver::UpstreamBody;
-use crate::domain::Clock;
+use crate::domain::{AnswerBody, Clock, Routes};
 use crate::guard::allow_ips;
 use crate::guard::dedup::Dedup;
 use crate::guard::handshake::{Handshakes, Lenient};
@@ -46,10 +45,10 @@ use crate::guard::rate_limit::By;
 use crate::guard::signature::Verifier;
 use crate::guard::signature::odd::FetchingLayer;
 use crate::guard::{
-    AllowIps, BodyLayer, Declared, Envelope, GuardLayer, HandshakeHead, HandshakeSigned, HandshakeUnsigned, RateLimit,
-    ReplayWindow, Signature, SignatureHead,
+    AllowIps, BodyLayer, Declared, Envelope, GuardLayer, HandshakeHead, HandshakeSigned, HandshakeUnsigned, Large,
+    RateLimit, ReceiveLayer, ReplayWindow, Reporter, Signature, SignatureHead, Spool,
 };
-use crate::intake::{self, AnswerBody, Intake, Keep, Pass};
+use crate::intake::{self, Intake, Keep, Pass};
 use crate::store::Store;
 
 /// The deadlines of body and app end a little before the whole request's, so that the answer still passes the books.
@@ -58,12 +57,9 @@ const TIMEOUT_MARGIN: Duration = Duration::from_millis(250);
 /// How long a claim outlives its request's time.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
-/// The body of every answer: the one place that says so.
-type Answer = AnswerBody<UpstreamBody>;
-
 /// A source's whole stack: what the router passes a request to.
 trait Stack:
-    Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future: Send>
+    Service<Request<Incoming>, Response = Response<AnswerBody>, Error = Infallible, Future: Send>
     + Clone
     + Send
     + Sync
@@ -72,7 +68,7 @@ trait Stack:
 }
 
 impl<T> Stack for T where
-    T: Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future: Send>
+    T: Service<Request<Incoming>, Response = Response<AnswerBody>, Error = Infallible, Future: Send>
         + Clone
         + Send
         + Sync
@@ -94,34 +90,37 @@ fn stack<S: Store>(
     let body_bytes_max = usize::try_from(source.declared.body_bytes_max).unwrap_or(usize::MAX);
     let body_timeout = within(ingress.request_timeout);
     let handshakes = handshakes(source, &verifier);
+    let books = Arc::new(Books {
+        source: Some(Arc::clone(&source.name)),
+        store: Arc::clone(&gateway.store),
+        metrics: gateway.metrics.source(&source.name),
+        clock: gateway.clock.clone(),
+        secret_header: credential_header(&verifier),
+    });
+    let reporter = source.reports.then(|| {
+        let books = Arc::clone(&books);
+        Reporter::new(move |refused| books.report(refused))
+    });
+    let before = before_body(
+        source,
+        &verifier,
+        handshakes.as_ref(),
+        allow_ips(source, |list| gateway.feeds.of(list)),
+        by_address,
+    );
+    let behind = behind_body(source, &verifier, handshakes.as_ref(), by_request, &gateway.clock, gateway.dedup_key);
     ServiceBuilder::new()
         // Outside of everything that can refuse: counts each answer, keeps each refusal.
-        .layer(AccountLayer(Arc::new(Books {
-            source: Some(Arc::clone(&source.name)),
-            store: Arc::clone(&gateway.store),
-            metrics: gateway.metrics.source(&source.name),
-            clock: gateway.clock.clone(),
-            secret_header: credential_header(&verifier),
-        })))
-        .layer(GuardLayer::new(before_body(
-            source,
-            &verifier,
-            handshakes.as_ref(),
-            allow_ips(source, |list| gateway.feeds.of(list)),
-            by_address,
-        )))
+        .layer(AccountLayer(books))
+        .layer(GuardLayer::new(before).reporting(reporter.clone()))
         // From here on there is a body: bounded in bytes, in total time, and in memory over all requests.
-        .layer(BodyLayer::new(body_bytes_max, body_timeout, gateway.body_budget.clone()))
+        .layer(ReceiveLayer::new(
+            BodyLayer::new(body_bytes_max, body_timeout, gateway.body_budget.clone()),
+            large(source, &verifier, handshakes.as_ref(), &gateway.spool),
+        ))
         // Waits for a certificate, where the scheme needs one: the guards behind never wait.
         .layer(FetchingLayer::new(verifier.odd(), &gateway.certificates))
-        .layer(GuardLayer::new(behind_body(
-            source,
-            &verifier,
-            handshakes.as_ref(),
-            by_request,
-            &gateway.clock,
-            gateway.dedup_key,
-        )))
+        .layer(GuardLayer::new(behind).reporting(reporter))
         // The end of the way: durable and then 2xx, or the app's own answer.
         .service(innermost(source, &verifier, gateway, checked))
 }
@@ -146,7 +145,7 @@ fn innermost<S: Store>(
             };
             Intake::Keep(Arc::new(Keep::new(config, store, clock)))
         }
-        config::Mode::Proxy { app } => {
+        config::Mode::Proxy { app, .. } => {
             let request_timeout = checked.ingress.request_timeout;
             let config = intake::PassConfig {
                 source: Arc::clone(&source.name),
@@ -157,9 +156,34 @@ fn innermost<S: Store>(
                 lease: request_timeout + LEASE_MARGIN,
             };
             let passing = Passing::new(gateway.upstream(app), &source.path);
-            Intake::Pass(Arc::new(Pass::new(config, passing, store, clock, gateway.metrics.source(&source.name))))
+            let kept = source.kept_for_app().map(|app| {
+                let config = intake::Config {
+                    source: Arc::clone(&source.name),
+                    respond: source.respond.clone(),
+                    dedup_window,
+                    needed_headers: needed_headers(verifier),
+                    routes: Arc::new(Routes::all_to(app)),
+                };
+                Keep::new(config, Arc::clone(&store), clock.clone())
+            });
+            let pass = Pass::new(config, passing, store, clock, gateway.metrics.source(&source.name));
+            Intake::Pass(Arc::new(pass.keeping(kept)))
         }
     }
+}
+
+/// Where a large body waits. An event that is, or may be, kept is written from memory; what an app gets need not be in it.
+fn large(source: &config::Source, verifier: &Verifier, handshakes: Option<&Arc<Handshakes>>, spool: &Spool) -> Large {
+    let config::Mode::Proxy { keeps: false, .. } = source.mode else { return Large::Held };
+    // These guards may wait for a certificate: while they look at one body, no other would be looked at.
+    if verifier.odd().is_some() {
+        return Large::Held;
+    }
+    let is_asked = handshakes.is_some()
+        || verifier.scheme().proof.reads_body()
+        || source.envelope.reads_body()
+        || source.dedup.as_ref().is_some_and(|dedup| dedup.reads_body(&source.envelope));
+    if is_asked { Large::Spooled(spool.clone()) } else { Large::Streamed(spool.clone()) }
 }
 
 /// What a stage has of a request's time, so that its refusal still passes the books.

@@ -79,6 +79,7 @@ pub(super) async fn stats<S: Store>(
                 unrouted: total.unrouted,
                 rejected,
             },
+            passed_on: entry.app.as_ref().map(|_| state.metrics.source(&entry.name).answered_by_app()),
             rejections: total.rejected.iter().map(|(reason, count)| (reason.code(), *count)).collect(),
             accept_time_mean: state.metrics.source(&entry.name).accept_duration.mean().map(millis),
         }

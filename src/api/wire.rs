@@ -236,6 +236,9 @@ pub struct SourceStats {
     /// What it counted.
     #[serde(flatten)]
     pub counts: SourceCounts,
+    /// Proxy mode: requests that the app answered since the start of the process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passed_on: Option<u64>,
     /// Refused requests by reason.
     pub rejections: BTreeMap<&'static str, u64>,
     /// Mean time from a request's head to the answer, in milliseconds; since the gateway started.

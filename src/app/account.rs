@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::domain::{Clock, Reason, Refused, RejectionId};
+use crate::domain::{Clock, Reason, Refused, Rejection, RejectionId};
 use crate::guard::handshake::Handshaken;
 use crate::intake::{Kept, Passed};
 use crate::store::{RejectedRequest, Store};
@@ -127,6 +127,7 @@ impl<St: Store> Books<St> {
                 self.metrics.unrouted.inc();
             }
             self.metrics.accept_duration.observe(started.elapsed());
+            rejection = kept.reported;
             tracing::debug!(source = self.source.as_deref(), event = %kept.event, duplicate = kept.duplicate, "kept");
         } else if let Some(passed) = response.extensions().get::<Passed>() {
             if passed.duplicate {
@@ -136,6 +137,7 @@ impl<St: Store> Books<St> {
                 self.metrics.app_duration.observe(passed.app_duration);
             }
             self.metrics.accept_duration.observe(started.elapsed());
+            rejection = passed.reported;
             tracing::debug!(source = self.source.as_deref(), event = %passed.event, duplicate = passed.duplicate, "passed on");
         } else if response.extensions().get::<Handshaken>().is_some() {
             self.metrics.handshakes.inc();
@@ -158,6 +160,14 @@ impl<St: Store> Books<St> {
         let id = self.store.reject(self.ledger_entry(refused));
         tracing::debug!(source = self.source.as_deref(), rejection = %id, reason = reason.code(), "refused");
         id
+    }
+
+    /// Counts what a guard would have refused and keeps it in the ledger, which says that it was let through.
+    pub(super) fn report(&self, mut refused: Refused) -> RejectionId {
+        let Rejection { reason, detail, .. } = &mut refused.rejection;
+        *detail = format!("let through (enforce: report): {detail}").into();
+        self.metrics.reported(*reason);
+        self.store.reject(self.ledger_entry(refused))
     }
 
     fn ledger_entry(&self, refused: Refused) -> RejectedRequest {

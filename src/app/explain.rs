@@ -156,7 +156,11 @@ impl Telling<'_> {
         let limits = |limits: Vec<_>| limits.into_iter().map(|limit| Arc::new(RateLimit::new(limit, clock.clone())));
         let allowed = allow_ips(source, |list| Feeds::copies(self.store, list));
         let before = before_body(source, &verifier, handshakes.as_ref(), allowed, limits(by_address).collect());
-        if let Some(outcome) = self.row(&before, source, request, &Buffered::default()) {
+        let nothing = Buffered::default();
+        if let Some(outcome) = self
+            .row(&before, source, request, &nothing)
+            .and_then(|outcome| self.enforced(outcome, &before, source, request, &nothing))
+        {
             return Ok(outcome);
         }
         let body = match self.body(source, request).await {
@@ -167,6 +171,7 @@ impl Telling<'_> {
         // Whatever makes the keys unpredictable is the store's: here only what they are made of counts.
         let behind = behind_body(source, &verifier, handshakes.as_ref(), by_request, &clock, [0; 16]);
         let outcome = self.row(&behind, source, request, &body);
+        let outcome = outcome.and_then(|outcome| self.enforced(outcome, &behind, source, request, &body));
         Ok(outcome.unwrap_or_else(|| match source.mode.app() {
             None => Outcome::Accepted(source.respond.status),
             Some(app) => Outcome::PassedOn(app.as_str().split('?').next().unwrap_or_default().into()),
@@ -196,6 +201,28 @@ impl Telling<'_> {
             Ok(Some(own)) => Some(Outcome::Handshake(own.status())),
             Err(rejection) => Some(Outcome::Refused(rejection)),
         }
+    }
+
+    /// The outcome, where it counts: guards that only report let through what they refuse.
+    fn enforced(
+        &mut self,
+        outcome: Outcome,
+        guards: &impl Guard<Buffered>,
+        source: &Source,
+        request: &Request<Bytes>,
+        body: &Buffered,
+    ) -> Option<Outcome> {
+        if !source.reports || !matches!(outcome, Outcome::Refused(_)) {
+            return Some(outcome);
+        }
+        let mut reasons = Vec::new();
+        let own = guards.report(Head::of(request), body, &mut self.facts, &mut |rejection, _| {
+            reasons.push(rejection.reason.code());
+        });
+        self.facts.dedup_key = None;
+        let found = format!("report: let through, noted and marked Hookward-Reported: {}", reasons.join(", "));
+        self.steps.push(Step { name: "enforce", found, refused: None });
+        own.map(|own| Outcome::Handshake(own.status()))
     }
 
     /// Reads the body as the gateway does.

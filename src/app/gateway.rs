@@ -14,11 +14,11 @@ use crate::api::{self, Configured, DestinationEntry, Masks, SourceEntry};
 use crate::config::{self, Checked};
 use crate::deliver::{EndpointUrl, Upstream};
 use crate::dispatch::Dispatcher;
-use crate::domain::Clock;
+use crate::domain::{Clock, Routes};
 use crate::guard::handshake::Handshakes;
 use crate::guard::signature::Verifier;
 use crate::guard::signature::odd::Certificates;
-use crate::guard::{BodyBudget, RateLimit, rate_limit};
+use crate::guard::{BodyBudget, RateLimit, Spool, rate_limit};
 use crate::ingress::{self, Table};
 use crate::store::{Retention, Store};
 use crate::telemetry::{Metrics, Readiness};
@@ -30,6 +30,8 @@ pub(super) struct Gateway<S> {
     pub(super) clock: Clock,
     pub(super) readiness: Readiness,
     pub(super) body_budget: BodyBudget,
+    /// Where bodies are that are too large for it.
+    pub(super) spool: Spool,
     /// Keys the hashes by which copies are known; the store's own, so that they outlive a restart.
     pub(super) dedup_key: [u8; 16],
     pub(super) limits: Arc<ArcSwap<ingress::Config>>,
@@ -74,6 +76,10 @@ impl<S: Store> Gateway<S> {
                 checked.ingress.body_memory_max,
                 parts.metrics.ingress().body_memory.clone(),
             ),
+            spool: Spool::new(
+                &checked.store.path,
+                BodyBudget::shown_by(checked.ingress.body_spool_max, parts.metrics.ingress().body_spool.clone()),
+            ),
             metrics: parts.metrics,
             clock: parts.clock.clone(),
             readiness: Readiness::new(),
@@ -113,6 +119,7 @@ impl<S: Store> Gateway<S> {
         self.forget_upstreams(checked);
         self.limits.store(Arc::new(checked.ingress.clone()));
         self.body_budget.set_max(checked.ingress.body_memory_max);
+        self.spool.set_max(checked.ingress.body_spool_max);
         self.retention.store(Arc::new(retention(checked)));
         self.configured.store(Arc::new(configured(checked, &verifiers, &self.feeds)));
         self.signers.set(signers(checked, &verifiers));
@@ -183,6 +190,12 @@ fn signers(checked: &Checked, verifiers: &[Arc<Verifier>]) -> HashMap<Arc<str>, 
 
 fn configured(checked: &Checked, verifiers: &[Arc<Verifier>], feeds: &Arc<Feeds>) -> Configured {
     let (routes, feeds) = (checked.routes.clone(), Arc::clone(feeds));
+    // What was kept for an app goes to that app again.
+    let apps: HashMap<Arc<str>, Routes> = checked
+        .sources
+        .iter()
+        .filter_map(|source| Some((Arc::clone(&source.name), Routes::all_to(source.kept_for_app()?))))
+        .collect();
     Configured {
         tokens: checked
             .admin
@@ -212,6 +225,7 @@ fn configured(checked: &Checked, verifiers: &[Arc<Verifier>], feeds: &Arc<Feeds>
         feeds: Box::new(move || feeds.states()),
         diagnose: super::diagnosis::diagnoser(checked, verifiers),
         plan: Box::new(move |event, now| {
+            let routes = apps.get(&event.received.source).unwrap_or(&routes);
             routes.plan(&event.received.source, event.received.event_type.as_deref(), now)
         }),
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use http::Response;
 use tokio::time::Instant;
 
-use crate::deliver::{self, Upstream, UpstreamBody, UpstreamError};
-use crate::intake::{App, AppBody, AppError, Onward};
+use crate::deliver::{self, Upstream};
+use crate::domain::{AnswerBody, AppError};
+use crate::intake::{App, Onward};
 
 /// The app of a source as intake wants it.
 pub(super) struct Passing {
@@ -26,16 +27,9 @@ impl Passing {
 }
 
 impl App for Passing {
-    type Body = UpstreamBody;
-
-    async fn pass(&self, onward: Onward<'_>, deadline: Instant) -> Result<Response<AppBody<UpstreamBody>>, AppError> {
+    async fn pass(&self, onward: Onward<'_>, deadline: Instant) -> Result<Response<AnswerBody>, AppError> {
         let Onward { method, query, headers, body } = onward;
         let onward = deliver::Onward { method, path: &self.path, query, headers, body };
-        let response = self.upstream.pass(&onward, deadline).await.map_err(|error| match error {
-            UpstreamError::Unreachable(why) => AppError::Unreachable(why),
-            UpstreamError::Broken(why) => AppError::Broken(why),
-            UpstreamError::TooSlow(why) => AppError::TooSlow(why),
-        })?;
-        Ok(response.map(|body| body.whole().map_or_else(AppBody::Streamed, AppBody::Whole)))
+        self.upstream.pass(onward, deadline).await
     }
 }

@@ -15,10 +15,7 @@ const KEYS: &[(&str, &str, &str)] = &[
 ];
 
 /// The enum of `written`, its word, and what the word would do.
-const VALUES: &[(&str, &str, &str)] = &[
-    ("IfAppFails", "keep", "keeping events while the app is down (`if_app_fails: keep`)"),
-    ("Enforce", "report", "guards that only report"),
-];
+const VALUES: &[(&str, &str, &str)] = &[];
 
 /// Schemes by their provider's name.
 const SCHEMES: &[&str] = &["elevenlabs", "fusionauth"];

@@ -322,6 +322,17 @@ impl Sending {
         self.flushed
     }
 
+    /// Whether it went wrong.
+    pub(super) fn is_broken(&self) -> bool {
+        self.error.is_some()
+    }
+
+    /// The head and what of the body there was are out: the next piece of the body follows, and the head stays.
+    pub(super) fn goes_on(&mut self, head_bytes: usize) {
+        self.written = head_bytes;
+        self.flushed = false;
+    }
+
     /// Why the request does not go out.
     pub(super) fn take_error(&mut self) -> Option<io::Error> {
         self.error.take()

@@ -180,6 +180,17 @@ impl EndpointUrl {
         self.url.query()
     }
 
+    /// The same with another path behind its own, both as they are: nothing is decoded, merged or removed. A query goes.
+    #[must_use]
+    pub fn with_path_behind(&self, path: &str) -> Option<Self> {
+        let target = format!("{}{path}", self.path().trim_end_matches('/'));
+        target.parse::<PathAndQuery>().ok()?;
+        let mut url = self.url.clone();
+        url.set_path(&target);
+        url.set_query(None);
+        Some(Self { url, target: target.into(), ..self.clone() })
+    }
+
     /// What `Host` says.
     pub(super) fn host_header(&self) -> &HeaderValue {
         &self.host_header
@@ -227,6 +238,15 @@ mod tests {
         for text in ["crm/webhooks", "ftp://crm/", "http://u:p@crm/", "http://crm/#x", "http://", "/x"] {
             assert!(EndpointUrl::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_path_may_stand_behind_another() {
+        let behind = |url: &str, path: &str| EndpointUrl::parse(url).unwrap().with_path_behind(path).unwrap();
+        let url = behind("http://app:3000/base/", "/in/%2e");
+        assert_eq!((url.target(), url.host_header().to_str().unwrap()), ("/base/in/%2e", "app:3000"));
+        assert_eq!(behind("https://app", "/in").as_str(), "https://app/in");
+        assert!(EndpointUrl::parse("http://app").unwrap().with_path_behind("/a b").is_none());
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! One request that is passed on over one connection, and its answer as it comes back.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -13,29 +12,46 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::Upstream;
-use super::connection::{Connection, Inner, NothingSent, Outgoing, READS_MAX, Sending, Unanswered};
+use super::connection::{Connection, Inner, NothingSent, Outgoing, READS_MAX, Sending};
 use super::failure::Failure;
 use super::http1::{Fault, Relay, Taken};
+use crate::domain::{AnswerBody, AppError, Rejection, RequestBody, RequestStream};
 
 /// An exchange under way.
 pub(super) struct Passing {
     connection: Connection,
     begun: bool,
     head: Vec<u8>,
+    /// What of the body is here: all of it, or the piece that goes out.
     body: Bytes,
+    rest: Option<Rest>,
     is_head: bool,
     sending: Sending,
     relay: Relay,
 }
 
-/// The body of an app's answer.
-pub struct UpstreamBody(State);
+/// The pieces of the request's body that are still to come.
+struct Rest {
+    bytes: u64,
+    pieces: RequestStream,
+    /// Whether one has been asked for.
+    begun: bool,
+}
 
-enum State {
-    /// All of it came with the head.
-    Whole(Bytes),
-    /// More is on its way.
-    Streaming(Box<Streaming>),
+/// Why there is no answer.
+pub(super) enum Unpassed {
+    /// Nothing of the request was sent; its body is as it was.
+    NotSent(RequestBody),
+    /// It was, or may have been.
+    Failed(AppError),
+}
+
+/// Why a request does not go out.
+enum Stuck {
+    /// Nothing of it did.
+    NotSent,
+    /// Its own body does not come.
+    Sender(Rejection),
 }
 
 /// A body on its way.
@@ -61,71 +77,118 @@ impl Passing {
     pub(super) fn new(
         mut connection: Connection,
         head: Vec<u8>,
-        body: Bytes,
+        body: RequestBody,
         is_head: bool,
         deadline: Instant,
     ) -> Self {
         connection.0.deadline.move_to(deadline);
         let (sending, relay) = (Sending::default(), Relay::new(is_head));
-        Self { connection, begun: false, head, body, is_head, sending, relay }
+        let (body, rest) = match body {
+            RequestBody::Whole(bytes) => (bytes, None),
+            RequestBody::Streamed { bytes, pieces } => (Bytes::new(), Some(Rest { bytes, pieces, begun: false })),
+        };
+        Self { connection, begun: false, head, body, rest, is_head, sending, relay }
     }
 
     /// Sends the request and waits for the head of its answer. A small answer is whole then.
-    pub(super) async fn answer(mut self, upstream: &Arc<Upstream>) -> Result<Response<UpstreamBody>, Unanswered> {
+    pub(super) async fn answer(mut self, upstream: &Arc<Upstream>) -> Result<Response<AnswerBody>, Unpassed> {
         let (status, headers) = poll_fn(|context| self.poll_head(context)).await?;
-        let mut response = Response::new(UpstreamBody(State::Whole(Bytes::new())));
+        let mut response = Response::new(AnswerBody::default());
         *response.status_mut() = status;
         *response.headers_mut() = headers;
-        let (first, end) = self.take_what_is_here().map_err(|fault| Unanswered::Failed(Failure::protocol(&fault)))?;
-        match end {
+        let (first, end) = self.take_what_is_here().map_err(|fault| Unpassed::from(Failure::protocol(&fault)))?;
+        *response.body_mut() = match end {
             Some(None) => {
                 self.finish(upstream);
-                response.body_mut().0 = State::Whole(first);
+                AnswerBody::Whole(first)
             }
             // Trailers come as a frame of their own.
             Some(Some(_)) | None => {
                 let (upstream, trailers) = (Arc::clone(upstream), end.flatten());
-                let streaming = Streaming { passing: Some(self), upstream, first, trailers };
-                response.body_mut().0 = State::Streaming(Box::new(streaming));
+                AnswerBody::Streamed(Box::pin(Streaming { passing: Some(self), upstream, first, trailers }))
             }
-        }
+        };
         Ok(response)
     }
 
-    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), Unanswered>> {
-        let Self { connection, begun, relay, .. } = self;
-        let inner = &mut *connection.0;
-        if !*begun {
-            *begun = true;
-            if !inner.begin_exchange(context) {
-                return Poll::Ready(Err(Unanswered::NotSent));
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), Unpassed>> {
+        if !self.begun {
+            self.begun = true;
+            if !self.connection.0.begin_exchange(context) {
+                return Poll::Ready(Err(self.unsent()));
             }
         }
-        let request = Outgoing { head: &self.head, body: &self.body, is_head: self.is_head };
-        if let Err(NothingSent) = self.sending.advance(request, &mut inner.stream, context) {
-            return Poll::Ready(Err(Unanswered::NotSent));
+        match self.send(context) {
+            Ok(()) => {}
+            Err(Stuck::NotSent) => return Poll::Ready(Err(self.unsent())),
+            Err(Stuck::Sender(rejection)) => return Poll::Ready(Err(Unpassed::Failed(rejection.into()))),
         }
+        let Self { connection, relay, .. } = self;
+        let inner = &mut *connection.0;
         for _ in 0..READS_MAX {
             let read = match inner.input.poll_fill(&mut inner.stream, context) {
                 Poll::Pending => {
                     return match inner.deadline.poll_passed(context) {
-                        Poll::Ready(()) => Poll::Ready(Err(Unanswered::Failed(self.too_late()))),
+                        Poll::Ready(()) => Poll::Ready(Err(self.too_late().into())),
                         Poll::Pending => Poll::Pending,
                     };
                 }
                 Poll::Ready(read) => read,
             };
             if let Err(failure) = ended(read, relay, &mut self.sending) {
-                return Poll::Ready(Err(Unanswered::Failed(failure)));
+                return Poll::Ready(Err(failure.into()));
             }
             match with_input(inner, |rest| relay.head(rest)) {
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
                 Ok(None) => {}
-                Err(fault) => return Poll::Ready(Err(Unanswered::Failed(Failure::protocol(&fault)))),
+                Err(fault) => return Poll::Ready(Err(Failure::protocol(&fault).into())),
             }
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Writes what there is of the request and what comes of its body, as far as the app takes it.
+    fn send(&mut self, context: &mut Context<'_>) -> Result<(), Stuck> {
+        loop {
+            let request = Outgoing { head: &self.head, body: &self.body, is_head: self.is_head };
+            let sent = self.sending.advance(request, &mut self.connection.0.stream, context);
+            let Some(rest) = &mut self.rest else { return sent.map_err(|NothingSent| Stuck::NotSent) };
+            match sent {
+                // The sender would be asked in vain.
+                Err(NothingSent) if rest.begun => return Ok(()),
+                Err(NothingSent) => return Err(Stuck::NotSent),
+                Ok(()) => {}
+            }
+            if !self.sending.is_whole() || self.sending.is_broken() {
+                return Ok(());
+            }
+            rest.begun = true;
+            match rest.pieces.as_mut().poll_frame(context) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(None) => self.rest = None,
+                Poll::Ready(Some(Err(rejection))) => return Err(Stuck::Sender(rejection)),
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(piece) = frame.into_data() {
+                        self.body = piece;
+                        self.sending.goes_on(self.head.len());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives the body back.
+    fn unsent(&mut self) -> Unpassed {
+        Unpassed::NotSent(match self.rest.take() {
+            Some(Rest { bytes, pieces, .. }) => RequestBody::Streamed { bytes, pieces },
+            None => RequestBody::Whole(std::mem::take(&mut self.body)),
+        })
+    }
+
+    /// Whether all of the request is out.
+    fn is_sent(&self) -> bool {
+        self.sending.is_whole() && self.rest.is_none()
     }
 
     /// Everything of the body that came with the head, and its end where that came too.
@@ -145,13 +208,14 @@ impl Passing {
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Next, Failure>> {
+        // The app may answer while it still reads; whether it reads on is its business.
+        match self.send(context) {
+            Ok(()) => {}
+            Err(Stuck::NotSent) => return Poll::Ready(Err(Failure::protocol(&Fault::Short))),
+            Err(Stuck::Sender(rejection)) => return Poll::Ready(Err(Failure::protocol(&rejection))),
+        }
         let Self { connection, relay, .. } = self;
         let inner = &mut *connection.0;
-        // The app may answer while it still reads; whether it reads on is its business.
-        let request = Outgoing { head: &self.head, body: &self.body, is_head: self.is_head };
-        if let Err(NothingSent) = self.sending.advance(request, &mut inner.stream, context) {
-            return Poll::Ready(Err(Failure::protocol(&Fault::Short)));
-        }
         loop {
             let taken = with_input(inner, |rest| {
                 relay.body(rest).map(|taken| match taken {
@@ -182,14 +246,14 @@ impl Passing {
 
     /// The answer is whole: the connection goes back where it can carry another request.
     fn finish(mut self, upstream: &Upstream) {
-        let keeps_alive = self.sending.is_whole() && self.relay.keeps_alive();
+        let keeps_alive = self.is_sent() && self.relay.keeps_alive();
         self.connection.0.end_exchange(keeps_alive);
         self.connection.keep_head(self.head);
         upstream.give_back(self.connection);
     }
 
     fn too_late(&self) -> Failure {
-        Failure::timeout(if self.sending.is_whole() { "no answer came" } else { "the request was not taken" })
+        Failure::timeout(if self.is_sent() { "no answer came" } else { "the request was not taken" })
     }
 }
 
@@ -220,31 +284,15 @@ fn with_input<T>(inner: &mut Inner, take: impl FnOnce(&mut &[u8]) -> T) -> T {
     taken
 }
 
-// === impl UpstreamBody, Streaming ===
+// === impl Unpassed, Streaming ===
 
-impl UpstreamBody {
-    /// The body, where all of it is here.
-    ///
-    /// # Errors
-    /// Itself, where more is on its way.
-    pub fn whole(self) -> Result<Bytes, Self> {
-        match self.0 {
-            State::Whole(bytes) => Ok(bytes),
-            streaming @ State::Streaming(_) => Err(Self(streaming)),
-        }
+impl From<Failure> for Unpassed {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure.into())
     }
 }
 
-impl fmt::Debug for UpstreamBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            State::Whole(_) => "UpstreamBody::Whole",
-            State::Streaming(_) => "UpstreamBody::Streaming",
-        })
-    }
-}
-
-impl Body for UpstreamBody {
+impl Body for Streaming {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -252,35 +300,12 @@ impl Body for UpstreamBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match &mut self.0 {
-            State::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            State::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            State::Streaming(streaming) => streaming.poll_frame(context),
+        let this = &mut *self;
+        if !this.first.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.first)))));
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            State::Whole(bytes) => bytes.is_empty(),
-            State::Streaming(streaming) => streaming.passing.is_none(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            State::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            State::Streaming(streaming) => streaming.size_hint(),
-        }
-    }
-}
-
-impl Streaming {
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if !self.first.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
-        }
-        let Some(passing) = &mut self.passing else { return Poll::Ready(None) };
-        let next = match self.trailers.take() {
+        let Some(passing) = &mut this.passing else { return Poll::Ready(None) };
+        let next = match this.trailers.take() {
             Some(trailers) => Ok(Next::End(Some(trailers))),
             None => ready!(passing.poll_next(context)),
         };
@@ -290,25 +315,23 @@ impl Streaming {
                 if passing.relay.length_left() == Some(0)
                     && matches!(passing.relay.body(&mut &[][..]), Ok(Taken::End(_)))
                 {
-                    self.end();
+                    this.end();
                 }
                 Some(Ok(Frame::data(data)))
             }
             Ok(Next::End(trailers)) => {
-                self.end();
+                this.end();
                 trailers.map(|trailers| Ok(Frame::trailers(*trailers)))
             }
             Err(failure) => {
-                self.passing = None;
+                this.passing = None;
                 Some(Err(io::Error::other(String::from(failure.message))))
             }
         })
     }
 
-    fn end(&mut self) {
-        if let Some(passing) = self.passing.take() {
-            passing.finish(&self.upstream);
-        }
+    fn is_end_stream(&self) -> bool {
+        self.passing.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -321,6 +344,14 @@ impl Streaming {
                 hint.set_lower(first);
                 hint
             }
+        }
+    }
+}
+
+impl Streaming {
+    fn end(&mut self) {
+        if let Some(passing) = self.passing.take() {
+            passing.finish(&self.upstream);
         }
     }
 }

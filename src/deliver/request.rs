@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::http1::Head;
 use super::{Endpoint, Resign, SignatureMode};
-use crate::domain::headers::is_end_to_end;
+use crate::domain::headers::{REPORTED, is_end_to_end};
 use crate::domain::{Clock, DeliveryId, Event, EventId, HeaderBlock};
 
 /// What is delivered: one event, on behalf of one delivery, for the `attempt`-th time (from 1).
@@ -56,7 +56,7 @@ pub(super) fn write(out: &mut Vec<u8>, endpoint: &Endpoint, parcel: Parcel<'_>, 
             head.field(signature_name, signature.as_bytes());
         }
     }
-    head.finish(&received.method, received.body.len());
+    head.finish(&received.method, received.body.len() as u64);
 }
 
 /// What hookward says about the event.
@@ -69,6 +69,11 @@ fn describe(head: &mut Head<'_>, parcel: Parcel<'_>) {
     }
     if let Some(event_type) = &received.event_type {
         head.field("hookward-event-type", event_type.as_bytes());
+    }
+    if !received.headers.is_end_to_end()
+        && let Some(reported) = received.headers.get(REPORTED)
+    {
+        head.field(REPORTED, reported);
     }
     head.id("hookward-delivery-id", DeliveryId::PREFIX, &parcel.delivery.digits());
     head.number("hookward-attempt", parcel.attempt.into());

@@ -11,17 +11,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Method, Response};
 use tokio::time::{Instant, interval};
 
 use super::EndpointUrl;
-use super::connection::{Connection, Unanswered};
+use super::connection::Connection;
 use super::connector::Connector;
 use super::failure::Failure;
 use super::http1::Head;
-use super::passing::{Passing, UpstreamBody};
-use crate::domain::{HeaderBlock, OutcomeClass};
+use super::passing::{Passing, Unpassed};
+use crate::domain::{AnswerBody, AppError, HeaderBlockBuilder, OutcomeClass, RequestBody};
 use crate::telemetry::task;
 
 /// An app behind the gateway, with the connections to it that are idle.
@@ -33,7 +32,7 @@ pub struct Upstream {
 }
 
 /// A request as it is passed on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Onward<'a> {
     /// The method.
     pub method: &'a Method,
@@ -42,23 +41,9 @@ pub struct Onward<'a> {
     /// What stands behind `?`.
     pub query: Option<&'a str>,
     /// All fields but `Host` and `Content-Length`.
-    pub headers: &'a HeaderBlock,
+    pub headers: &'a HeaderBlockBuilder,
     /// The body.
-    pub body: Bytes,
-}
-
-/// Why an app gave no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UpstreamError {
-    /// There is no connection to it.
-    #[error("{0}")]
-    Unreachable(Box<str>),
-    /// The connection broke, or what came back was not HTTP; the app may have seen the request.
-    #[error("{0}")]
-    Broken(Box<str>),
-    /// No answer by the deadline.
-    #[error("{0}")]
-    TooSlow(Box<str>),
+    pub body: RequestBody,
 }
 
 /// Connections beyond this are closed after their answer.
@@ -93,21 +78,20 @@ impl Upstream {
     /// Passes a request on; the answer's head, when it is there. Head and body come by `deadline`, or not at all.
     ///
     /// # Errors
-    /// [`UpstreamError`]; a body that breaks later ends in an error itself.
+    /// [`AppError`]; a body that breaks later ends in an error itself.
     pub async fn pass(
         self: &Arc<Self>,
-        onward: &Onward<'_>,
+        mut onward: Onward<'_>,
         deadline: Instant,
-    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+    ) -> Result<Response<AnswerBody>, AppError> {
         let now = Instant::now();
         while let Some(mut connection) = self.take_idle(now) {
             if !connection.still_leads(&self.connector, now).await {
                 continue;
             }
             match self.exchange(connection, onward, deadline).await {
-                Err(Unanswered::NotSent) => {}
-                Err(Unanswered::Failed(failure)) => return Err(failure.into()),
-                Ok(response) => return Ok(response),
+                Ok(answer) => return answer,
+                Err(unsent) => onward = unsent,
             }
         }
         // Apart, since it is rare: what it needs would make every request's future large.
@@ -117,33 +101,34 @@ impl Upstream {
     /// The same over a new connection.
     async fn pass_anew(
         self: &Arc<Self>,
-        onward: &Onward<'_>,
+        onward: Onward<'_>,
         deadline: Instant,
-    ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        let opened = self.connector.connect(&self.url, deadline).await?;
+    ) -> Result<Response<AnswerBody>, AppError> {
+        let opened = self.connector.connect(&self.url, deadline).await.map_err(unconnected)?;
         let connection = Connection::over(opened, &self.url, deadline);
-        match self.exchange(connection, onward, deadline).await {
-            Ok(response) => Ok(response),
-            Err(Unanswered::Failed(failure)) => Err(failure.into()),
-            Err(Unanswered::NotSent) => {
-                Err(UpstreamError::Unreachable("the connection was closed before the request was sent".into()))
-            }
-        }
+        self.exchange(connection, onward, deadline).await.unwrap_or_else(|_unsent| {
+            Err(AppError::Unreachable("the connection was closed before the request was sent".into()))
+        })
     }
 
-    async fn exchange(
+    /// What came of the exchange, or the request as it was, where nothing of it was sent.
+    async fn exchange<'a>(
         self: &Arc<Self>,
         mut connection: Connection,
-        onward: &Onward<'_>,
+        onward: Onward<'a>,
         deadline: Instant,
-    ) -> Result<Response<UpstreamBody>, Unanswered> {
+    ) -> Result<Result<Response<AnswerBody>, AppError>, Onward<'a>> {
+        let Onward { method, path, query, headers, body } = onward;
         let mut bytes = connection.take_head();
-        let mut head =
-            Head::start(&mut bytes, onward.method, onward.path, onward.query, self.url.host_header().as_bytes());
-        head.block(onward.headers.as_bytes());
-        head.finish(onward.method, onward.body.len());
-        let is_head = *onward.method == Method::HEAD;
-        Passing::new(connection, bytes, onward.body.clone(), is_head, deadline).answer(self).await
+        let mut head = Head::start(&mut bytes, method, path, query, self.url.host_header().as_bytes());
+        head.block(headers.as_bytes());
+        head.finish(method, body.bytes());
+        let is_head = *method == Method::HEAD;
+        match Passing::new(connection, bytes, body, is_head, deadline).answer(self).await {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(Unpassed::Failed(error)) => Ok(Err(error)),
+            Err(Unpassed::NotSent(body)) => Err(Onward { method, path, query, headers, body }),
+        }
     }
 
     fn take_idle(&self, now: Instant) -> Option<Connection> {
@@ -189,13 +174,15 @@ async fn tidy(upstream: Weak<Upstream>) {
     }
 }
 
-// === impl UpstreamError ===
+/// There is no connection, whatever the reason.
+fn unconnected(Failure { class, message }: Failure) -> AppError {
+    if class == OutcomeClass::Timeout { AppError::NoConnection(message) } else { AppError::Unreachable(message) }
+}
 
-impl From<Failure> for UpstreamError {
+impl From<Failure> for AppError {
     fn from(Failure { class, message }: Failure) -> Self {
         match class {
             OutcomeClass::Timeout => Self::TooSlow(message),
-            OutcomeClass::Dns | OutcomeClass::Connect | OutcomeClass::Tls => Self::Unreachable(message),
             _ => Self::Broken(message),
         }
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::Timestamp;
+use super::{Reason, RejectionId, Timestamp};
 
 /// Travels in the request's extensions, inserted once (by the ingress, or by the first guard in an app of
 /// its own) and filled in on the way.
@@ -26,6 +26,8 @@ pub struct Facts {
     pub event_type: Option<Box<str>>,
     /// What tells a copy from a new event: keyed hash of source and whatever the source deduplicates by.
     pub dedup_key: Option<[u8; 16]>,
+    /// What guards would have refused it for, each reason once, where they only report (`enforce: report`).
+    pub reported: Vec<(RejectionId, Reason)>,
 }
 
 /// The last step of a request on its way to us.

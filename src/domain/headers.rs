@@ -30,6 +30,10 @@ pub struct Fields<'a> {
     rest: &'a [u8],
 }
 
+/// Names the reasons for which guards would have refused an event, where they only report: the only field of ours that is
+/// kept with an event.
+pub const REPORTED: &str = "hookward-reported";
+
 /// Bytes of a field besides its name and its value.
 const FIELD_BYTES: usize = 4;
 
@@ -151,8 +155,14 @@ impl HeaderBlockBuilder {
     /// Room for all of these fields.
     #[must_use]
     pub fn with_capacity(headers: &HeaderMap) -> Self {
-        let bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum();
-        Self { bytes: Vec::with_capacity(bytes), mixed: false }
+        Self::with_room(headers, 0)
+    }
+
+    /// Room for all of these fields, and for so many bytes of others.
+    #[must_use]
+    pub fn with_room(headers: &HeaderMap, more: usize) -> Self {
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum();
+        Self { bytes: Vec::with_capacity(bytes + more), mixed: false }
     }
 
     /// Bytes so far.
@@ -165,6 +175,30 @@ impl HeaderBlockBuilder {
     pub fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
         self.mixed |= !is_end_to_end(name.as_str());
         self.write(name.as_str().as_bytes(), value.as_bytes());
+    }
+
+    /// Adds a field of which the caller knows that it is [passed on](is_end_to_end).
+    pub fn add_end_to_end(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.write(name.as_str().as_bytes(), value.as_bytes());
+    }
+
+    /// Adds a field of our own, named in lower case, whose value is these parts in a row; left out where one cannot stand
+    /// in a value.
+    pub fn add_ours(&mut self, name: &'static str, value: &[&[u8]]) {
+        debug_assert!(is_name(name.as_bytes()), "{name}");
+        if value.iter().all(|part| is_value(part)) {
+            self.mixed = true;
+            self.bytes.extend_from_slice(name.as_bytes());
+            self.bytes.extend_from_slice(b": ");
+            value.iter().for_each(|part| self.bytes.extend_from_slice(part));
+            self.bytes.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// The fields so far, as they go over a wire.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Adds a field whose name may be written in any case; false, and nothing is added, where name or value

@@ -4,7 +4,8 @@
 //! a file is a type of the module that owns that wire or file.
 //!
 //! Reading order: [`clock`] and [`id`], then an [`event`] with its [`headers`] on its [`route`] becomes deliveries
-//! ([`delivery`]) that follow a [`schedule`]; what a guard refuses is a [`rejection`].
+//! ([`delivery`]) that follow a [`schedule`]; what a guard refuses is a [`rejection`]; what an app is asked and answers
+//! is [`passing`].
 
 pub mod clock;
 pub mod delivery;
@@ -13,6 +14,7 @@ pub mod facts;
 pub mod glob;
 pub mod headers;
 pub mod id;
+pub mod passing;
 pub mod rejection;
 pub mod route;
 pub mod schedule;
@@ -25,6 +27,7 @@ pub use facts::{Facts, Hop};
 pub use glob::Glob;
 pub use headers::{HeaderBlock, HeaderBlockBuilder};
 pub use id::{AttemptId, DeliveryId, EventId, IdMint, RejectionId, Seq};
+pub use passing::{AnswerBody, AnswerStream, AppError, RequestBody, RequestStream};
 pub use rejection::{Reason, Refused, Rejection};
 pub use route::{Route, Routes};
 pub use schedule::Schedule;

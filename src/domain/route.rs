@@ -50,6 +50,12 @@ impl Route {
 // === impl Routes ===
 
 impl Routes {
+    /// The one route that takes everything to one target.
+    #[must_use]
+    pub fn all_to(target: Arc<str>) -> Self {
+        Self(vec![Route { from: None, types: None, to: vec![target], delay: None, expires: None }])
+    }
+
     /// The deliveries of an event: every matching route counts, and a destination that two routes name
     /// gets one delivery, by the first route's settings.
     #[must_use]

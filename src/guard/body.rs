@@ -11,6 +11,9 @@
 //! The body is first polled here. A server that answers `Expect: 100-continue` at the first poll, as hyper
 //! does, therefore refuses before the body is sent whatever a layer further out refuses. Trailers are dropped.
 //!
+//! The gateway's own stack uses [`ReceiveLayer`] around it, which holds no large body in memory where the service behind
+//! takes it piece by piece.
+//!
 //! The next service gets a [`Buffered`], which is a body again, in any app:
 //!
 //! ```
@@ -39,6 +42,10 @@
 
 mod budget;
 mod buffered;
+mod live;
+mod received;
+mod receiving;
+mod spool;
 
 use std::error::Error;
 use std::future::Future;
@@ -61,6 +68,9 @@ use self::budget::Share;
 use self::buffered::Buffer;
 pub use self::buffered::Buffered;
 use self::buffered::Full;
+pub use self::received::Received;
+pub use self::receiving::{LARGE_BYTES, Large, ReceiveLayer, Receiving};
+pub use self::spool::Spool;
 use super::layer::refuse;
 use crate::domain::{Facts, Reason, Refused, Rejection};
 
@@ -162,17 +172,6 @@ where
     }
 }
 
-// === impl Reading ===
-
-impl<S> Reading<S> {
-    /// When the request began, where somebody knows. The ingress has a deadline of its own for the whole request: counted
-    /// from the same moment, the one here comes first and says that it is the body that is late.
-    fn began(&self) -> Instant {
-        let hop = self.head.extensions.get::<Facts>().and_then(|facts| facts.hop.as_ref());
-        hop.map_or_else(Instant::now, |hop| Instant::from_std(hop.began))
-    }
-}
-
 // === impl Collected ===
 
 impl<B, S, ResB> Future for Collected<B, S>
@@ -193,11 +192,7 @@ where
             this.timer.set(None);
             let Some(Reading { head, buffer, mut service, .. }) = this.reading.take() else { return Poll::Pending };
             if let Err(rejection) = whole {
-                let Parts { method, uri, headers, extensions, .. } = head;
-                let client = extensions.get::<Facts>().and_then(|facts| facts.client);
-                // Half a body is nothing that could be let in afterwards.
-                let refused = Refused { rejection, method, uri, headers, body: Bytes::new(), client };
-                return Poll::Ready(Ok(refuse(refused)));
+                return Poll::Ready(Ok(refused(head, rejection)));
             }
             let (body, share) = buffer.finish();
             *this.share = Some(share);
@@ -227,13 +222,12 @@ where
         while !body.is_end_stream() {
             let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
                 if this.timer.is_none() {
-                    this.timer.set(Some(sleep_until(reading.began() + *this.timeout)));
+                    this.timer.set(Some(sleep_until(began(&reading.head) + *this.timeout)));
                 }
                 if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                     ready!(timer.poll(cx));
                 }
-                let detail = format!("{} bytes came within the time", reading.buffer.len());
-                return Poll::Ready(Err(Rejection::new(Reason::BodyTimeout, detail)));
+                return Poll::Ready(Err(too_late(reading.buffer.len() as u64)));
             };
             match frame {
                 None => break,
@@ -248,6 +242,25 @@ where
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// When the request began, where somebody knows. The ingress has a deadline of its own for the whole request: counted
+/// from the same moment, the one here comes first and says that it is the body that is late.
+fn began(head: &Parts) -> Instant {
+    let hop = head.extensions.get::<Facts>().and_then(|facts| facts.hop.as_ref());
+    hop.map_or_else(Instant::now, |hop| Instant::from_std(hop.began))
+}
+
+/// The answer to a request whose body did not come whole.
+fn refused<RB: From<Bytes>>(head: Parts, rejection: Rejection) -> Response<RB> {
+    let Parts { method, uri, headers, extensions, .. } = head;
+    let client = extensions.get::<Facts>().and_then(|facts| facts.client);
+    // Half a body is nothing that could be let in afterwards.
+    refuse(Refused { rejection, method, uri, headers, body: Bytes::new(), client })
+}
+
+fn too_late(came: u64) -> Rejection {
+    Rejection::new(Reason::BodyTimeout, format!("{came} bytes came within the time"))
 }
 
 fn overfull(full: Full) -> Rejection {

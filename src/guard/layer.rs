@@ -45,7 +45,8 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::body::Buffered;
+use super::body::{Buffered, Received};
+use super::report::{self, Reporter};
 use crate::domain::{Facts, Refused, Rejection};
 
 /// A pure question about a request: whether it may go on.
@@ -62,6 +63,11 @@ pub trait Guard<B> {
     /// The request must not go on, and why.
     fn answer(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<Own, Rejection> {
         self.check(head, body, facts).map(|()| None)
+    }
+
+    /// Asks, refuses nothing, and notes what would have been refused; each of several guards is asked.
+    fn report(&self, head: Head<'_>, body: &B, facts: &mut Facts, note: &mut Note<'_>) -> Own {
+        report::one(self, head, body, facts, note)
     }
 
     /// What it is called where somebody asks what each guard says.
@@ -84,6 +90,9 @@ pub trait Guard<B> {
 /// Hears what a guard of this name said, and what is known of the request then.
 pub type Tell<'a> = dyn FnMut(&'static str, &Result<Own, Rejection>, &Facts) + 'a;
 
+/// Notes a refusal that is not enforced.
+pub type Note<'a> = dyn FnMut(Rejection, &mut Facts) + 'a;
+
 /// What a guard answers itself, where it does.
 pub type Own = Option<Box<Response<Bytes>>>;
 
@@ -102,6 +111,7 @@ pub struct Head<'a> {
 #[derive(Debug)]
 pub struct GuardLayer<G> {
     guard: Arc<G>,
+    reporter: Option<Reporter>,
 }
 
 /// A service behind a guard.
@@ -109,6 +119,8 @@ pub struct GuardLayer<G> {
 pub struct Guarded<S, G> {
     inner: S,
     guard: Arc<G>,
+    /// Where nothing is enforced.
+    reporter: Option<Reporter>,
 }
 
 pin_project! {
@@ -150,6 +162,10 @@ impl<B, G: Guard<B> + ?Sized> Guard<B> for Arc<G> {
         (**self).answer(head, body, facts)
     }
 
+    fn report(&self, head: Head<'_>, body: &B, facts: &mut Facts, note: &mut Note<'_>) -> Own {
+        (**self).report(head, body, facts, note)
+    }
+
     fn name(&self) -> &'static str {
         (**self).name()
     }
@@ -169,6 +185,10 @@ impl<B, G: Guard<B>> Guard<B> for Option<G> {
         self.as_ref().map_or(Ok(None), |guard| guard.answer(head, body, facts))
     }
 
+    fn report(&self, head: Head<'_>, body: &B, facts: &mut Facts, note: &mut Note<'_>) -> Own {
+        self.as_ref().and_then(|guard| guard.report(head, body, facts, note))
+    }
+
     fn narrate(&self, head: Head<'_>, body: &B, facts: &mut Facts, tell: &mut Tell<'_>) -> Result<Own, Rejection> {
         self.as_ref().map_or(Ok(None), |guard| guard.narrate(head, body, facts, tell))
     }
@@ -178,6 +198,10 @@ impl<B, G: Guard<B>> Guard<B> for Option<G> {
 impl<B, G: Guard<B>> Guard<B> for Vec<G> {
     fn check(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<(), Rejection> {
         self.iter().try_for_each(|guard| guard.check(head, body, facts))
+    }
+
+    fn report(&self, head: Head<'_>, body: &B, facts: &mut Facts, note: &mut Note<'_>) -> Own {
+        self.iter().find_map(|guard| guard.report(head, body, facts, note))
     }
 
     fn narrate(&self, head: Head<'_>, body: &B, facts: &mut Facts, tell: &mut Tell<'_>) -> Result<Own, Rejection> {
@@ -205,6 +229,13 @@ macro_rules! guards_in_a_row {
                     return Ok(Some(own));
                 })+
                 Ok(None)
+            }
+
+            fn report(&self, head: Head<'_>, body: &B, facts: &mut Facts, note: &mut Note<'_>) -> Own {
+                $(if let Some(own) = self.$at.report(head, body, facts, note) {
+                    return Some(own);
+                })+
+                None
             }
 
             fn narrate(
@@ -236,19 +267,25 @@ impl<G> GuardLayer<G> {
     /// A layer of this guard.
     #[must_use]
     pub fn new(guard: G) -> Self {
-        Self { guard: Arc::new(guard) }
+        Self { guard: Arc::new(guard), reporter: None }
     }
 
     /// A layer of a guard that something else holds too.
     #[must_use]
     pub fn shared(guard: Arc<G>) -> Self {
-        Self { guard }
+        Self { guard, reporter: None }
+    }
+
+    /// The same guard, which refuses nothing where there is somebody to report to.
+    #[must_use]
+    pub fn reporting(self, reporter: Option<Reporter>) -> Self {
+        Self { reporter, ..self }
     }
 }
 
 impl<G> Clone for GuardLayer<G> {
     fn clone(&self) -> Self {
-        Self { guard: Arc::clone(&self.guard) }
+        Self { guard: Arc::clone(&self.guard), reporter: self.reporter.clone() }
     }
 }
 
@@ -256,7 +293,7 @@ impl<S, G> Layer<S> for GuardLayer<G> {
     type Service = Guarded<S, G>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Guarded { inner, guard: Arc::clone(&self.guard) }
+        Guarded { inner, guard: Arc::clone(&self.guard), reporter: self.reporter.clone() }
     }
 }
 
@@ -264,7 +301,7 @@ impl<S, G> Layer<S> for GuardLayer<G> {
 
 impl<S: Clone, G> Clone for Guarded<S, G> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), guard: Arc::clone(&self.guard) }
+        Self { inner: self.inner.clone(), guard: Arc::clone(&self.guard), reporter: self.reporter.clone() }
     }
 }
 
@@ -284,7 +321,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match ask(&*self.guard, request) {
+        match ask(&*self.guard, self.reporter.as_ref(), request) {
             Ok(request) => Answer { by: By::Service { future: self.inner.call(request) } },
             Err(response) => Answer { by: By::Guard { response: Some(response) } },
         }
@@ -294,12 +331,17 @@ where
 /// Asks a guard: gives the request back with its facts, or the response that refuses it or is the guard's own.
 fn ask<B: 'static, RB: From<Bytes>>(
     guard: &impl Guard<B>,
+    reporter: Option<&Reporter>,
     request: Request<B>,
 ) -> Result<Request<B>, Box<Response<RB>>> {
     let (mut parts, body) = request.into_parts();
     let facts = parts.extensions.get_or_insert_default::<Facts>();
     let head = Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers };
-    match guard.answer(head, &body, facts) {
+    let said = match reporter {
+        None => guard.answer(head, &body, facts),
+        Some(reporter) => Ok(reporter.ask(guard, head, &body, facts, || whole_body(&body))),
+    };
+    match said {
         Ok(None) => Ok(Request::from_parts(parts, body)),
         Ok(Some(own)) => Err(Box::new(own.map(RB::from))),
         Err(rejection) => {
@@ -325,9 +367,11 @@ pub fn refuse<RB: From<Bytes>>(refused: Refused) -> Response<RB> {
     response
 }
 
-/// The body for the ledger, where it has been read.
+/// The body for the ledger, where it is in memory.
 fn whole_body<B: 'static>(body: &B) -> Bytes {
-    (body as &dyn std::any::Any).downcast_ref::<Buffered>().map(|body| body.bytes().clone()).unwrap_or_default()
+    let body = body as &dyn std::any::Any;
+    let received = || body.downcast_ref::<Received>().map(Received::kept_bytes);
+    body.downcast_ref::<Buffered>().map(|body| body.bytes().clone()).or_else(received).unwrap_or_default()
 }
 
 // === impl Answer ===

@@ -32,10 +32,11 @@ pub mod handshake;
 pub mod layer;
 pub mod rate_limit;
 pub mod replay_window;
+pub mod report;
 pub mod signature;
 
 pub use allow_ips::{AllowIps, AllowIpsLayer};
-pub use body::{BodyBudget, BodyLayer, Buffered};
+pub use body::{BodyBudget, BodyLayer, Buffered, Large, ReceiveLayer, Received, Spool};
 pub use declared::{Declared, DeclaredLayer};
 pub use dedup::{Dedup, DedupLayer};
 pub use envelope::{Envelope, EnvelopeLayer};
@@ -43,4 +44,5 @@ pub use handshake::{HandshakeHead, HandshakeSigned, HandshakeUnsigned};
 pub use layer::{Guard, GuardLayer, Guarded, Head, Own, Tell};
 pub use rate_limit::{RateLimit, RateLimitLayer};
 pub use replay_window::{ReplayWindow, ReplayWindowLayer};
+pub use report::Reporter;
 pub use signature::{Signature, SignatureHead, SignatureHeadLayer, SignatureLayer};

@@ -27,6 +27,8 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// Bytes of all bodies that are held in memory together; over it 503 with `Retry-After`.
     pub body_memory_max: usize,
+    /// Bytes of all bodies that lie in files together until an app has them; over it 503 with `Retry-After`.
+    pub body_spool_max: usize,
     /// From the accepted connection, or the first byte of a later request, to the end of the headers; then 408.
     pub header_timeout: Duration,
     /// From the first byte of a request to its answer (408 while the body is incomplete, 503 after), and again
@@ -51,6 +53,7 @@ impl Default for Config {
             headers_bytes_max: 64 << 10,
             body_bytes_max: 1 << 20,
             body_memory_max: 256 << 20,
+            body_spool_max: 1 << 30,
             header_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(8),
             idle_timeout: Duration::from_secs(75),

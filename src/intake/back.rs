@@ -1,55 +1,64 @@
 //! Which fields of the app's answer go back to the sender (RFC 9110 section 7.6.1).
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONTENT_LENGTH, HeaderName, TRAILER};
 use http::{HeaderMap, HeaderValue};
 
-use super::headers::{is_protected, named_by_connection};
+use super::headers::is_protected;
 use crate::domain::EventId;
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HOP_BY_HOP: [HeaderName; 7] =
-    [CONNECTION, KEEP_ALIVE, PROXY_AUTHENTICATE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+use crate::domain::id::TEXT_CHARS;
 
 /// Takes away what was meant for us, and what only we say.
 ///
 /// `keeps_length`: the answer speaks about a body that it does not carry; else the length is that of the body, which
 /// the server writes itself. `with_trailers`: the sender said that it takes trailers.
 pub(super) fn clean(headers: &mut HeaderMap, keeps_length: bool, with_trailers: bool) {
-    if headers.contains_key(CONNECTION) {
-        for name in named_by_connection(headers).iter().filter(|name| !is_protected(name)) {
-            headers.remove(name);
+    // One look at every field, where each that is looked up by its name would be found by its hash: most answers have none.
+    let mut gone: Vec<HeaderName> = Vec::new();
+    let mut length = None;
+    for (name, value) in headers.iter() {
+        match name.as_str() {
+            "connection" => {
+                gone.push(name.clone());
+                gone.extend(names(value).filter(|name| !is_protected(name)));
+            }
+            "keep-alive" | "proxy-authenticate" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade" => {
+                gone.push(name.clone());
+            }
+            "content-length" => length = Some(value.clone()),
+            "trailer" if !with_trailers => gone.push(name.clone()),
+            // What only we say.
+            other if other.starts_with("hookward-") => gone.push(name.clone()),
+            _ => {}
         }
     }
-    for name in &HOP_BY_HOP {
+    for name in &gone {
         headers.remove(name);
     }
-    match headers.get(CONTENT_LENGTH).cloned() {
+    match length {
         // Of several that say the same one stays.
         Some(length) if keeps_length => drop(headers.insert(CONTENT_LENGTH, length)),
         Some(_) => drop(headers.remove(CONTENT_LENGTH)),
         None => {}
     }
-    if !with_trailers {
-        headers.remove(TRAILER);
-    }
-    let ours: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with("hookward-")).cloned().collect();
-    for name in &ours {
-        headers.remove(name);
-    }
+}
+
+/// The names that a field's value lists.
+fn names(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    value.to_str().unwrap_or_default().split(',').filter_map(|name| name.trim().parse().ok())
 }
 
 /// The trailers that an answer announces, after [`clean`].
 pub(super) fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(TRAILER).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+    headers.get_all(TRAILER).iter().flat_map(names).collect()
 }
 
 /// Says which event it was.
 pub(super) fn name_event(headers: &mut HeaderMap, event: EventId) {
-    if let Ok(id) = HeaderValue::try_from(event.to_string()) {
+    let mut text = [0; EventId::PREFIX.len() + TEXT_CHARS];
+    let (prefix, digits) = text.split_at_mut(EventId::PREFIX.len());
+    prefix.copy_from_slice(EventId::PREFIX.as_bytes());
+    digits.copy_from_slice(&event.digits());
+    if let Ok(id) = HeaderValue::from_bytes(&text) {
         headers.insert(HeaderName::from_static("hookward-event-id"), id);
     }
 }

@@ -1,6 +1,5 @@
-//! The body of every answer of a source: whole, or streaming from the app behind it.
+//! An answer that streams from the app: which of its trailers go back, and what hangs on its end.
 
-use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,18 +8,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 
-/// A body that is here, or one that comes.
-#[derive(Debug)]
-pub enum AnswerBody<B> {
-    /// All of it.
-    Whole(Bytes),
-    /// As the app sends it.
-    Streamed(Box<Streamed<B>>),
-}
+use crate::domain::{AnswerBody, AnswerStream};
 
 /// A body that comes from the app, and what hangs on its end.
-pub struct Streamed<B> {
-    body: B,
+struct Streamed {
+    body: AnswerStream,
     /// The trailers that were announced to a sender that takes them; no others go back.
     trailers: Vec<HeaderName>,
     at_end: Option<AtEnd>,
@@ -30,27 +22,14 @@ pub struct Streamed<B> {
 /// answer the app has said yes all the same.
 pub(super) type AtEnd = Box<dyn FnOnce(bool) + Send>;
 
-// === impl AnswerBody ===
-
-impl<B> AnswerBody<B> {
-    pub(super) fn streamed(body: B, trailers: Vec<HeaderName>, at_end: AtEnd) -> Self {
-        Self::Streamed(Box::new(Streamed { body, trailers, at_end: Some(at_end) }))
-    }
+/// The body with only these trailers, and with somebody who hears of its end.
+pub(super) fn watched(body: AnswerStream, trailers: Vec<HeaderName>, at_end: AtEnd) -> AnswerBody {
+    AnswerBody::Streamed(Box::pin(Streamed { body, trailers, at_end: Some(at_end) }))
 }
 
-impl<B> Default for AnswerBody<B> {
-    fn default() -> Self {
-        Self::Whole(Bytes::new())
-    }
-}
+// === impl Streamed ===
 
-impl<B> From<Bytes> for AnswerBody<B> {
-    fn from(bytes: Bytes) -> Self {
-        Self::Whole(bytes)
-    }
-}
-
-impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for AnswerBody<B> {
+impl Body for Streamed {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -58,33 +37,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for AnswerBody<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match &mut *self {
-            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Streamed(streamed) => streamed.poll_frame(context),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(bytes) => bytes.is_empty(),
-            Self::Streamed(streamed) => streamed.body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Streamed(streamed) => streamed.body.size_hint(),
-        }
-    }
-}
-
-// === impl Streamed ===
-
-impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Streamed<B> {
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let frame = ready!(self.body.as_mut().poll_frame(context));
         match &frame {
             Some(Err(_)) => self.end(false),
             // Before the sender can have the last byte: what it sends next must find the mark.
@@ -97,9 +50,17 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Streamed<B> {
         };
         Poll::Ready(frame)
     }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
-impl<B> Streamed<B> {
+impl Streamed {
     /// The frame without trailers that were not announced; hyper would wait for ever for the end of a body whose
     /// trailers it does not take.
     fn announced(&self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
@@ -122,14 +83,8 @@ impl<B> Streamed<B> {
 }
 
 /// The sender went away, or wanted no more: the app has answered.
-impl<B> Drop for Streamed<B> {
+impl Drop for Streamed {
     fn drop(&mut self) {
         self.end(true);
-    }
-}
-
-impl<B> fmt::Debug for Streamed<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Streamed")
     }
 }

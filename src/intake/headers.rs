@@ -3,15 +3,15 @@
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
 
-use crate::domain::headers::is_end_to_end;
-use crate::domain::{HeaderBlock, HeaderBlockBuilder};
+use crate::domain::headers::{REPORTED, is_end_to_end};
+use crate::domain::{HeaderBlockBuilder, Reason, RejectionId};
 
 /// The end-to-end headers: everything but hop-by-hop fields, framing, `Host` and `Hookward-*`.
 ///
 /// `Connection` may name further fields as hop-by-hop; they go too, but for those in `kept`: a client must
 /// not be able to strip a field that the signature or the event needs.
 #[must_use]
-pub fn end_to_end(headers: &HeaderMap, kept: &[HeaderName]) -> HeaderBlock {
+pub fn end_to_end(headers: &HeaderMap, kept: &[HeaderName]) -> HeaderBlockBuilder {
     let mut named = named_by_connection(headers);
     named.retain(|name| !kept.contains(name) && !is_protected(name));
     let mut block = HeaderBlockBuilder::with_capacity(headers);
@@ -20,7 +20,15 @@ pub fn end_to_end(headers: &HeaderMap, kept: &[HeaderName]) -> HeaderBlock {
             block.add(name, value);
         }
     }
-    block.finish()
+    block
+}
+
+/// Says what guards would have refused the request for, where they only report.
+pub(super) fn mark_reported(out: &mut HeaderBlockBuilder, reported: &[(RejectionId, Reason)]) {
+    if !reported.is_empty() {
+        let codes: Vec<&str> = reported.iter().map(|(_, reason)| reason.code()).collect();
+        out.add_ours(REPORTED, &[codes.join(", ").as_bytes()]);
+    }
 }
 
 /// The fields that `Connection` names as meant for one hop.
@@ -53,7 +61,7 @@ mod tests {
             .map(|(name, value)| (HeaderName::from_static(name), http::HeaderValue::from_static(value)))
             .collect();
         let kept: Vec<HeaderName> = kept.iter().map(|name| HeaderName::from_static(name)).collect();
-        let block = end_to_end(&headers, &kept);
+        let block = end_to_end(&headers, &kept).finish();
         let mut left: Vec<&str> = block.iter().map(|(name, _)| name).collect();
         left.sort_unstable();
         assert_eq!(left, expected);

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
-use super::headers::end_to_end;
+use super::headers::{end_to_end, mark_reported};
 use crate::domain::event::DEFAULT_PROJECT;
-use crate::domain::{Clock, EventId, Facts, NewEvent, Reason, Refused, Rejection, Routes};
+use crate::domain::{Clock, EventId, Facts, NewEvent, Reason, Refused, Rejection, RejectionId, Routes};
 use crate::store::{Admission, AdmitError, Admitted, DedupMark, Store};
 
 /// What the service must know of its source.
@@ -47,6 +47,8 @@ pub struct Kept {
     pub duplicate: bool,
     /// Whether no route wanted it.
     pub unrouted: bool,
+    /// The first of what guards would have refused it for, where they only report.
+    pub reported: Option<(RejectionId, Reason)>,
 }
 
 /// Keeps events.
@@ -85,6 +87,9 @@ impl<S: Store> Keep<S> {
         let plan = self.config.routes.plan(&self.config.source, facts.event_type.as_deref(), received_at);
         let unrouted = plan.deliveries.is_empty();
         let dedup = facts.dedup_key.zip(self.config.dedup_window).map(|(key, window)| DedupMark { key, window });
+        let mut headers = end_to_end(&head.headers, &self.config.needed_headers);
+        mark_reported(&mut headers, &facts.reported);
+        let reported = facts.reported.first().copied();
         let event = NewEvent {
             source: Arc::clone(&self.config.source),
             source_event_id: facts.source_event_id,
@@ -93,7 +98,7 @@ impl<S: Store> Keep<S> {
             received_at,
             method: head.method,
             query: head.uri.query().map(Box::from),
-            headers: end_to_end(&head.headers, &self.config.needed_headers),
+            headers: headers.finish(),
             body: body.as_ref().clone(),
             signed_at: facts.signed_at,
             secret_index: facts.secret_index,
@@ -101,8 +106,8 @@ impl<S: Store> Keep<S> {
         // The buffer from which they were read is free for the connection's next request.
         drop((head.headers, head.uri, body));
         match self.store.admit(Admission { event, plan, dedup }).await {
-            Ok(Admitted::Kept(event)) => self.answer(Kept { event, duplicate: false, unrouted }),
-            Ok(Admitted::Duplicate(event)) => self.answer(Kept { event, duplicate: true, unrouted }),
+            Ok(Admitted::Kept(event)) => self.answer(Kept { event, duplicate: false, unrouted, reported }),
+            Ok(Admitted::Duplicate(event)) => self.answer(Kept { event, duplicate: true, unrouted, reported }),
             Err(error) => refuse(&error, facts.client),
         }
     }

@@ -13,11 +13,11 @@
 //!
 //! Reading order: [`service`] (which of the two), [`keep`] with [`headers`] (what of a request's head belongs to the
 //! event), [`pass`] with `onward` and `forwarding` (what the app hears), `back` (what the sender hears of its answer),
-//! [`app`] (the seam to whatever speaks with it) and [`body`].
+//! `body` (an answer that streams) and [`app`] (the seam to whatever speaks with it).
 
 pub mod app;
 mod back;
-pub mod body;
+mod body;
 mod forwarding;
 pub mod headers;
 pub mod keep;
@@ -25,8 +25,7 @@ mod onward;
 pub mod pass;
 pub mod service;
 
-pub use app::{App, AppBody, AppError, Onward};
-pub use body::AnswerBody;
+pub use app::{App, Onward};
 pub use keep::{Config, Keep, Kept, Respond};
 pub use pass::{Pass, PassConfig, Passed};
 pub use service::Intake;

@@ -1,14 +1,14 @@
 //! The fields of a request as the app gets them: the sender's end-to-end fields as they came, who it came from
 //! (RFC 7239, X-Forwarded-*), which way it came (Via), and what hookward knows of the event.
 
-use http::header::{FORWARDED, HOST, HeaderName, TE, VIA};
+use http::header::{HOST, HeaderName, TE, VIA};
 use http::request::Parts;
 use http::{HeaderMap, Version};
 
 use super::forwarding::{self, Origin};
-use super::headers::{is_protected, named_by_connection};
+use super::headers::{is_protected, mark_reported, named_by_connection};
 use crate::domain::headers::is_end_to_end;
-use crate::domain::{EventId, Facts, HeaderBlock, HeaderBlockBuilder, Timestamp};
+use crate::domain::{EventId, Facts, HeaderBlockBuilder, Timestamp};
 
 /// What hookward says of the event.
 #[derive(Clone, Copy, Debug)]
@@ -26,15 +26,24 @@ const PASSES_MAX: usize = 8;
 
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// The fields of a request that is passed on.
-pub(super) fn headers(head: &Parts, facts: &Facts, needed: &[HeaderName], ours: &Ours<'_>) -> HeaderBlock {
+/// Room for the fields that we add: what they take where nobody has a long name.
+const OURS_BYTES: usize = 640;
+
+/// The fields of a request that is passed on; `with_trailers` says that the sender takes trailers.
+pub(super) fn headers(
+    head: &Parts,
+    facts: &Facts,
+    needed: &[HeaderName],
+    ours: &Ours<'_>,
+    with_trailers: bool,
+) -> HeaderBlockBuilder {
     let is_trusted = facts.hop.is_some_and(|hop| hop.is_trusted);
     let mut named = named_by_connection(&head.headers);
     named.retain(|name| !needed.contains(name) && !is_protected(name));
-    let mut out = HeaderBlockBuilder::with_capacity(&head.headers);
+    let mut out = HeaderBlockBuilder::with_room(&head.headers, OURS_BYTES);
     for (name, value) in &head.headers {
-        if is_end_to_end(name.as_str()) && !named.contains(name) && !is_said_by_proxies(name, is_trusted) {
-            out.add(name, value);
+        if is_end_to_end(name.as_str()) && !is_said_by_proxies(name, is_trusted) && !named.contains(name) {
+            out.add_end_to_end(name, value);
         }
     }
     let host = head.uri.authority().map(|authority| authority.as_str().as_bytes());
@@ -45,15 +54,15 @@ pub(super) fn headers(head: &Parts, facts: &Facts, needed: &[HeaderName], ours: 
         proto: if hop.is_some_and(|hop| hop.is_https) { "https" } else { "http" },
         host: host.unwrap_or_default(),
     };
-    forwarding::write(&mut out, &head.headers, is_trusted, &origin);
-    if wants_trailers(&head.headers) {
-        out.try_add(b"te", b"trailers");
+    forwarding::write(&mut out, is_trusted.then_some(&head.headers), &origin);
+    if with_trailers {
+        out.add_ours("te", &[b"trailers"]);
         // RFC 9110 section 10.1.4: whoever sends TE says that it is for the next hop only.
-        out.try_add(b"connection", b"te");
+        out.add_ours("connection", &[b"te"]);
     }
-    out.try_add(b"via", format!("{} {PSEUDONYM}", protocol(head.version)).as_bytes());
+    out.add_ours("via", &[protocol(head.version).as_bytes(), b" ", PSEUDONYM.as_bytes()]);
     describe(&mut out, facts, ours);
-    out.finish()
+    out
 }
 
 /// Whether a request comes back to us again and again.
@@ -76,10 +85,11 @@ fn received_by(entry: &str) -> Option<&str> {
 
 /// Fields that apps believe, since proxies set them: written anew, or, from a stranger, left out.
 fn is_said_by_proxies(name: &HeaderName, is_trusted: bool) -> bool {
-    if *name == FORWARDED || forwarding::is_rewritten(name) {
-        return true;
+    match name.as_str().as_bytes() {
+        [b'f' | b'x', ..] if forwarding::is_rewritten(name) => true,
+        [b'x', ..] if !is_trusted => *name == X_REAL_IP || name.as_str().starts_with("x-forwarded-"),
+        _ => false,
     }
-    !is_trusted && (*name == X_REAL_IP || name.as_str().starts_with("x-forwarded-"))
 }
 
 /// RFC 9110 section 7.6.3: the protocol in which the request was received.
@@ -92,16 +102,17 @@ fn protocol(version: Version) -> &'static str {
 }
 
 fn describe(out: &mut HeaderBlockBuilder, facts: &Facts, ours: &Ours<'_>) {
-    out.try_add(b"hookward-event-id", ours.event.to_string().as_bytes());
-    out.try_add(b"hookward-source", ours.source.as_bytes());
+    out.add_ours("hookward-event-id", &[EventId::PREFIX.as_bytes(), &ours.event.digits()]);
+    out.add_ours("hookward-source", &[ours.source.as_bytes()]);
     if let Some(id) = &facts.source_event_id {
-        out.try_add(b"hookward-source-event-id", id.as_bytes());
+        out.add_ours("hookward-source-event-id", &[id.as_bytes()]);
     }
     if let Some(event_type) = &facts.event_type {
-        out.try_add(b"hookward-event-type", event_type.as_bytes());
+        out.add_ours("hookward-event-type", &[event_type.as_bytes()]);
     }
+    mark_reported(out, &facts.reported);
     if let Some(received_at) = ours.received_at.rfc3339() {
-        out.try_add(b"hookward-received-at", &received_at);
+        out.add_ours("hookward-received-at", &[&received_at]);
     }
 }
 

@@ -16,10 +16,11 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::app::{App, AppBody, Onward};
-use super::body::AnswerBody;
-use super::{Respond, back, onward};
-use crate::domain::{Clock, EventId, Facts, Reason, Refused, Rejection};
+use super::app::{App, Onward};
+use super::{Keep, Respond, back, body, onward};
+use crate::domain::{
+    AnswerBody, AppError, Clock, EventId, Facts, Reason, Refused, Rejection, RejectionId, RequestBody,
+};
 use crate::store::{DedupMark, MarkClaim, MarkClaimed, Store};
 use crate::telemetry::SourceMetrics;
 
@@ -49,6 +50,8 @@ pub struct Passed {
     pub duplicate: bool,
     /// How long the app took until the head of its answer was there; zero for a copy.
     pub app_duration: Duration,
+    /// The first of what guards would have refused it for, where they only report.
+    pub reported: Option<(RejectionId, Reason)>,
 }
 
 /// Passes events on.
@@ -58,7 +61,19 @@ pub struct Pass<S, A> {
     store: Arc<S>,
     clock: Clock,
     metrics: Arc<SourceMetrics>,
+    /// Takes an event that the app saw nothing of.
+    kept: Option<Keep<S>>,
 }
+
+/// Why a request was not passed on.
+enum Unpassed {
+    Refused(Rejection),
+    /// The app saw nothing of it, and its claim is given back.
+    NotSeen(AppError),
+}
+
+/// The body of a request that is kept after all.
+struct Whole(Bytes);
 
 /// What a request has of its mark: released when it is dropped.
 struct Held<S: Store> {
@@ -85,52 +100,65 @@ impl<S: Store, A: App> Pass<S, A> {
     /// The service for one source.
     #[must_use]
     pub fn new(config: PassConfig, app: A, store: Arc<S>, clock: Clock, metrics: Arc<SourceMetrics>) -> Self {
-        Self { config, app, store, clock, metrics }
+        Self { config, app, store, clock, metrics, kept: None }
     }
 
-    pub(super) async fn pass<B: AsRef<Bytes>>(&self, request: Request<B>) -> Response<AnswerBody<A::Body>> {
+    /// The same with somebody who takes an event that the app saw nothing of (`if_app_fails: keep`). Such a body must be
+    /// whole in memory.
+    #[must_use]
+    pub fn keeping(self, kept: Option<Keep<S>>) -> Self {
+        Self { kept, ..self }
+    }
+
+    pub(super) async fn pass<B: Into<RequestBody>>(&self, request: Request<B>) -> Response<AnswerBody> {
         let (mut head, body) = request.into_parts();
         let facts = head.extensions.remove::<Facts>().unwrap_or_default();
-        let body = body.as_ref().clone();
-        match self.try_pass(&head, &body, &facts).await {
-            Ok(response) => response,
-            Err(rejection) => {
-                let mut response = rejection.to_response();
-                let Parts { method, uri, headers, .. } = head;
-                response.extensions_mut().insert(Refused {
-                    rejection,
-                    method,
-                    uri,
-                    headers,
-                    body,
-                    client: facts.client,
-                });
-                response
+        let body = body.into();
+        // For the ledger, which keeps what is in memory anyway.
+        let whole = if let RequestBody::Whole(bytes) = &body { bytes.clone() } else { Bytes::new() };
+        let rejection = match (self.try_pass(&head, body, &facts).await, &self.kept) {
+            (Ok(response), _) => return response,
+            (Err(Unpassed::NotSeen(error)), Some(kept)) => {
+                tracing::debug!(source = %self.config.source, %error, "kept for the app, which cannot be reached");
+                head.extensions.insert(facts);
+                return kept.keep(Request::from_parts(head, Whole(whole))).await.map(AnswerBody::Whole);
             }
-        }
+            (Err(Unpassed::NotSeen(error)), None) => error.into(),
+            (Err(Unpassed::Refused(rejection)), _) => rejection,
+        };
+        let mut response = rejection.to_response();
+        let Parts { method, uri, headers, .. } = head;
+        response.extensions_mut().insert(Refused {
+            rejection,
+            method,
+            uri,
+            headers,
+            body: whole,
+            client: facts.client,
+        });
+        response
     }
 
-    async fn try_pass(
-        &self,
-        head: &Parts,
-        body: &Bytes,
-        facts: &Facts,
-    ) -> Result<Response<AnswerBody<A::Body>>, Rejection> {
+    async fn try_pass(&self, head: &Parts, body: RequestBody, facts: &Facts) -> Result<Response<AnswerBody>, Unpassed> {
         if onward::is_in_circles(&head.headers) {
-            return Err(Rejection::new(Reason::LoopDetected, "it passed through hookward too often: see `app`"));
+            let detail = "it passed through hookward too often: see `app`";
+            return Err(Rejection::new(Reason::LoopDetected, detail).into());
         }
         let held = match self.claim(facts).await? {
             Claimed::First(held) => held,
-            Claimed::Copy(event) => return Ok(self.answer_copy(event)),
+            Claimed::Copy(event) => return Ok(self.answer_copy(event, facts.reported.first().copied())),
         };
         let ours = onward::Ours { event: held.event, source: &self.config.source, received_at: self.clock.now() };
-        let headers = onward::headers(head, facts, &self.config.needed_headers, &ours);
+        let with_trailers = onward::wants_trailers(&head.headers);
+        let headers = onward::headers(head, facts, &self.config.needed_headers, &ours, with_trailers);
         let began = Instant::now();
         let since = facts.hop.map_or(began, |hop| Instant::from_std(hop.began));
-        let onward = Onward { method: &head.method, query: head.uri.query(), headers: &headers, body: body.clone() };
+        let onward = Onward { method: &head.method, query: head.uri.query(), headers: &headers, body };
         let answer = self.app.pass(onward, since + self.config.timeout).await?;
         let app_duration = began.elapsed();
-        Ok(self.answer(head, held, app_duration, answer))
+        let reported = facts.reported.first().copied();
+        let passed = Passed { event: held.event, duplicate: false, app_duration, reported };
+        Ok(self.answer(&head.method, with_trailers, held, passed, answer))
     }
 
     async fn claim(&self, facts: &Facts) -> Result<Claimed<S>, Rejection> {
@@ -152,7 +180,7 @@ impl<S: Store, A: App> Pass<S, A> {
         }
     }
 
-    fn answer_copy(&self, event: EventId) -> Response<AnswerBody<A::Body>> {
+    fn answer_copy(&self, event: EventId, reported: Option<(RejectionId, Reason)>) -> Response<AnswerBody> {
         let respond = &self.config.respond;
         let mut response = Response::new(AnswerBody::Whole(respond.body.clone()));
         *response.status_mut() = respond.status;
@@ -160,33 +188,34 @@ impl<S: Store, A: App> Pass<S, A> {
         headers.insert(CONTENT_TYPE, respond.content_type.clone());
         headers.insert(HeaderName::from_static("hookward-duplicate"), HeaderValue::from_static("true"));
         back::name_event(headers, event);
-        response.extensions_mut().insert(Passed { event, duplicate: true, app_duration: Duration::ZERO });
+        response.extensions_mut().insert(Passed { event, duplicate: true, app_duration: Duration::ZERO, reported });
         response
     }
 
     fn answer(
         &self,
-        head: &Parts,
+        method: &http::Method,
+        with_trailers: bool,
         held: Held<S>,
-        app_duration: Duration,
-        answer: Response<AppBody<A::Body>>,
-    ) -> Response<AnswerBody<A::Body>> {
+        passed: Passed,
+        answer: Response<AnswerBody>,
+    ) -> Response<AnswerBody> {
         let (mut parts, body) = answer.into_parts();
         let event = held.event;
-        let keeps_length = head.method == http::Method::HEAD || parts.status == StatusCode::NOT_MODIFIED;
-        back::clean(&mut parts.headers, keeps_length, onward::wants_trailers(&head.headers));
+        let keeps_length = *method == http::Method::HEAD || parts.status == StatusCode::NOT_MODIFIED;
+        back::clean(&mut parts.headers, keeps_length, with_trailers);
         back::name_event(&mut parts.headers, event);
-        parts.extensions.insert(Passed { event, duplicate: false, app_duration });
+        parts.extensions.insert(passed);
         let was_taken = parts.status.is_success();
         let body = match body {
-            AppBody::Whole(bytes) => {
+            AnswerBody::Whole(bytes) => {
                 held.end(was_taken);
                 AnswerBody::Whole(bytes)
             }
-            AppBody::Streamed(body) => {
+            AnswerBody::Streamed(body) => {
                 let held = if was_taken { Some(held) } else { None };
                 let (metrics, source) = (Arc::clone(&self.metrics), Arc::clone(&self.config.source));
-                AnswerBody::streamed(
+                body::watched(
                     body,
                     back::announced(&parts.headers),
                     Box::new(move |well| {
@@ -202,6 +231,26 @@ impl<S: Store, A: App> Pass<S, A> {
             }
         };
         Response::from_parts(parts, body)
+    }
+}
+
+// === impl Unpassed, Whole ===
+
+impl From<Rejection> for Unpassed {
+    fn from(rejection: Rejection) -> Self {
+        Self::Refused(rejection)
+    }
+}
+
+impl From<AppError> for Unpassed {
+    fn from(error: AppError) -> Self {
+        if error.saw_nothing() { Self::NotSeen(error) } else { Self::Refused(error.into()) }
+    }
+}
+
+impl AsRef<Bytes> for Whole {
+    fn as_ref(&self) -> &Bytes {
+        &self.0
     }
 }
 

@@ -11,9 +11,9 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::app::App;
-use super::body::AnswerBody;
 use super::keep::Keep;
 use super::pass::Pass;
+use crate::domain::{AnswerBody, RequestBody};
 use crate::store::Store;
 
 /// Keeps events, or passes them on; a clone is cheap.
@@ -39,9 +39,9 @@ impl<S, A, B> Service<Request<B>> for Intake<S, A>
 where
     S: Store,
     A: App,
-    B: AsRef<Bytes> + Send + Sync + 'static,
+    B: AsRef<Bytes> + Into<RequestBody> + Send + 'static,
 {
-    type Response = Response<AnswerBody<A::Body>>;
+    type Response = Response<AnswerBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 

@@ -42,6 +42,7 @@ pub struct SourceMetrics {
     name: Name,
     rejected_family: Family<SourceReason, Counter>,
     rejected: Vec<(Reason, OnceLock<Counter>)>,
+    reported_family: Family<SourceReason, Counter>,
 }
 
 /// What dispatch and delivery count for one destination.
@@ -96,6 +97,8 @@ pub struct IngressMetrics {
     pub bytes_out: Counter,
     /// Memory that bodies take while they are being read, in bytes.
     pub body_memory: Gauge,
+    /// What large bodies take on disk until their app has them, in bytes.
+    pub body_spool: Gauge,
     /// Lines of the access log that were dropped.
     pub access_log_dropped: Counter,
 }
@@ -213,6 +216,7 @@ impl SourceMetrics {
             name,
             rejected_family: families.rejected.clone(),
             rejected: Reason::ALL.iter().map(|reason| (*reason, OnceLock::new())).collect(),
+            reported_family: families.reported.clone(),
         }
     }
 
@@ -235,6 +239,12 @@ impl SourceMetrics {
         let Some((_, counter)) = self.rejected.iter().find(|(known, _)| *known == reason) else { return };
         let labels = || SourceReason { source: self.name.clone(), reason: reason.code() };
         counter.get_or_init(|| self.rejected_family.get_or_create_owned(&labels())).inc();
+    }
+
+    /// Counts what a guard that only reports would have refused.
+    pub fn reported(&self, reason: Reason) {
+        let labels = SourceReason { source: self.name.clone(), reason: reason.code() };
+        self.reported_family.get_or_create_owned(&labels).inc();
     }
 
     /// How many requests were refused for this reason.

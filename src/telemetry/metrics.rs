@@ -151,6 +151,7 @@ pub(super) struct Families {
     pub(super) answers_cut: Family<Source, Counter>,
     pub(super) app_duration: Histograms<Source>,
     pub(super) rejected: Family<SourceReason, Counter>,
+    pub(super) reported: Family<SourceReason, Counter>,
     pub(super) accept_duration: Histograms<Source>,
     pub(super) attempts: Family<DestinationOutcome, Counter>,
     pub(super) deliveries: Family<DestinationOutcome, Counter>,
@@ -190,6 +191,7 @@ impl Default for Families {
             answers_cut: Family::default(),
             app_duration: Family::new_with_constructor(request_durations),
             rejected: Family::default(),
+            reported: Family::default(),
             accept_duration: Family::new_with_constructor(request_durations),
             attempts: Family::default(),
             deliveries: Family::default(),
@@ -220,6 +222,7 @@ fn register_sources(to: &mut Registry, f: &Families) {
     to.register("app_answers_cut", "Answers of the app that broke off after their head", f.answers_cut.clone());
     to.register_with_unit("app_duration", "From passing a request on to the head of the app's answer", Unit::Seconds, f.app_duration.clone());
     to.register("requests_rejected", "Requests that a guard refused, by reason", f.rejected.clone());
+    to.register("requests_reported", "Requests that guards which only report would have refused, by reason", f.reported.clone());
     to.register_with_unit("feed_age", "Since when an address list has not been confirmed by its provider", Unit::Seconds, f.feed_age.clone());
     to.register("feed_entries", "Networks of an address list; 0 where it was never loaded", f.feed_entries.clone());
     to.register("feed_refreshes", "How often an address list was asked for, by result", f.feed_refreshes.clone());
@@ -255,6 +258,7 @@ fn register_ingress(to: &mut Registry, m: &IngressMetrics) {
     to.register_with_unit("received", "What senders sent over the connections of the ingress port, heads included", Unit::Bytes, m.bytes_in.clone());
     to.register_with_unit("sent", "What they were sent, heads included", Unit::Bytes, m.bytes_out.clone());
     to.register_with_unit("body_memory", "Memory that bodies take while they are being read", Unit::Bytes, m.body_memory.clone());
+    to.register_with_unit("body_spool", "What large bodies take on disk until their app has them", Unit::Bytes, m.body_spool.clone());
     to.register("access_log_dropped", "Lines of the access log that its reader was too slow for", m.access_log_dropped.clone());
 }
 

@@ -72,11 +72,12 @@ fn ports(out: &mut String, checked: &Checked) {
     line(
         out,
         format_args!(
-            "limits: {} connections, headers {}, body {}, all bodies {}; headers within {}, request within {}, drain within {}",
+            "limits: {} connections, headers {}, body {}, all bodies {} in memory and {} in files; headers within {}, request within {}, drain within {}",
             ingress.connections_max,
             bytes(ingress.headers_bytes_max),
             bytes(ingress.body_bytes_max),
             bytes(ingress.body_memory_max),
+            bytes(ingress.body_spool_max),
             Period(ingress.header_timeout),
             Period(ingress.request_timeout),
             Period(ingress.drain_timeout),
@@ -170,11 +171,23 @@ fn source(out: &mut String, source: &Source) {
             format!("copies within {} by {by} are not {delivered} again", Period(*window))
         }
     });
+    if source.reports {
+        line(
+            out,
+            format_args!(
+                "  enforce: report: what these would refuse is noted, marked Hookward-Reported and let through"
+            ),
+        );
+    }
     match &source.mode {
         Mode::Queue => line(out, format_args!("  then {}", source.respond.status)),
-        Mode::Proxy { app } => {
+        Mode::Proxy { app, .. } => {
             let to = Upstream::join(app, &source.path);
             line(out, format_args!("  then passed on to {} as {to}, and its answer goes back (else 502, 504)", app));
+            if let Some(name) = source.kept_for_app() {
+                let status = source.respond.status;
+                line(out, format_args!("  while it cannot be reached: kept, {status}, and delivered to it as {name}"));
+            }
         }
     }
 }

@@ -123,6 +123,8 @@ pub struct Source {
     pub path: Box<str>,
     /// What becomes of its events.
     pub mode: Mode,
+    /// Its guards refuse nothing, and report what they would have refused.
+    pub reports: bool,
     /// The methods that it takes.
     pub methods: Vec<Method>,
     /// Who may send; everybody where it is `None`.
@@ -156,6 +158,8 @@ pub enum Mode {
     Proxy {
         /// Where the app is; the source's path follows its path.
         app: EndpointUrl,
+        /// Events are kept while it cannot be reached, and delivered as to a destination ([`Source::kept_for_app`]).
+        keeps: bool,
     },
 }
 
@@ -183,6 +187,16 @@ impl Checked {
     }
 }
 
+// === impl Source ===
+
+impl Source {
+    /// The destination that is the source's own app, where events are kept for it. No name that is written has a colon.
+    #[must_use]
+    pub fn kept_for_app(&self) -> Option<Arc<str>> {
+        matches!(self.mode, Mode::Proxy { keeps: true, .. }).then(|| format!("app:{}", self.name).into())
+    }
+}
+
 // === impl Mode, Role, Durability ===
 
 impl Mode {
@@ -200,7 +214,7 @@ impl Mode {
     pub fn app(&self) -> Option<&EndpointUrl> {
         match self {
             Self::Queue => None,
-            Self::Proxy { app } => Some(app),
+            Self::Proxy { app, .. } => Some(app),
         }
     }
 }

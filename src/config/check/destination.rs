@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
-use super::checked::Destination;
+use super::checked::{Destination, Source};
 use super::value::{NAME_HINT, count, header_name, header_value, is_name, period, secret, size};
 use crate::config::document::problem::Problems;
 use crate::config::document::spanned::{At, Named};
@@ -38,6 +38,17 @@ pub(super) fn destinations(written: &Named<written::Destination>, problems: &mut
         destinations.push(Destination { settings, endpoint });
     }
     destinations
+}
+
+/// The app of a source whose events are kept while it cannot be reached: a destination like any other, with the
+/// defaults of all but its time, which is what it has when it answers itself.
+pub(super) fn app(source: &Source, request_timeout: Duration) -> Option<Destination> {
+    let (name, app) = (source.kept_for_app()?, source.mode.app()?);
+    let mut settings = dispatch::Destination::new(name);
+    settings.timeout = request_timeout;
+    let mut endpoint = Endpoint::new(app.with_path_behind(&source.path)?);
+    endpoint.timeout = request_timeout;
+    Some(Destination { settings, endpoint: Some(endpoint) })
 }
 
 fn settings(name: &str, written: &written::Destination, problems: &mut Problems<'_>) -> dispatch::Destination {

@@ -29,11 +29,11 @@ pub(super) fn mode(written: &written::Source, source: NodeId, problems: &mut Pro
 }
 
 fn proxy(written: &written::Source, source: NodeId, problems: &mut Problems<'_>) -> Mode {
-    // The other words are refused by name; when one is built, this is where the compiler asks what it means.
-    match written.if_app_fails.as_ref().map(|value| value.value) {
-        None | Some(written::IfAppFails::Reject) => {}
-    }
-    if let Some(respond) = &written.respond {
+    let keeps = match written.if_app_fails.as_ref().map(|value| value.value) {
+        None | Some(written::IfAppFails::Reject) => false,
+        Some(written::IfAppFails::Keep) => true,
+    };
+    if let Some(respond) = written.respond.as_ref().filter(|_| !keeps) {
         problems.wrong(respond.at, "the app answers: `respond` would say nothing", "remove it, or write `mode: queue`");
     }
     let Some(app) = &written.app else {
@@ -44,7 +44,7 @@ fn proxy(written: &written::Source, source: NodeId, problems: &mut Problems<'_>)
         Ok(url) if url.query().is_some() => {
             problems.wrong(app.at, "the app's URL has a query", "remove it: the sender's own query is passed on");
         }
-        Ok(url) => return Mode::Proxy { app: url },
+        Ok(url) => return Mode::Proxy { app: url, keeps },
         Err(error) => problems.wrong(app.at, error.to_string(), "write it like http://app:3000"),
     }
     Mode::Queue

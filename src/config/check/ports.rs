@@ -53,6 +53,13 @@ pub(super) fn ingress(written: Option<&At<written::Ingress>>, problems: &mut Pro
             Size::MAX,
             problems,
         )),
+        body_spool_max: bytes(size(
+            written.body_spool_max.as_ref(),
+            default.body_spool_max as u64,
+            1,
+            Size::MAX,
+            problems,
+        )),
         header_timeout: period(written.header_timeout.as_ref(), default.header_timeout, problems),
         request_timeout: period(written.request_timeout.as_ref(), default.request_timeout, problems),
         drain_timeout: written.drain_timeout.as_ref().map_or(default.drain_timeout, |period| period.value.0),

@@ -60,10 +60,17 @@ fn source(
     ingress: &ingress::Config,
     problems: &mut Problems<'_>,
 ) -> Source {
-    // The other words are refused by name; when one is built, this is where the compiler asks what it means.
-    match written.enforce.as_ref().map(|enforce| enforce.value) {
-        None | Some(written::Enforce::On) => {}
-    }
+    let reports = match &written.enforce {
+        None | Some(At { value: written::Enforce::On, .. }) => false,
+        Some(At { value: written::Enforce::Report, at }) => {
+            problems.warn(
+                *at,
+                "the guards refuse nothing: everybody is let through",
+                "fine for moving in; then write `on`",
+            );
+            true
+        }
+    };
     let Proof { signature, replay_window, handshakes, verify_token } = verify(&written.verify, problems);
     let default = signature.scheme.body_bytes_max.unwrap_or(ingress.body_bytes_max as u64);
     let memory = (ingress.body_memory_max as u64).max(1);
@@ -71,6 +78,7 @@ fn source(
         name: name.into(),
         path: path(&written.path, problems),
         mode: super::mode::mode(written, *at, problems),
+        reports,
         methods: methods(written.methods.as_ref(), problems),
         allow_ips: written.allow_ips.as_ref().map(|list| allow_ips(list, problems)),
         rate_limits: written

@@ -11,7 +11,8 @@ pub(in crate::config) fn check(written: &Configuration, problems: &mut Problems<
     let admin = ports::admin(written.admin.as_ref(), &ingress, problems);
     let store = store::store(written.store.as_ref(), problems);
     let sources = source::sources(&written.sources, &ingress, problems);
-    let destinations = destination::destinations(&written.destinations, problems);
+    let mut destinations = destination::destinations(&written.destinations, problems);
+    destinations.extend(sources.iter().filter_map(|source| destination::app(source, ingress.request_timeout)));
     let routes = route::routes(written, problems);
     Checked { ingress, admin, store, sources, routes, destinations, warnings: Vec::new() }
 }

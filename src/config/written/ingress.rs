@@ -37,6 +37,10 @@ pub(in crate::config) struct Ingress {
     /// All bodies that are held in memory at a time; more is answered with 503.
     #[schemars(extend("default" = "256MiB"))]
     pub(in crate::config) body_memory_max: Option<At<Size>>,
+    /// All bodies that lie in files at a time: those above 1 MiB of proxy-mode sources whose guards must see them before the
+    /// app does; more is answered with 503.
+    #[schemars(extend("default" = "1GiB"))]
+    pub(in crate::config) body_spool_max: Option<At<Size>>,
     /// Until the headers are here, also before their first byte; then 408.
     #[schemars(extend("default" = "5s"))]
     pub(in crate::config) header_timeout: Option<At<Period>>,

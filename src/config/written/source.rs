@@ -22,10 +22,13 @@ pub(in crate::config) struct Source {
     pub(in crate::config) mode: Option<At<Mode>>,
     /// The URL of the app that requests are passed on to, with the source's path and the query behind it; `mode: proxy` only.
     pub(in crate::config) app: Option<At<String>>,
-    /// What happens while the app cannot be reached; `mode: proxy` only. `reject`: 502, and the sender tries again.
+    /// What happens while the app cannot be reached; `mode: proxy` only. `reject`: 502, and the sender tries again. `keep`: the
+    /// event is kept durably, answered with 2xx, and delivered to the app as to a destination, which is called `app:` and the
+    /// source's name.
     #[schemars(extend("default" = "reject"))]
     pub(in crate::config) if_app_fails: Option<At<IfAppFails>>,
-    /// `on`: the guards refuse what they find wrong.
+    /// `on`: the guards refuse what they find wrong. `report`: they refuse nothing; what they would have refused is counted,
+    /// noted in the ledger and marked with `Hookward-Reported`. For moving in.
     #[schemars(extend("default" = "on"))]
     pub(in crate::config) enforce: Option<At<Enforce>>,
     /// Methods that are taken; others are answered with 405.
@@ -62,6 +65,7 @@ pub(in crate::config) enum Mode {
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum IfAppFails {
     Reject,
+    Keep,
 }
 
 /// Whether the guards refuse.
@@ -69,6 +73,7 @@ pub(in crate::config) enum IfAppFails {
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum Enforce {
     On,
+    Report,
 }
 
 /// What a sender hears when its event is kept.

@@ -76,10 +76,10 @@ impl<'a> Head<'a> {
     }
 
     /// Ends the head: the body's length (section 6.2) and the empty line.
-    pub(in crate::deliver) fn finish(mut self, method: &Method, body_bytes: usize) {
+    pub(in crate::deliver) fn finish(mut self, method: &Method, body_bytes: u64) {
         // Methods for which a body means nothing say nothing about an absent one (RFC 9110 section 8.6).
         if body_bytes > 0 || !matches!(*method, Method::GET | Method::HEAD) {
-            self.number("content-length", body_bytes as u64);
+            self.number("content-length", body_bytes);
         }
         self.0.extend_from_slice(b"\r\n");
     }

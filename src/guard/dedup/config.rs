@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::guard::envelope::Field;
+use crate::guard::envelope::{self, Field};
 
 /// `sources.*.dedup`; a source with `dedup: off` has no such guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,21 @@ pub enum By {
 pub const WINDOW_DEFAULT: Duration = Duration::from_secs(96 * 3600);
 
 // === impl Config ===
+
+impl Config {
+    /// Whether the key of an event whose id stands there depends on the body.
+    #[must_use]
+    pub fn reads_body(&self, envelope: &envelope::Config) -> bool {
+        match &self.by {
+            By::Body | By::Field(Field::Body(_)) => true,
+            By::Field(Field::Header(_)) => false,
+            // An id that nobody signed tells copies only with the body.
+            By::Id => {
+                envelope.event_id.body.is_some() || envelope.event_id.header.is_some() && !envelope.id_header_signed
+            }
+        }
+    }
+}
 
 impl Default for Config {
     /// By the sender's id, for 96 h.

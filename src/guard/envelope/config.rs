@@ -29,6 +29,12 @@ pub const INFLATED_BYTES_MAX_DEFAULT: u64 = 8 * 1024 * 1024;
 // === impl Config ===
 
 impl Config {
+    /// Whether the body is read at all.
+    #[must_use]
+    pub fn reads_body(&self) -> bool {
+        self.event_id.body.is_some() || self.event_type.body.is_some() || self.type_detail.is_some()
+    }
+
     /// What a scheme says about its envelope.
     #[must_use]
     pub fn of(scheme: &Scheme) -> Self {

@@ -63,11 +63,6 @@ impl Envelope {
         }
     }
 
-    fn reads_json(&self) -> bool {
-        let config = &self.config;
-        config.event_id.body.is_some() || config.event_type.body.is_some() || config.type_detail.is_some()
-    }
-
     fn needs_json(&self) -> bool {
         let needs = |lookup: &Lookup| lookup.required && lookup.body.is_some();
         needs(&self.config.event_id) || needs(&self.config.event_type)
@@ -116,7 +111,7 @@ impl Envelope {
 
 impl<B: AsRef<[u8]>> Guard<B> for Envelope {
     fn check(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<(), Rejection> {
-        if self.reads_json() {
+        if self.config.reads_body() {
             let body = self.inflated(head.headers, body.as_ref())?;
             self.settle(head.headers, self.read_body(&body)?, facts)
         } else {

@@ -206,3 +206,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_ends_a_string_is_found_wherever_it_stands() {
+    for length in 0..120 {
+        for place in 0..=length {
+            let string = |at_place: &str| format!("{}{at_place}{}", "x".repeat(place), "y".repeat(length - place));
+            let json = format!(r#"{{"id":"{}"}}"#, string(r#"\""#));
+            check(&json, "/id", text(&string("\"")));
+            let json = format!(r#"{{"id":"{}"}}"#, string("\u{1f}"));
+            let expected = Err(ScanError::NotJson { at: 7 + place, expected: "no control character in a string" });
+            check(&json, "/id", expected);
+            let json = format!(r#"{{"id":"{}"}}"#, string("\u{7f}\u{e4}\u{ff22}"));
+            check(&json, "/id", text(&string("\u{7f}\u{e4}\u{ff22}")));
+        }
+    }
+}

@@ -228,6 +228,19 @@ pub struct UnknownWord {
 /// The tolerance of a signed time, both ways, unless scheme or configuration say otherwise.
 pub const TOLERANCE_DEFAULT: Duration = Duration::from_secs(300);
 
+// === impl Proof ===
+
+impl Proof {
+    /// Whether the body is part of what is proved, or of the proof.
+    #[must_use]
+    pub fn reads_body(&self) -> bool {
+        match self {
+            Self::Signatures(_) | Self::Odd(_) => true,
+            Self::Token(_) | Self::Query(_) | Self::Basic | Self::None => false,
+        }
+    }
+}
+
 // === impl Scheme ===
 
 impl Scheme {

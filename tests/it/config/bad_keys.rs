@@ -37,8 +37,6 @@ fn keys_of_features_that_are_not_built_are_refused_by_name() {
         "admin.tokens[0].project",
         not_built,
     );
-    source("mode: proxy, app: 'http://x', if_app_fails: ‸keep", "if_app_fails", not_built);
-    source("enforce: ‸report", "enforce", not_built);
     source("‸validate: { schema: x }", "validate", not_built);
     check(
         "sources: { a: { path: /a, verify: { scheme: ‸fusionauth, secrets: [SECRET] } } }\n",

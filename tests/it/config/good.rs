@@ -18,6 +18,7 @@ fn the_shortest_configuration_has_the_defaults_of_the_design() {
     );
     assert_eq!((ingress.connections_max, ingress.headers_bytes_max), (10_000, 64 << 10));
     assert_eq!((ingress.body_bytes_max, ingress.body_memory_max), (1 << 20, 256 << 20));
+    assert_eq!(ingress.body_spool_max, 1 << 30);
     let seconds = [ingress.header_timeout, ingress.request_timeout, ingress.drain_timeout].map(|time| time.as_secs());
     assert_eq!(seconds, [5, 8, 30]);
     assert_eq!((store.durability, store.bytes_max, store.disk_free_min), (Durability::Strict, None, 512 << 20));

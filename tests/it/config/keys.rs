@@ -121,7 +121,21 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         "request_and_answer_go_through_unchanged_but_for_what_belongs_to_one_hop",
         &["sources.*.app"],
     ),
-    ("tests/it/proxy/statuses.rs", "an_app_that_fails_is_answered_for_and_noted", &["sources.*.if_app_fails"]),
+    (
+        "tests/it/proxy/large.rs",
+        "bodies_beyond_body_spool_max_are_refused_and_a_file_is_gone_with_its_request",
+        &["ingress.body_spool_max"],
+    ),
+    (
+        "tests/it/settings/reported.rs",
+        "guards_that_only_report_let_everything_through_marked_counted_and_noted",
+        &["sources.*.enforce"],
+    ),
+    (
+        "tests/it/proxy/kept.rs",
+        "events_are_kept_while_the_app_cannot_be_reached_and_delivered_to_it_afterwards",
+        &["sources.*.if_app_fails"],
+    ),
     (
         "tests/it/settings/admin.rs",
         "a_token_may_do_what_its_role_says",
@@ -183,7 +197,7 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
     (
         "tests/it/settings/source.rs",
         "a_queue_that_enforces_refuses_what_is_not_signed_and_keeps_what_is",
-        &["sources.*.enforce", "sources.*.mode"],
+        &["sources.*.mode"],
     ),
     (
         "tests/it/settings/source.rs",

@@ -5,6 +5,8 @@ mod bytes;
 mod connections;
 mod duplicates;
 mod fields;
+mod kept;
+mod large;
 mod paths;
 mod statuses;
 mod streams;

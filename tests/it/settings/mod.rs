@@ -6,6 +6,7 @@ mod admin;
 mod destination;
 mod ingress;
 mod proxied;
+mod reported;
 mod route;
 mod source;
 mod store;
