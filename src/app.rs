@@ -5,7 +5,7 @@
 //! [`Running`] (from a checked configuration to open ports, and back). `attempts`, `passing`, `resign` and
 //! `fetcher` are the seams between intake, dispatch, deliver and guard; `diagnosis` answers the API why a signature was
 //! refused, [`explain`] asks the same guards about a request that nobody sent, `feeds` follows
-//! the address lists that providers publish.
+//! the address lists that providers publish, `outbound` puts the sending side together.
 
 mod access;
 mod account;
@@ -17,6 +17,7 @@ mod fetcher;
 mod gateway;
 mod inherited;
 mod opened;
+mod outbound;
 mod passing;
 mod resign;
 mod start;
@@ -26,12 +27,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tower::ServiceBuilder;
 use tower_service::Service;
 
 pub use inherited::Inherited;
-pub use start::{Interrupts, Running, StartError, runtime, start};
+pub use start::{Interrupts, Running, StartError, runtime, start, start_at};
 
 use self::account::{AccountLayer, Books};
 use self::gateway::Gateway;
@@ -48,6 +48,7 @@ use crate::guard::{
     AllowIps, BodyLayer, Declared, Envelope, GuardLayer, HandshakeHead, HandshakeSigned, HandshakeUnsigned, Large,
     RateLimit, ReceiveLayer, ReplayWindow, Reporter, Signature, SignatureHead, Spool,
 };
+use crate::ingress::RequestBody;
 use crate::intake::{self, Intake, Keep, Pass};
 use crate::store::Store;
 
@@ -59,7 +60,7 @@ const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// A source's whole stack: what the router passes a request to.
 trait Stack:
-    Service<Request<Incoming>, Response = Response<AnswerBody>, Error = Infallible, Future: Send>
+    Service<Request<RequestBody>, Response = Response<AnswerBody>, Error = Infallible, Future: Send>
     + Clone
     + Send
     + Sync
@@ -68,7 +69,7 @@ trait Stack:
 }
 
 impl<T> Stack for T where
-    T: Service<Request<Incoming>, Response = Response<AnswerBody>, Error = Infallible, Future: Send>
+    T: Service<Request<RequestBody>, Response = Response<AnswerBody>, Error = Infallible, Future: Send>
         + Clone
         + Send
         + Sync

@@ -9,6 +9,8 @@
 //! 5. [`deliver`]: one attempt, one request, one outcome
 //! 6. [`records`]: search, redelivery, retention
 //!
+//! What is emitted instead of received begins in [`outbound`]: customers' webhooks, and events for them.
+//!
 //! They meet in [`app`] and nowhere else. Under them lie [`domain`] (pure values), [`store`] (what is kept)
 //! and [`telemetry`]; around them [`config`], [`api`] and [`cli`].
 
@@ -23,6 +25,8 @@ pub mod dispatch;
 pub mod deliver;
 
 pub mod records;
+
+pub mod outbound;
 
 pub mod domain;
 pub mod store;

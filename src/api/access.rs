@@ -1,8 +1,8 @@
 //! Who may ask for what: bearer tokens and their roles; without tokens, loopback only.
 //!
-//! Refused is whatever is not allowed explicitly. Tokens are kept and compared as SHA-256, in constant
-//! time and all of them, so that neither length nor position shows. Wrong ones are counted and slowed
-//! down, a bounded number at a time.
+//! Refused is whatever the [table](super::surface) does not allow explicitly. Tokens are kept and compared as SHA-256, in
+//! constant time and all of them, so that neither length nor position shows. Wrong ones are counted and slowed
+//! down ([`failures`](super::failures)).
 //!
 //! Without tokens a browser on the same machine is the way in for strangers. Two checks close it: the
 //! `Host` must be a loopback name or address (a rebound DNS name is neither), and a request that another
@@ -10,51 +10,41 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
+use std::sync::Arc;
 
-use axum::extract::{Request, State as Extracted};
+use axum::extract::{MatchedPath, Request, State as Extracted};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, HOST, ORIGIN};
-use http::{HeaderMap, Method};
+use http::header::{ALLOW, AUTHORIZATION, HOST, ORIGIN};
+use http::{HeaderMap, StatusCode};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
-use tokio::sync::Semaphore;
 
+use super::caller::{Caller, Role};
+use super::failures::{self, Failures};
+use super::idempotency::{self, Keys};
 use super::problem::Problem;
 use super::state::{Configured, State};
+use super::surface::{Found, Operation, Table};
 use crate::domain::Secret;
+use crate::ingress::Arrival;
 use crate::store::Store;
-
-/// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Reads and acts.
-    Admin,
-    /// Reads.
-    Viewer,
-    /// Emits events; nothing else.
-    Publisher,
-}
 
 /// Somebody who may ask.
 #[derive(Clone)]
 pub struct Token {
     name: Box<str>,
     sha256: [u8; 32],
-    role: Role,
+    caller: Caller,
 }
 
-/// What needs no token.
-const OPEN_PATHS: [&str; 4] = ["/livez", "/readyz", "/healthz", "/metrics"];
-
-/// How long a wrong token waits for its answer.
-const FAILURE_DELAY: Duration = Duration::from_millis(500);
-
-/// How many wrong tokens may wait at once: beyond, 429. Together: at most 64 guesses a second.
-const FAILURES_WAITING_MAX: usize = 32;
-
-static FAILURES_WAITING: Semaphore = Semaphore::const_new(FAILURES_WAITING_MAX);
+/// What stands in front of every handler.
+pub(super) struct Gate<S> {
+    pub(super) state: State<S>,
+    pub(super) table: Table,
+    pub(super) failures: Failures,
+    pub(super) keys: Keys,
+}
 
 // === impl Token ===
 
@@ -62,63 +52,102 @@ impl Token {
     /// A token under the name that the log knows it by; the token itself is not kept.
     #[must_use]
     pub fn new(name: &str, token: &Secret, role: Role) -> Self {
-        Self { name: name.into(), sha256: Sha256::digest(token.expose()).into(), role }
+        let caller = Caller { role, project: None };
+        Self { name: name.into(), sha256: Sha256::digest(token.expose()).into(), caller }
+    }
+
+    /// Bound to this project: nothing else is there for it.
+    #[must_use]
+    pub fn of_project(self, project: Arc<str>) -> Self {
+        Self { caller: Caller { project: Some(project), ..self.caller }, ..self }
     }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
-    }
-}
-
-// === impl Role ===
-
-impl Role {
-    /// Whether the role may use the method: reading is for viewers, everything else for admins.
-    #[must_use]
-    pub fn may(self, method: &Method) -> bool {
-        match self {
-            Self::Admin => true,
-            Self::Viewer => method == Method::GET || method == Method::HEAD,
-            Self::Publisher => false,
-        }
+        f.debug_struct("Token").field("name", &self.name).field("caller", &self.caller).finish_non_exhaustive()
     }
 }
 
 // === the check ===
 
-/// The middleware in front of everything.
-pub(super) async fn check<S: Store>(Extracted(state): Extracted<State<S>>, request: Request, next: Next) -> Response {
-    let allowed = match OPEN_PATHS.contains(&request.uri().path()) {
-        true => Ok(()),
-        false => decide(&state, request.method(), request.headers()),
+/// The middleware in front of everything, what does not exist included.
+pub(super) async fn check<S: Store>(
+    Extracted(gate): Extracted<Arc<Gate<S>>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let found = matched.as_ref().map(|path| gate.table.find(path.as_str(), request.method()));
+    match &found {
+        Some(Found::Operation(operation)) if operation.is_open() => return next.run(request).await,
+        Some(Found::OtherMethods { allow, open: true }) => return wrong_method(allow.clone()),
+        _ => {}
+    }
+    let address = request.extensions().get::<Arrival>().map(|arrival| arrival.peer.ip());
+    let caller = match gate.caller(address, request.headers()).await {
+        Ok(caller) => caller,
+        Err(problem) => return problem.into_response(),
     };
-    match allowed {
-        Ok(()) => next.run(request).await,
-        Err(problem) if problem.status() == 401 && request.headers().contains_key(AUTHORIZATION) => {
-            state.metrics.gateway().auth_failures.inc();
-            tracing::warn!(path = ?request.uri().path(), "a wrong token on the admin port");
-            slow_down(problem).await.into_response()
+    match found {
+        Some(Found::Operation(operation)) => match operation.permits(&caller) {
+            Ok(()) => {
+                request.extensions_mut().insert(caller.clone());
+                gate.run(operation, &caller, request, next).await
+            }
+            Err(problem) => problem.into_response(),
+        },
+        Some(Found::OtherMethods { allow, .. }) => wrong_method(allow),
+        // A handler without an operation: nobody has said who may.
+        Some(Found::Nothing) => {
+            Problem::forbidden("role_not_allowed", "nobody has said who may do this").into_response()
         }
-        Err(problem) => problem.into_response(),
+        None => next.run(request).await,
     }
 }
 
-fn decide<S>(state: &State<S>, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
-    let configured = state.configured();
-    if configured.tokens.is_empty() {
-        return without_tokens(state.listens_on_loopback, headers);
-    }
-    let role = authenticate(&configured, headers)?;
-    if role.may(method) {
-        return Ok(());
-    }
-    Err(Problem::forbidden("role_not_allowed", "the role of this token does not allow this"))
+fn wrong_method(allow: http::HeaderValue) -> Response {
+    let problem =
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method");
+    let mut response = problem.into_response();
+    response.headers_mut().insert(ALLOW, allow);
+    response
 }
 
-/// The role of the token in `Authorization: Bearer`.
-fn authenticate(configured: &Configured, headers: &HeaderMap) -> Result<Role, Problem> {
+// === impl Gate ===
+
+impl<S: Store> Gate<S> {
+    async fn run(&self, operation: &Operation, caller: &Caller, request: Request, next: Next) -> Response {
+        if operation.method == http::Method::POST && !operation.keeps_keys {
+            return idempotency::run(&self.keys, self.state.clock.now(), caller, request, next).await;
+        }
+        next.run(request).await
+    }
+
+    /// Whoever asks, or why that is nobody.
+    async fn caller(&self, address: Option<IpAddr>, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let configured = self.state.configured();
+        if configured.tokens.is_empty() {
+            without_tokens(self.state.listens_on_loopback, headers)?;
+            return Ok(Caller { role: Role::Admin, project: None });
+        }
+        let has_token = headers.contains_key(AUTHORIZATION);
+        if has_token && !self.failures.listens_to(address) {
+            return Err(failures::too_many());
+        }
+        match authenticate(&configured, headers) {
+            Err(problem) if has_token => {
+                self.state.metrics.gateway().auth_failures.inc();
+                tracing::warn!(client = ?address, "a wrong token on the admin port");
+                Err(self.failures.answer(address, problem).await)
+            }
+            found => found,
+        }
+    }
+}
+
+/// Who the token in `Authorization: Bearer` is for.
+fn authenticate(configured: &Configured, headers: &HeaderMap) -> Result<Caller, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(Problem::unauthorized("a token is needed: Authorization: Bearer …"));
@@ -129,15 +158,15 @@ fn authenticate(configured: &Configured, headers: &HeaderMap) -> Result<Role, Pr
         return Err(Problem::unauthorized("the scheme must be Bearer"));
     };
     let given: [u8; 32] = Sha256::digest(given).into();
-    let mut role = None;
+    let mut caller = None;
     // All are compared, whichever matches.
     for token in &configured.tokens {
         let same: Choice = given.ct_eq(&token.sha256);
         if bool::from(same) {
-            role = Some(token.role);
+            caller = Some(&token.caller);
         }
     }
-    role.ok_or_else(|| Problem::unauthorized("nobody has this token"))
+    caller.cloned().ok_or_else(|| Problem::unauthorized("nobody has this token"))
 }
 
 fn without_tokens(listens_on_loopback: bool, headers: &HeaderMap) -> Result<(), Problem> {
@@ -179,15 +208,6 @@ fn is_of_another_site(host: &str, headers: &HeaderMap) -> bool {
     fetched
         || origin
             .is_some_and(|origin| origin.split_once("://").is_none_or(|(_, from)| !from.eq_ignore_ascii_case(host)))
-}
-
-async fn slow_down(problem: Problem) -> Problem {
-    let Ok(_place) = FAILURES_WAITING.try_acquire() else {
-        return Problem::new(http::StatusCode::TOO_MANY_REQUESTS, "too_many_failures", "too many wrong tokens")
-            .retry_after(1);
-    };
-    tokio::time::sleep(FAILURE_DELAY).await;
-    problem
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! A diagnosis on the wire: what a rejection shows of its signature, and what `hookward verify --json` prints.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::guard::signature::diagnosis::{Covered, Diagnosis, Finding};
 
 /// Why a signature does not verify, or that it does by today's configuration.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Diagnosed {
     object: &'static str,
     /// Whether it is right.
@@ -27,14 +28,14 @@ pub struct Diagnosed {
 }
 
 /// A text in the signature's place.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 struct Given {
     text: String,
     shape: String,
 }
 
 /// A piece of what the scheme signs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 struct Signed {
     what: String,
     bytes: usize,
@@ -43,7 +44,7 @@ struct Signed {
 }
 
 /// What differs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 struct Found {
     code: &'static str,
     message: String,

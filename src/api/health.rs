@@ -7,18 +7,17 @@ use axum::extract::State as Extracted;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use serde_json::json;
 
 use super::problem::Problem;
 use super::state::State;
-use super::wire::{Ready, ReadyConfig};
+use super::wire::{Alive, Ready, ReadyConfig};
 use crate::store::{LaneState, Store};
 use crate::telemetry::LaneGauges;
 use crate::telemetry::metrics;
 
 /// The process answers; nothing else is asked.
 pub(super) async fn livez() -> Response {
-    Json(json!({ "status": "alive" })).into_response()
+    Json(Alive { status: "alive" }).into_response()
 }
 
 /// Whether senders should be sent here, and if not, why.

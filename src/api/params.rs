@@ -4,15 +4,13 @@ use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use url::form_urlencoded;
 
+use super::parameter::{Parameter, SECONDS_MAX, VALUE_CHARS_MAX};
 use super::problem::Problem;
 use crate::domain::Timestamp;
 use crate::store::query::PAGE_ROWS_MAX;
 
 /// How many rows a page has where nobody says.
 const LIMIT_DEFAULT: usize = 10;
-
-/// The longest value of a filter, in bytes.
-const VALUE_BYTES_MAX: usize = 512;
 
 /// The query as it was sent; [`Query::only`] makes parameters of it.
 #[derive(Debug)]
@@ -47,17 +45,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
 
 impl Query {
     /// The parameters, of which only these are known.
-    pub(super) fn only(&self, known: &[&str]) -> Result<Params, Problem> {
+    pub(super) fn only(&self, known: &[Parameter]) -> Result<Params, Problem> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(self.0.as_deref().unwrap_or_default().as_bytes()) {
-            if !known.contains(&&*name) {
+            if !known.iter().any(|known| known.name == name) {
                 return Err(Problem::parameter(&name, unknown(&name, known)));
             }
             if pairs.iter().any(|(earlier, _)| *earlier == name) {
                 return Err(Problem::parameter(&name, "is there twice"));
             }
-            if value.is_empty() || value.len() > VALUE_BYTES_MAX {
-                return Err(Problem::parameter(&name, format!("needs 1 to {VALUE_BYTES_MAX} bytes")));
+            if value.is_empty() || value.chars().count() > VALUE_CHARS_MAX {
+                return Err(Problem::parameter(&name, format!("needs 1 to {VALUE_CHARS_MAX} characters")));
             }
             pairs.push((name.into_owned(), value.into_owned()));
         }
@@ -65,8 +63,9 @@ impl Query {
     }
 }
 
-fn unknown(name: &str, known: &[&str]) -> String {
-    let near = known.iter().map(|known| (strsim::jaro_winkler(name, known), known));
+fn unknown(name: &str, known: &[Parameter]) -> String {
+    let known: Vec<&str> = known.iter().map(|known| known.name).collect();
+    let near = known.iter().map(|known| (strsim::jaro_winkler(name, known), *known));
     let near = near.filter(|(likeness, _)| *likeness > 0.8).max_by(|(one, _), (other, _)| one.total_cmp(other));
     match near {
         Some((_, near)) => format!("no such parameter, did you mean {near}?"),
@@ -118,25 +117,27 @@ impl Params {
     }
 }
 
-const TIME_EXPECTED: &str = "seconds since 1970 or a time such as 2026-11-23T18:04:05Z";
+pub(super) const TIME_EXPECTED: &str = "seconds since 1970 or a time such as 2026-11-23T18:04:05Z";
 
 /// First and last millisecond of the time that the text names.
-fn time(text: &str) -> Option<(Timestamp, Timestamp)> {
+pub(super) fn time(text: &str) -> Option<(Timestamp, Timestamp)> {
     if let Ok(seconds) = text.parse::<u64>() {
-        let first = seconds.checked_mul(1000)?;
-        return Some((Timestamp(first), Timestamp(first.checked_add(999)?)));
+        let first = Some(seconds).filter(|seconds| *seconds <= SECONDS_MAX)? * 1000;
+        return Some((Timestamp(first), Timestamp(first + 999)));
     }
     // A `+` of the offset that was not escaped arrives as a space.
     let time: jiff::Timestamp = text.replace(' ', "+").parse().ok()?;
-    let millis = Timestamp(u64::try_from(time.as_millisecond()).ok()?);
+    // Nothing is older than 1970.
+    let millis = Timestamp(u64::try_from(time.as_millisecond()).unwrap_or(0));
     Some((millis, millis))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::parameter;
     use super::*;
 
-    const KNOWN: [&str; 4] = ["limit", "source", "created[gte]", "created[lte]"];
+    const KNOWN: [Parameter; 4] = [parameter::LIMIT, parameter::SOURCE, parameter::CREATED_GTE, parameter::CREATED_LTE];
 
     fn params(query: &str) -> Result<Params, Problem> {
         Query(Some(query.into())).only(&KNOWN)
@@ -174,7 +175,8 @@ mod tests {
         assert_eq!(lte("1700000000").unwrap(), Some(Timestamp(1_700_000_000_999)));
         assert_eq!(lte("2023-11-14T22:13:20.5Z").unwrap(), Some(Timestamp(1_700_000_000_500)));
         assert_eq!(gte("2023-11-15T00:13:20+02:00").unwrap(), Some(Timestamp(1_700_000_000_000)));
-        for wrong in ["yesterday", "1969-01-01T00:00:00Z", "99999999999999999999", "18446744073709551615"] {
+        assert_eq!(gte("1969-01-01T00:00:00Z").unwrap(), Some(Timestamp(0)), "nothing is older");
+        for wrong in ["yesterday", "253402300800", "99999999999999999999", "18446744073709551615"] {
             refused(gte(wrong).unwrap_err(), "#/query/created[gte]", "seconds since 1970");
         }
     }

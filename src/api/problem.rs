@@ -4,12 +4,13 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::store::StoreError;
 
 /// What is answered instead of what was asked for.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Problem {
     /// No page explains it further: `about:blank`.
     #[serde(rename = "type")]
@@ -25,7 +26,7 @@ pub struct Problem {
 }
 
 /// Which part of the request is wrong.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 struct Pointed {
     /// A JSON pointer into the request, its query taken as an object: `#/query/limit`.
     pointer: String,
@@ -56,6 +57,16 @@ impl Problem {
         let mut problem = Self::new(StatusCode::BAD_REQUEST, "parameter_invalid", format!("{name}: {detail}"));
         let name = name.replace('~', "~0").replace('/', "~1");
         problem.errors.push(Pointed { pointer: format!("#/query/{name}"), detail });
+        problem
+    }
+
+    /// A field of the body is missing, unknown or makes no sense; `pointer` is empty where it is the whole.
+    #[must_use]
+    pub fn body(pointer: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let said = if pointer.is_empty() { detail.clone() } else { format!("{pointer}: {detail}") };
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, "body_invalid", said);
+        problem.errors.push(Pointed { pointer: format!("#{pointer}"), detail });
         problem
     }
 
@@ -116,6 +127,7 @@ impl From<StoreError> for Problem {
             StoreError::NotFound => Self::not_found("such id in the store; it may have been removed by retention"),
             StoreError::Conflict(why) => Self::new(StatusCode::CONFLICT, "conflict", &*why),
             StoreError::Damaged(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "record_damaged", error.to_string()),
+            StoreError::Unsupported(why) => Self::new(StatusCode::NOT_IMPLEMENTED, "unsupported", why),
             StoreError::Engine(_) => {
                 tracing::error!(%error, "the store did not answer the admin port");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", error.to_string()).retry_after(5)

@@ -5,6 +5,7 @@ use axum::extract::State as Extracted;
 use http::StatusCode;
 
 use super::pages;
+use super::parameter::{AFTER_REJECTION, CREATED_GTE, CREATED_LTE, LIMIT, Parameter, REASON, SOURCE};
 use super::params::{Key, Query};
 use super::problem::Problem;
 use super::state::State;
@@ -13,11 +14,14 @@ use crate::domain::{Reason, RejectionId};
 use crate::records::search;
 use crate::store::{RejectionFilter, Store};
 
+/// The parameters of the list.
+pub(super) const LIST: &[Parameter] = &[LIMIT, AFTER_REJECTION, SOURCE, REASON, CREATED_GTE, CREATED_LTE];
+
 pub(super) async fn list<S: Store>(
     Extracted(state): Extracted<State<S>>,
     query: Query,
 ) -> Result<Json<List<Rejection>>, Problem> {
-    let params = query.only(&["limit", "starting_after", "source", "reason", "created[gte]", "created[lte]"])?;
+    let params = query.only(LIST)?;
     let reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
     let filter = RejectionFilter {
         source: params.owned("source"),

@@ -1,49 +1,35 @@
-//! The whole surface of the admin port in one place.
+//! The admin port as one service: the operations behind the gate, and what stands around them.
 
 use std::any::Any;
+use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::access::Gate;
+use super::failures::Failures;
+use super::idempotency::Keys;
 use super::problem::Problem;
 use super::state::State;
-use super::{access, configured, deliveries, events, health, rejections};
+use super::{access, openapi, operations};
 use crate::store::Store;
 
 /// The service of the admin port.
 pub fn router<S: Store>(state: State<S>) -> axum::Router {
-    axum::Router::new()
-        // Open to everybody who reaches the port.
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz::<S>))
-        .route("/healthz", get(health::readyz::<S>))
-        .route("/metrics", get(health::scrape::<S>))
-        // What was received.
-        .route("/v1/events", get(events::list::<S>))
-        .route("/v1/events/{id}", get(events::show::<S>))
-        .route("/v1/events/{id}/body", get(events::body::<S>))
-        .route("/v1/events/{id}/replay", post(events::replay::<S>))
-        // What became of it.
-        .route("/v1/deliveries", get(deliveries::list::<S>))
-        .route("/v1/deliveries/{id}", get(deliveries::show::<S>))
-        .route("/v1/deliveries/{id}/redeliver", post(deliveries::redeliver::<S>))
-        .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel::<S>))
-        // What was refused, and what is configured.
-        .route("/v1/rejections", get(rejections::list::<S>))
-        .route("/v1/rejections/{id}", get(rejections::show::<S>))
-        .route("/v1/sources", get(configured::sources::<S>))
-        .route("/v1/destinations", get(configured::destinations::<S>))
-        .route("/v1/stats", get(configured::stats::<S>))
+    let (handlers, table) = operations::all::<S>().into_parts();
+    let document = openapi::document(&table);
+    let gate = Gate { state: state.clone(), table, failures: Failures::default(), keys: Keys::default() };
+    handlers
         .fallback(no_such_path)
-        .method_not_allowed_fallback(wrong_method)
-        // Around the fallbacks too: what does not exist is not told to strangers.
-        .layer(middleware::from_fn_with_state(state.clone(), access::check::<S>))
+        // Around the fallback too: what does not exist is not told to strangers.
+        .layer(middleware::from_fn_with_state(Arc::new(gate), access::check::<S>))
         .with_state(state)
+        .layer(Extension(document))
         .layer(middleware::from_fn(bare))
         // Outermost: whatever breaks is still answered.
         .layer(CatchPanicLayer::custom(broken))
@@ -51,10 +37,6 @@ pub fn router<S: Store>(state: State<S>) -> axum::Router {
 
 async fn no_such_path() -> Problem {
     Problem::not_found("such path")
-}
-
-async fn wrong_method() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
 }
 
 /// Nothing here is for caches, and nothing is what a browser guesses.

@@ -1,11 +1,16 @@
 //! What the API is made of: app hands it in, the API only looks.
 
+use std::pin::Pin;
 use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 
 use super::access::Token;
 use super::mask::Masks;
 use crate::domain::{Clock, Event, Plan, Timestamp};
 use crate::guard::signature::Diagnosis;
+use crate::outbound::Webhooks;
+use crate::records::replays::Replays;
 use crate::store::RejectionRow;
 use crate::telemetry::{Metrics, Readiness};
 
@@ -23,6 +28,34 @@ pub struct State<S> {
     pub configured: Arc<dyn Fn() -> Arc<Configured> + Send + Sync>,
     /// Whether the admin port listens on a loopback address only.
     pub listens_on_loopback: bool,
+    /// The sending side; `None`: it is off.
+    pub sending: Option<Arc<Sending<S>>>,
+    /// Replays by filter.
+    pub replays: Arc<Replays>,
+}
+
+/// What the API needs of the sending side.
+pub struct Sending<S> {
+    /// Customers' webhooks.
+    pub webhooks: Arc<Webhooks<S>>,
+    /// Whether a customer's URL may be called: the URL as it is kept, or why not.
+    pub vet: Vet,
+    /// What a reload may change.
+    pub settings: ArcSwap<SendingSettings>,
+}
+
+/// Asked for every URL before it is kept.
+pub type Vet = Box<dyn Fn(Box<str>) -> Pin<Box<dyn Future<Output = Result<Box<str>, String>> + Send>> + Send + Sync>;
+
+/// What of `outbound` the API shows or acts by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendingSettings {
+    /// What the names of the platform's headers begin with: customers cannot set such headers.
+    pub header_prefix: Box<str>,
+    /// The catalogue.
+    pub event_types: Arc<[Box<str>]>,
+    /// The largest event, in bytes.
+    pub body_bytes_max: usize,
 }
 
 /// The part of the configuration that the API shows or acts by.
@@ -99,7 +132,14 @@ pub struct DestinationEntry {
     pub queue_max: u64,
 }
 
-// === impl State ===
+// === impl Sending, State ===
+
+impl<S> Sending<S> {
+    /// What is configured at the moment.
+    pub(super) fn settings(&self) -> Arc<SendingSettings> {
+        self.settings.load_full()
+    }
+}
 
 impl<S> State<S> {
     /// The running configuration.
@@ -118,6 +158,8 @@ impl<S> Clone for State<S> {
             clock: self.clock.clone(),
             configured: Arc::clone(&self.configured),
             listens_on_loopback: self.listens_on_loopback,
+            sending: self.sending.clone(),
+            replays: Arc::clone(&self.replays),
         }
     }
 }

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::diagnosed::Diagnosed;
 use super::mask::Masks;
-use crate::domain::{Event, Timestamp};
+use crate::domain::{Event, Timestamp, WebhookId};
 use crate::guard::signature::Diagnosis;
 use crate::store::{AttemptRow, DeliveryRow, EventRow, RejectionRow};
 
 /// A page of a list, newest first.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct List<Item> {
     /// `list`.
     pub object: &'static str,
@@ -28,7 +29,7 @@ pub struct List<Item> {
 }
 
 /// A header of a kept request or answer; credentials masked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Header {
     /// Lower case.
     pub name: String,
@@ -37,7 +38,7 @@ pub struct Header {
 }
 
 /// Bytes as text where they are UTF-8, else as base64.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Content {
     /// `utf8` or `base64`.
     pub encoding: &'static str,
@@ -46,7 +47,7 @@ pub struct Content {
 }
 
 /// What is shown of an event in a list and alone.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct EventHead {
     object: &'static str,
     id: String,
@@ -59,7 +60,7 @@ pub struct EventHead {
 }
 
 /// An event in a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct EventItem {
     #[serde(flatten)]
     head: EventHead,
@@ -67,7 +68,7 @@ pub struct EventItem {
 }
 
 /// One event with what became of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct EventDetail {
     #[serde(flatten)]
     head: EventHead,
@@ -80,13 +81,15 @@ pub struct EventDetail {
 }
 
 /// A delivery, in a list or alone.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Delivery {
     object: &'static str,
     id: String,
     event: String,
     source: String,
     destination: String,
+    /// Where the destination is a customer's webhook: its id.
+    webhook: Option<String>,
     #[serde(rename = "type")]
     event_type: Option<String>,
     created: String,
@@ -101,7 +104,7 @@ pub struct Delivery {
 }
 
 /// One delivery with its attempts.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct DeliveryDetail {
     #[serde(flatten)]
     delivery: Delivery,
@@ -111,7 +114,7 @@ pub struct DeliveryDetail {
 }
 
 /// One request of a delivery.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Attempt {
     object: &'static str,
     id: String,
@@ -129,7 +132,7 @@ pub struct Attempt {
 }
 
 /// A refused request.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Rejection {
     object: &'static str,
     id: String,
@@ -148,7 +151,7 @@ pub struct Rejection {
 }
 
 /// What a replay made.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Replay {
     /// `replay`.
     pub object: &'static str,
@@ -159,7 +162,7 @@ pub struct Replay {
 }
 
 /// A source and what was counted since the gateway started.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Source {
     /// `source`.
     pub object: &'static str,
@@ -184,7 +187,7 @@ pub struct Source {
 }
 
 /// An address list that is followed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct SourceFeed {
     /// Its name.
     pub name: String,
@@ -203,7 +206,7 @@ pub struct SourceFeed {
 }
 
 /// Counts of a source.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub struct SourceCounts {
     /// Requests.
     pub received: u64,
@@ -218,7 +221,7 @@ pub struct SourceCounts {
 }
 
 /// Totals since the store was made, restarts included; `/metrics` has them over time.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Stats {
     /// `stats`.
     pub object: &'static str,
@@ -229,7 +232,7 @@ pub struct Stats {
 }
 
 /// A source's totals.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct SourceStats {
     /// Its name.
     pub name: String,
@@ -246,7 +249,7 @@ pub struct SourceStats {
 }
 
 /// A destination's totals.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct DestinationStats {
     /// Its name.
     pub name: String,
@@ -267,7 +270,7 @@ pub struct DestinationStats {
 }
 
 /// A destination and its queue.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Destination {
     /// `destination`.
     pub object: &'static str,
@@ -286,7 +289,7 @@ pub struct Destination {
 }
 
 /// A destination's queue.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Queue {
     /// Waiting, due or not.
     pub pending: u64,
@@ -300,8 +303,15 @@ pub struct Queue {
     pub oldest_due_at: Option<String>,
 }
 
+/// What `/livez` says.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct Alive {
+    /// `alive`.
+    pub status: &'static str,
+}
+
 /// What `/readyz` says.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Deserialize, Serialize)]
 pub struct Ready {
     /// `ready` or `not_ready`.
     pub status: String,
@@ -319,7 +329,7 @@ pub struct Ready {
 }
 
 /// What became of the configuration.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Deserialize, Serialize)]
 pub struct ReadyConfig {
     /// When the running one was loaded.
     pub loaded_at: Option<String>,
@@ -405,6 +415,7 @@ impl From<DeliveryRow> for Delivery {
             event: row.event.to_string(),
             source: row.source.to_string(),
             destination: row.target.to_string(),
+            webhook: row.target.parse::<WebhookId>().ok().map(|id| id.to_string()),
             event_type: text(row.event_type),
             created: row.created_at.to_string(),
             status: row.state.as_str(),

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::attempts::Deliveries;
 use super::feeds::Feeds;
 use super::fetcher::Fetcher;
+use super::outbound::Outbound;
 use super::resign::{Signer, Signers};
 use super::{Stack, StartError, is_by_address, stack};
 use crate::api::{self, Configured, DestinationEntry, Masks, SourceEntry};
@@ -24,7 +25,7 @@ use crate::store::{Retention, Store};
 use crate::telemetry::{Metrics, Readiness};
 
 /// What lives as long as the process, whatever the configuration says.
-pub(super) struct Gateway<S> {
+pub(super) struct Gateway<S: Store> {
     pub(super) store: Arc<S>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
@@ -43,6 +44,8 @@ pub(super) struct Gateway<S> {
     pub(super) certificates: Arc<Certificates>,
     /// The address lists that sources follow.
     pub(super) feeds: Arc<Feeds>,
+    /// The sending side, where it is on.
+    pub(super) outbound: Option<Outbound<S>>,
     rate_limits: Mutex<RateLimits>,
     /// The apps of proxy-mode sources by their URL, each with its open connections.
     upstreams: Mutex<HashMap<Box<str>, Arc<Upstream>>>,
@@ -55,13 +58,14 @@ type RateLimits = HashMap<(Arc<str>, usize), (rate_limit::Config, Arc<RateLimit>
 type BeforeAndBehind = (Vec<Arc<RateLimit>>, Vec<Arc<RateLimit>>);
 
 /// What is made of a configuration at the start, before there is a gateway to apply it to.
-pub(super) struct Parts<S> {
+pub(super) struct Parts<S: Store> {
     pub(super) store: Arc<S>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
     pub(super) signers: Signers,
     pub(super) dispatcher: Dispatcher<S, Deliveries>,
     pub(super) dedup_key: [u8; 16],
+    pub(super) outbound: Option<Outbound<S>>,
 }
 
 // === impl Gateway ===
@@ -91,6 +95,7 @@ impl<S: Store> Gateway<S> {
             dispatcher: parts.dispatcher,
             certificates: Arc::new(Certificates::new(Arc::new(Fetcher::default()), parts.clock.clone())),
             feeds,
+            outbound: parts.outbound,
             rate_limits: Mutex::default(),
             upstreams: Mutex::default(),
         }
@@ -123,6 +128,9 @@ impl<S: Store> Gateway<S> {
         self.retention.store(Arc::new(retention(checked)));
         self.configured.store(Arc::new(configured(checked, &verifiers, &self.feeds)));
         self.signers.set(signers(checked, &verifiers));
+        if let (Some(running), Some(outbound)) = (&self.outbound, &checked.outbound) {
+            running.apply(outbound);
+        }
         let destinations = checked.destinations.iter();
         self.dispatcher
             .apply(destinations.map(|to| (to.settings.clone(), to.endpoint.clone().map(Arc::new))).collect());
@@ -197,12 +205,7 @@ fn configured(checked: &Checked, verifiers: &[Arc<Verifier>], feeds: &Arc<Feeds>
         .filter_map(|source| Some((Arc::clone(&source.name), Routes::all_to(source.kept_for_app()?))))
         .collect();
     Configured {
-        tokens: checked
-            .admin
-            .tokens
-            .iter()
-            .map(|token| api::Token::new(&token.name, &token.token, role(token.role)))
-            .collect(),
+        tokens: checked.admin.tokens.iter().map(token).collect(),
         sources: checked
             .sources
             .iter()
@@ -237,6 +240,14 @@ fn destination(to: &config::Destination) -> DestinationEntry {
         url: to.endpoint.as_ref().map_or("(discard)", |endpoint| endpoint.url.as_str()).into(),
         concurrency: to.settings.concurrency.get(),
         queue_max: to.settings.queue_max,
+    }
+}
+
+fn token(token: &config::Token) -> api::Token {
+    let own = api::Token::new(&token.name, &token.token, role(token.role));
+    match &token.project {
+        Some(project) => own.of_project(Arc::clone(project)),
+        None => own,
     }
 }
 

@@ -19,6 +19,7 @@ use super::attempts::Deliveries;
 use super::gateway::{Gateway, Parts};
 use super::inherited::Inherited;
 use super::opened::{Opened, open_store, succeed_to_store};
+use super::outbound::Outbound;
 use super::resign::Signers;
 use crate::config::{Checked, Durability};
 use crate::deliver::Client;
@@ -77,6 +78,9 @@ pub enum StartError {
     /// The store's server.
     #[error(transparent)]
     Redis(#[from] redis::OpenError),
+    /// The webhooks of customers.
+    #[error("the webhooks of customers: {0}")]
+    Webhooks(#[from] StoreError),
     /// A port.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -118,11 +122,24 @@ pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
 /// [`StartError`]; nothing is left running then.
 pub async fn start(
     checked: &Checked,
+    inherited: Inherited,
+    log: AccessLog,
+    metrics: Metrics,
+) -> Result<Running, StartError> {
+    start_at(Clock::machine(), checked, inherited, log, metrics).await
+}
+
+/// The same by another clock: one that a test moves.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running then.
+pub async fn start_at(
+    clock: Clock,
+    checked: &Checked,
     mut inherited: Inherited,
     log: AccessLog,
     metrics: Metrics,
 ) -> Result<Running, StartError> {
-    let clock = Clock::machine();
     // The ports first: a second instance fails on them before it touches the store, and senders that come while
     // the store opens wait in the backlog instead of being refused.
     let (ingress_listener, patience) = inherited.ingress(checked.ingress.listen, checked.ingress.drain_timeout)?;
@@ -138,17 +155,17 @@ pub async fn start(
     match store {
         Opened::Embedded(store) => {
             let dedup_key = store.hash_key();
-            begin(*store, dedup_key, checked, doors, clock, metrics)
+            Box::pin(begin(*store, dedup_key, checked, doors, clock, metrics)).await
         }
         Opened::Redis(store) => {
             let dedup_key = store.hash_key();
-            begin(*store, dedup_key, checked, doors, clock, metrics)
+            Box::pin(begin(*store, dedup_key, checked, doors, clock, metrics)).await
         }
     }
 }
 
 /// Everything behind the open store, for whichever engine.
-fn begin<S: Store>(
+async fn begin<S: Store>(
     store: S,
     dedup_key: [u8; 16],
     checked: &Checked,
@@ -161,7 +178,13 @@ fn begin<S: Store>(
     let signers = Signers::default();
     let client = Client::new(clock.clone(), Arc::new(signers.clone()));
     let dispatcher = Dispatcher::new(Arc::clone(&store), Arc::new(Deliveries(client)), clock.clone(), metrics.clone());
-    let parts = Parts { store, metrics, clock, signers, dispatcher, dedup_key };
+    let outbound = match &checked.outbound {
+        Some(outbound) => {
+            Some(Outbound::start(outbound, Arc::clone(&store), clock.clone(), &metrics, dedup_key).await?)
+        }
+        None => None,
+    };
+    let parts = Parts { store, metrics, clock, signers, dispatcher, dedup_key, outbound };
     let gateway = Arc::new(Gateway::new(parts, checked));
     let table = Arc::new(ArcSwap::from_pointee(gateway.apply(checked)?));
     let apply: Apply = {
@@ -326,7 +349,16 @@ impl<S: Store> Life for Gateway<S> {
     }
 
     fn drain(&self, deadline: Instant) -> Ending<'_, usize> {
-        Box::pin(self.dispatcher.drain(deadline))
+        Box::pin(async move {
+            let webhooks = async {
+                match &self.outbound {
+                    Some(outbound) => outbound.drain(deadline).await,
+                    None => 0,
+                }
+            };
+            let (cut, of_webhooks) = tokio::join!(self.dispatcher.drain(deadline), webhooks);
+            cut + of_webhooks
+        })
     }
 
     fn close(&self) -> Ending<'_, Result<(), StoreError>> {
@@ -359,6 +391,8 @@ async fn serve_admin<S: Store>(
         clock: gateway.clock.clone(),
         configured: Arc::new(move || configured.load_full()),
         listens_on_loopback: address.ip().is_loopback(),
+        sending: gateway.outbound.as_ref().map(|outbound| Arc::clone(&outbound.sending)),
+        replays: Arc::default(),
     });
     // Its own limits: what floods the ingress does not shut the operator out.
     let limits = ingress::Config { listen: address, drain_timeout: ADMIN_DRAIN, ..ingress::Config::default() };

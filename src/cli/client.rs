@@ -19,6 +19,9 @@ pub(super) struct Connection {
     /// A file with the token; else the environment's HOOKWARD_ADMIN_TOKEN is taken, if set.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Whose webhooks and events, where the token is bound to no project; default: `default`.
+    #[arg(long, value_name = "NAME", env = "HOOKWARD_PROJECT")]
+    project: Option<String>,
 }
 
 /// Asks one gateway.
@@ -26,6 +29,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
     token: Option<String>,
+    project: Option<String>,
 }
 
 /// No answer of the admin port takes longer.
@@ -70,7 +74,7 @@ impl Connection {
             .timeout(ANSWER_WAIT_MAX)
             .build()
             .map_err(|error| Failure::Failed(format!("the HTTP client cannot be set up: {error}")))?;
-        Ok(Client { http, base, token: self.token()? })
+        Ok(Client { http, base, token: self.token()?, project: self.project.clone() })
     }
 
     fn token(&self) -> Result<Option<String>, Failure> {
@@ -101,6 +105,12 @@ impl Client {
         self.json(&self.ask(Method::POST, path, &[]).await?)
     }
 
+    /// The answer to some JSON.
+    pub(super) async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Value, Failure> {
+        let (status, body) = self.exchange(method, path, &[], Some(body)).await?;
+        if (200..300).contains(&status) { self.json(&body) } else { Err(self.refused(status, &body)) }
+    }
+
     /// The answer of a GET, byte for byte.
     pub(super) async fn bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
         self.ask(Method::GET, path, &[]).await
@@ -108,15 +118,21 @@ impl Client {
 
     /// Status and body of `/readyz`, whatever they are.
     pub(super) async fn readyz(&self) -> Result<(u16, Vec<u8>), Failure> {
-        self.exchange(Method::GET, "/readyz", &[]).await
+        self.exchange(Method::GET, "/readyz", &[], None).await
     }
 
     async fn ask(&self, method: Method, path: &str, query: &[(&str, String)]) -> Result<Vec<u8>, Failure> {
-        let (status, body) = self.exchange(method, path, query).await?;
+        let (status, body) = self.exchange(method, path, query, None).await?;
         if (200..300).contains(&status) { Ok(body) } else { Err(self.refused(status, &body)) }
     }
 
-    async fn exchange(&self, method: Method, path: &str, query: &[(&str, String)]) -> Result<(u16, Vec<u8>), Failure> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<Vec<u8>>,
+    ) -> Result<(u16, Vec<u8>), Failure> {
         let mut url = self.base.clone();
         url.set_path(path);
         url.set_query(None);
@@ -126,6 +142,12 @@ impl Client {
         let mut request = self.http.request(method, url);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
+        }
+        if let Some(project) = &self.project {
+            request = request.header("hookward-project", project);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
         }
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status().as_u16();

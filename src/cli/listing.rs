@@ -174,7 +174,7 @@ pub(super) fn headers(document: &Value, field: &str) -> String {
 }
 
 /// A time of the API: what is not `15m` or the like goes to the gateway as it is, which says what is wrong.
-fn time(text: &str) -> String {
+pub(super) fn time(text: &str) -> String {
     let ago = text.split_at_checked(text.len().saturating_sub(1)).and_then(|(number, unit)| {
         let seconds = match unit {
             "s" => 1,

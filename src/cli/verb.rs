@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use clap::{Parser, Subcommand};
 
 use super::{
-    Failure, check, completions, deliveries, demo, events, explain, healthcheck, init, redeliver, rejections, schema,
-    schemes, send, serve, sign, verify,
+    Failure, check, completions, deliveries, demo, emit, events, explain, healthcheck, init, redeliver, rejections,
+    replay, schema, schemes, send, serve, sign, verify, webhooks,
 };
 
 /// A webhook gateway: lets genuine webhooks in, once, durably, and out to every service that wants them.
@@ -30,6 +30,12 @@ enum Verb {
     Deliveries(deliveries::Args),
     /// List refused requests and why they were refused, or show one.
     Rejections(rejections::Args),
+    /// Emit an event: it goes to every webhook of its project that wants it.
+    Emit(emit::Args),
+    /// Customers' webhooks: list, show, create, update, rotate, pause, test, delete.
+    Webhooks(webhooks::Args),
+    /// Deliver many again, by filter.
+    Replay(replay::Args),
     /// Deliver again, now: a delivery, or every dead delivery of an event.
     Redeliver(redeliver::Args),
     /// Ask the gateway whether it is ready: exit code 0 if it is, 1 if not.
@@ -80,6 +86,9 @@ fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Deliveries(args) => deliveries::run(&args),
         Verb::Rejections(args) => rejections::run(&args),
         Verb::Redeliver(args) => redeliver::run(&args),
+        Verb::Emit(args) => emit::run(&args),
+        Verb::Webhooks(args) => webhooks::run(&args),
+        Verb::Replay(args) => replay::run(&args),
         Verb::Healthcheck(args) => healthcheck::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Init(args) => init::run(&args),

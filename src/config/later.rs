@@ -4,8 +4,6 @@
 
 /// The struct of `written`, its key, and what the key would do.
 const KEYS: &[(&str, &str, &str)] = &[
-    ("Configuration", "outbound", "outbound mode"),
-    ("AdminToken", "project", "a token that is bound to one project"),
     ("Source", "validate", "validation by JSON Schema"),
     ("Route", "when", "routing by condition (`when`)"),
     ("Destination", "batch", "batched deliveries"),

@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::check::checked::Checked;
+use super::check::checked::{Checked, Outbound};
 use super::load::attempt;
 use super::watched::Watched;
 use super::{Error, Loaded};
@@ -146,12 +146,20 @@ fn longest_window(checked: &Checked) -> Duration {
     windows.map(|dedup| dedup.window).max().unwrap_or_default()
 }
 
+/// Whether something of `outbound` is another; where it is off there is nothing.
+fn changed<T: PartialEq>(running: &Checked, new: &Checked, part: impl Fn(&Outbound) -> T) -> bool {
+    running.outbound.as_ref().zip(new.outbound.as_ref()).is_some_and(|(old, new)| part(old) != part(new))
+}
+
 /// What would have to change and cannot while the gateway runs.
 fn fixed_keys(running: &Checked, new: &Checked) -> Vec<&'static str> {
     [
         ("ingress.listen", running.ingress.listen != new.ingress.listen),
         ("admin.listen", running.admin.listen != new.admin.listen),
         ("store", running.store != new.store),
+        ("outbound.enabled", running.outbound.is_some() != new.outbound.is_some()),
+        ("outbound.secrets_key", changed(running, new, |outbound| outbound.secrets_keys.clone())),
+        ("outbound.attempts_max", changed(running, new, |outbound| outbound.attempts_max)),
     ]
     .into_iter()
     .filter_map(|(key, changed)| changed.then_some(key))

@@ -74,7 +74,7 @@ impl Client {
     ) -> Result<Exchanged, Failure> {
         let deadline = begun + endpoint.timeout;
         // Out of its place meanwhile: whoever drops this future half way drops the connection with it.
-        if let Some(mut warm) = connection.take().filter(|warm| warm.serves(&endpoint.url, begun))
+        if let Some(mut warm) = connection.take().filter(|warm| warm.serves(&endpoint.url, &endpoint.policy, begun))
             && warm.still_leads(&self.connector, begun).await
         {
             match warm.exchange(request, endpoint.response_bytes_max, deadline).await {
@@ -98,8 +98,8 @@ impl Client {
         request: Outgoing<'_>,
         deadline: Instant,
     ) -> Result<Exchanged, Failure> {
-        let opened = self.connector.connect(&endpoint.url, deadline).await?;
-        let mut fresh = Connection::over(opened, &endpoint.url, deadline);
+        let opened = self.connector.connect(&endpoint.url, &endpoint.policy, deadline).await?;
+        let mut fresh = Connection::over(opened, &endpoint.url, &endpoint.policy, deadline);
         match fresh.exchange(request, endpoint.response_bytes_max, deadline).await {
             Ok(exchanged) => {
                 *connection = Some(fresh).filter(Connection::stays_open);

@@ -18,6 +18,7 @@ use super::connector::{Connector, LOOK_UP_EVERY, Opened};
 use super::deadline::Deadline;
 use super::failure::Failure;
 use super::http1::{Answer, Fault, Reader, Step};
+use super::policy::Policy;
 use super::stream::Stream;
 
 /// A connection to one origin.
@@ -26,6 +27,8 @@ pub struct Connection(pub(super) Box<Inner>);
 /// What a connection is made of.
 pub(super) struct Inner {
     url: EndpointUrl,
+    /// What let it be made.
+    policy: Policy,
     address: IpAddr,
     too_old_at: Instant,
     /// From then on it is asked whether the name still leads to the address.
@@ -93,10 +96,16 @@ const HEAD_BYTES_KEPT: usize = 16 * 1024;
 
 impl Connection {
     /// Speaks HTTP/1.1 over a stream that was just opened.
-    pub(super) fn over(Opened { stream, address }: Opened, url: &EndpointUrl, deadline: Instant) -> Self {
+    pub(super) fn over(
+        Opened { stream, address }: Opened,
+        url: &EndpointUrl,
+        policy: &Policy,
+        deadline: Instant,
+    ) -> Self {
         let now = Instant::now();
         Self(Box::new(Inner {
             url: url.clone(),
+            policy: policy.clone(),
             address,
             too_old_at: now + AGE_MAX,
             look_up_at: now + LOOK_UP_EVERY,
@@ -108,9 +117,9 @@ impl Connection {
         }))
     }
 
-    /// Whether a request for this URL may go out over it at `now`.
-    pub(super) fn serves(&self, url: &EndpointUrl, now: Instant) -> bool {
-        self.0.open && self.0.url.same_origin(url) && now < self.0.too_old_at
+    /// Whether a request for this URL may go out over it at `now`: not one that another policy let be made.
+    pub(super) fn serves(&self, url: &EndpointUrl, policy: &Policy, now: Instant) -> bool {
+        self.0.open && self.0.url.same_origin(url) && self.0.policy == *policy && now < self.0.too_old_at
     }
 
     /// Whether its name still leads to where it goes; asked seldom, so that it costs the others a comparison.

@@ -5,7 +5,9 @@
 //! still leads where it goes. There is one look-up of a name at a time, and it ends by itself: attempts that give up
 //! on a silent name server do not fill the runtime's blocking threads.
 //!
-//! Whatever address is called is called from here, literals in URLs included.
+//! Whatever address is called is called from here, literals in URLs included. What the policy says of it is asked
+//! right before the connection is made, of the very addresses that it is made to: a name server that answers
+//! differently from one look-up to the next gains nothing. One address that may not be called, and none is.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,6 +23,7 @@ use url::Host;
 
 use super::EndpointUrl;
 use super::failure::Failure;
+use super::policy::Policy;
 use super::stream::Stream;
 use super::tls::Tls;
 use crate::telemetry::task;
@@ -36,6 +39,16 @@ pub(super) struct Connector {
 pub(super) struct Opened {
     pub(super) stream: Stream,
     pub(super) address: IpAddr,
+}
+
+/// Why there is no connection to the last of the addresses.
+enum Unreached {
+    /// The machine, or one on the way, said so.
+    Refused(SocketAddr, io::Error),
+    /// Nothing came back in its share of the time.
+    Silent(SocketAddr),
+    /// There was no address.
+    Nowhere,
 }
 
 /// The last look-up of a name, if there was one; locked while the next one is under way.
@@ -73,17 +86,21 @@ impl Connector {
         Self { tls, names: Mutex::default() }
     }
 
-    /// A connection that requests can be sent over, or why there is none; not later than `deadline`.
-    pub(super) async fn connect(&self, url: &EndpointUrl, deadline: Instant) -> Result<Opened, Failure> {
-        let addresses = match url.host() {
-            Host::Ipv4(address) => vec![IpAddr::V4(*address)],
-            Host::Ipv6(address) => vec![IpAddr::V6(*address)],
-            Host::Domain(name) => match timeout_at(deadline, self.resolve(name, RESOLVED_FOR)).await {
-                Ok(found) => alternate(found?.iter().copied()),
-                Err(_elapsed) => return Err(Failure::timeout(&format!("the name {name} was not resolved"))),
-            },
-        };
-        let (tcp, address) = connect_any(&addresses, url.port(), deadline).await?;
+    /// A connection that requests can be sent over, or why there is none; not later than `deadline`, and to no
+    /// address that `policy` refuses. Where it refuses any, a failure does not tell the address.
+    pub(super) async fn connect(
+        &self,
+        url: &EndpointUrl,
+        policy: &Policy,
+        deadline: Instant,
+    ) -> Result<Opened, Failure> {
+        let addresses = self.addresses(url, deadline).await?;
+        if let Err(refused) = policy.permits_all(&addresses) {
+            tracing::info!(host = %url.host(), %refused, "a webhook leads to an address that may not be called");
+            return Err(Failure::not_allowed(url.host()));
+        }
+        let connected = connect_any(&alternate(addresses.into_iter()), url.port(), deadline).await;
+        let (tcp, address) = connected.map_err(|unreached| unreached.told(url, policy))?;
         // Small requests must not wait for the acknowledgement of the one before; where the socket has no such
         // option it works without.
         if let Err(error) = tcp.set_nodelay(true) {
@@ -99,6 +116,18 @@ impl Connector {
             Ok(Ok(stream)) => Ok(Opened { stream: Stream::Encrypted { tls: Box::new(stream) }, address }),
             Ok(Err(error)) => Err(Failure::tls(&error)),
             Err(_elapsed) => Err(Failure::timeout("the TLS handshake did not end")),
+        }
+    }
+
+    /// Where the URL leads at this moment, all of it.
+    pub(super) async fn addresses(&self, url: &EndpointUrl, deadline: Instant) -> Result<Vec<IpAddr>, Failure> {
+        match url.host() {
+            Host::Ipv4(address) => Ok(vec![IpAddr::V4(*address)]),
+            Host::Ipv6(address) => Ok(vec![IpAddr::V6(*address)]),
+            Host::Domain(name) => match timeout_at(deadline, self.resolve(name, RESOLVED_FOR)).await {
+                Ok(found) => found.map(|found| found.to_vec()),
+                Err(_elapsed) => Err(Failure::timeout(&format!("the name {name} was not resolved"))),
+            },
         }
     }
 
@@ -157,7 +186,7 @@ async fn look_up(name: &str) -> Result<Arc<[IpAddr]>, Failure> {
 
 /// Tries the addresses in turn; each gets its share of what time is left, so that one that swallows packets
 /// does not use up the attempt.
-async fn connect_any(addresses: &[IpAddr], port: u16, deadline: Instant) -> Result<(TcpStream, IpAddr), Failure> {
+async fn connect_any(addresses: &[IpAddr], port: u16, deadline: Instant) -> Result<(TcpStream, IpAddr), Unreached> {
     let mut failure = None;
     for (tried, address) in addresses.iter().enumerate() {
         let address = SocketAddr::new(*address, port);
@@ -166,14 +195,31 @@ async fn connect_any(addresses: &[IpAddr], port: u16, deadline: Instant) -> Resu
         match timeout_at(Instant::now() + left / share, TcpStream::connect(address)).await {
             // Linux lets a connection to a port of the ephemeral range that nobody listens on meet itself.
             Ok(Ok(tcp)) if tcp.local_addr().is_ok_and(|local| local == address) => {
-                failure = Some(Failure::connect(&address, &io::Error::from(io::ErrorKind::ConnectionRefused)));
+                failure = Some(Unreached::Refused(address, io::Error::from(io::ErrorKind::ConnectionRefused)));
             }
             Ok(Ok(tcp)) => return Ok((tcp, address.ip())),
-            Ok(Err(error)) => failure = Some(Failure::connect(&address, &error)),
-            Err(_elapsed) => failure = Some(Failure::timeout(&format!("no connection to {address}"))),
+            Ok(Err(error)) => failure = Some(Unreached::Refused(address, error)),
+            Err(_elapsed) => failure = Some(Unreached::Silent(address)),
         }
     }
-    Err(failure.unwrap_or_else(|| Failure::timeout("no connection")))
+    Err(failure.unwrap_or(Unreached::Nowhere))
+}
+
+// === impl Unreached ===
+
+impl Unreached {
+    /// In the words that whoever wrote the URL may read.
+    fn told(self, url: &EndpointUrl, policy: &Policy) -> Failure {
+        let shown = |address: SocketAddr| match policy.is_anywhere() {
+            true => address.to_string(),
+            false => format!("{}, port {}", url.host(), address.port()),
+        };
+        match self {
+            Self::Refused(address, error) => Failure::connect(&shown(address), &error),
+            Self::Silent(address) => Failure::timeout(&format!("no connection to {}", shown(address))),
+            Self::Nowhere => Failure::timeout("no connection"),
+        }
+    }
 }
 
 /// The first addresses, the families taking turns (RFC 8305 section 4).

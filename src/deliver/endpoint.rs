@@ -1,19 +1,24 @@
 //! Where a destination's requests go and how they look: the checked settings of this stage.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::{Host, Url};
 
+use super::policy::Policy;
 use super::signing::SigningKey;
+use super::webhook::WebhookRequest;
 
 /// One destination as this stage sees it. [`Endpoint::new`] has the defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
     /// Where the requests go.
     pub url: EndpointUrl,
+    /// Which addresses its name may lead to; any, for what the operator wrote.
+    pub policy: Policy,
     /// How long one attempt may take, from the look-up of the name to the last byte of the answer.
     pub timeout: Duration,
     /// How much of the answer's body is kept, in bytes; what comes after it is not waited for.
@@ -26,6 +31,9 @@ pub struct Endpoint {
     pub sign: Option<SigningKey>,
     /// What happens to the sender's signature.
     pub signature: SignatureMode,
+    /// It is a customer's webhook: its requests look as the platform says, and nothing of the above but URL, time and
+    /// bytes counts.
+    pub webhook: Option<Arc<WebhookRequest>>,
 }
 
 /// `headers` of a destination.
@@ -93,12 +101,14 @@ impl Endpoint {
     pub fn new(url: EndpointUrl) -> Self {
         Self {
             url,
+            policy: Policy::anywhere(),
             timeout: Self::TIMEOUT,
             response_bytes_max: Self::RESPONSE_BYTES_MAX,
             headers: HeaderEdits::default(),
             auth: None,
             sign: None,
             signature: SignatureMode::Auto,
+            webhook: None,
         }
     }
 }

@@ -36,6 +36,12 @@ impl Failure {
         Self::new(OutcomeClass::Connect, format_args!("no connection to {address}: {why}"))
     }
 
+    /// The policy refuses what the host leads to. Which address that is belongs into the log only.
+    pub(super) fn not_allowed(host: &dyn Display) -> Self {
+        let message = format_args!("{host} leads to an address that is not on the public internet, and is not called");
+        Self::new(OutcomeClass::Connect, message)
+    }
+
     /// The handshake failed; rustls says why.
     pub(super) fn tls(error: &io::Error) -> Self {
         let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());

@@ -11,6 +11,7 @@ use url::Url;
 use super::EndpointUrl;
 use super::connection::{Connection, Exchanged, Outgoing, Unanswered};
 use super::connector::Connector;
+use super::policy::Policy;
 
 /// Gets small things; believes the machine's certificates, or Mozilla's where the machine has none.
 #[derive(Default)]
@@ -59,9 +60,11 @@ impl Getter {
         let endpoint = EndpointUrl::parse(url.as_str()).map_err(|error| error.to_string())?;
         let head = head(url, request);
         let outgoing = Outgoing { head: &head, body: request.body(), is_head: request.method() == Method::HEAD };
-        let opened =
-            self.connector.connect(&endpoint, deadline).await.map_err(|failure| failure.message.to_string())?;
-        let mut connection = Connection::over(opened, &endpoint, deadline);
+        // What is got is the operator's: names in the configuration, or what the command line was given.
+        let policy = Policy::anywhere();
+        let connecting = self.connector.connect(&endpoint, &policy, deadline).await;
+        let opened = connecting.map_err(|failure| failure.message.to_string())?;
+        let mut connection = Connection::over(opened, &endpoint, &policy, deadline);
         match connection.exchange(outgoing, bytes_max.saturating_add(1), deadline).await {
             Ok(Exchanged { answer, .. }) if answer.body.len() > bytes_max => {
                 Err(format!("larger than {bytes_max} bytes"))

@@ -10,6 +10,7 @@
 //! - A request is written once. Over a connection that turned out to be closed it goes out anew only where
 //!   nothing of it had been written; everything else is a failed attempt, which the schedule repeats.
 //! - Redirects are answers like any other: nothing is followed.
+//! - An endpoint of a customer is called only where its [`Policy`] lets it, whatever its name leads to at that moment.
 //!
 //! Deliberately absent: a pool for attempts. Whoever makes attempts one after the other owns the connection and
 //! lends it to each attempt; between two attempts it watches over it with [`Client::closed`].
@@ -20,13 +21,15 @@
 //! The HTTP/1.1 is our own: one request at a time over one connection, in the task that asks, with the event's
 //! bytes written from where they lie, costs less than half of what a general client does.
 //!
-//! Reading order: [`endpoint`] (settings), `request` (what goes out), `http1` (its form, and the answer's),
+//! Reading order: [`endpoint`] (settings), [`policy`] (where a request may go), `request` (what goes out), `http1` (its form, and the answer's),
 //! `connector` (from URL to socket), `connection` (one exchange), [`client`] (all of it); `upstream` and `passing`.
 
 pub mod client;
 pub mod endpoint;
+pub mod policy;
 pub mod resign;
 pub mod signing;
+pub mod webhook;
 
 mod connection;
 mod connector;
@@ -39,6 +42,7 @@ mod request;
 mod stream;
 mod tls;
 mod upstream;
+mod vetting;
 
 #[cfg(test)]
 mod client_framing_tests;
@@ -53,7 +57,10 @@ pub use client::Client;
 pub use connection::Connection;
 pub use endpoint::{Endpoint, EndpointUrl, EndpointUrlError, HeaderEdits, SignatureMode};
 pub use get::{Getter, Got};
+pub use policy::{NotAllowed, Policy, UrlRefused};
 pub use request::Parcel;
 pub use resign::{KeepSignatures, Resign};
 pub use signing::{SigningKey, SigningKeyError};
 pub use upstream::{Onward, Upstream};
+pub use vetting::Vetting;
+pub use webhook::{AsymmetricKey, WebhookHeaders, WebhookKey, WebhookRequest};

@@ -36,6 +36,9 @@ struct Fields<'a> {
 
 /// Writes the head of one attempt's request into `out`; its body is the event's.
 pub(super) fn write(out: &mut Vec<u8>, endpoint: &Endpoint, parcel: Parcel<'_>, clock: &Clock, resign: &dyn Resign) {
+    if let Some(webhook) = &endpoint.webhook {
+        return webhook.write(out, endpoint, parcel, clock);
+    }
     let received = &parcel.event.received;
     let renewed = match endpoint.signature {
         SignatureMode::Keep => Vec::new(),

@@ -20,6 +20,7 @@ use super::connector::Connector;
 use super::failure::Failure;
 use super::http1::Head;
 use super::passing::{Passing, Unpassed};
+use super::policy::Policy;
 use crate::domain::{AnswerBody, AppError, HeaderBlockBuilder, OutcomeClass, RequestBody};
 use crate::telemetry::task;
 
@@ -48,6 +49,9 @@ pub struct Onward<'a> {
 
 /// Connections beyond this are closed after their answer.
 const IDLE_CONNECTIONS_MAX: usize = 256;
+
+/// Apps are the operator's own, wherever they are.
+const APPS: Policy = Policy::anywhere();
 
 /// How often idle connections are looked at; those that the app has closed, or that are too old, go.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -104,8 +108,8 @@ impl Upstream {
         onward: Onward<'_>,
         deadline: Instant,
     ) -> Result<Response<AnswerBody>, AppError> {
-        let opened = self.connector.connect(&self.url, deadline).await.map_err(unconnected)?;
-        let connection = Connection::over(opened, &self.url, deadline);
+        let opened = self.connector.connect(&self.url, &APPS, deadline).await.map_err(unconnected)?;
+        let connection = Connection::over(opened, &self.url, &APPS, deadline);
         self.exchange(connection, onward, deadline).await.unwrap_or_else(|_unsent| {
             Err(AppError::Unreachable("the connection was closed before the request was sent".into()))
         })
@@ -135,7 +139,7 @@ impl Upstream {
         let mut idle = self.idle();
         loop {
             let connection = idle.pop()?;
-            if connection.serves(&self.url, now) {
+            if connection.serves(&self.url, &APPS, now) {
                 return Some(connection);
             }
         }
@@ -168,9 +172,9 @@ async fn tidy(upstream: Weak<Upstream>) {
         let Some(upstream) = upstream.upgrade() else { return };
         let now = Instant::now();
         let mut context = Context::from_waker(Waker::noop());
-        upstream
-            .idle()
-            .retain_mut(|connection| connection.serves(&upstream.url, now) && connection.0.is_quiet(&mut context));
+        upstream.idle().retain_mut(|connection| {
+            connection.serves(&upstream.url, &APPS, now) && connection.0.is_quiet(&mut context)
+        });
     }
 }
 

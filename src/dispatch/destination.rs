@@ -28,6 +28,9 @@ pub struct Destination {
     pub breaker: BreakerSettings,
     /// Held by a person: nothing is attempted, everything queues up.
     pub paused: bool,
+    /// Every delivery keeps its schedule, whatever becomes of the others: there is no breaker, but one attempt at a time
+    /// while they fail.
+    pub keeps_schedule: bool,
 }
 
 /// `rate_limit` of a destination: a token bucket.
@@ -74,6 +77,7 @@ impl Destination {
             schedule: Schedule::default(),
             breaker: BreakerSettings::default(),
             paused: false,
+            keeps_schedule: false,
         }
     }
 }

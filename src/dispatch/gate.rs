@@ -25,7 +25,13 @@ pub(super) struct Gate {
     pub(super) bench: Bench,
     /// The pump was refused and wants to hear when that changes.
     pump_waits: bool,
+    /// No breaker; failures in a row narrow it instead.
+    keeps_schedule: bool,
+    failures_in_row: u32,
 }
+
+/// After so many failures in a row there is one attempt at a time, until one succeeds.
+const NARROW_AFTER: u32 = 3;
 
 /// The answer to whoever wants to begin attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +59,8 @@ impl Gate {
             stopped: false,
             bench: Bench::default(),
             pump_waits: false,
+            keeps_schedule: destination.keeps_schedule,
+            failures_in_row: 0,
         }
     }
 
@@ -62,6 +70,7 @@ impl Gate {
         self.breaker.reconfigure(destination.breaker);
         if elsewhere {
             self.breaker.forget();
+            self.failures_in_row = 0;
         }
         let current: Option<RateLimit> = self.pace.as_ref().map(Pace::settings);
         if current != destination.rate_limit {
@@ -71,7 +80,7 @@ impl Gate {
 
     /// Seats for up to all who are free, for the pump.
     pub(super) fn enter(&mut self, now: Instant) -> Entry {
-        let free = self.concurrency.saturating_sub(self.in_use);
+        let free = self.concurrency().saturating_sub(self.in_use);
         let entry = self.admit(free, now);
         if let Entry::Seats(seats) = entry {
             self.in_use += seats;
@@ -83,9 +92,18 @@ impl Gate {
     /// Whether somebody who has a seat may keep it for another attempt.
     pub(super) fn again(&mut self, now: Instant) -> bool {
         // A probe is the pump's to send.
-        self.in_use <= self.concurrency
+        self.in_use <= self.concurrency()
             && self.breaker.state() == BreakerState::Closed
             && matches!(self.admit(1, now), Entry::Seats(1))
+    }
+
+    /// Whether attempts fail, one after the other.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.keeps_schedule && self.failures_in_row >= NARROW_AFTER
+    }
+
+    fn concurrency(&self) -> usize {
+        if self.is_narrow() { 1 } else { self.concurrency }
     }
 
     fn admit(&mut self, most: usize, now: Instant) -> Entry {
@@ -157,6 +175,10 @@ impl Gate {
 
     /// An attempt ended; `alive`: the destination answered as one that works.
     pub(super) fn ended(&mut self, alive: bool, now: Instant) -> Turn {
+        self.failures_in_row = if alive { 0 } else { self.failures_in_row.saturating_add(1) };
+        if self.keeps_schedule {
+            return Turn::None;
+        }
         let turn = self.breaker.ended(alive, now);
         if turn == Turn::Closed {
             self.ramp = Some(Ramp::new(now));

@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout};
 
 use super::breaker::Turn;
 use super::gate::{Entry, Gate};
-use super::seat::{Call, Seat};
+use super::room::{Idle, Place, Room};
+use super::seat::{Call, Handed, Seat};
 use super::{Attempts, Destination, LaneStatus, retry};
 use crate::domain::{Attempt, Clock, DeadReason, HeaderBlock, Next, OutcomeClass, Settlement};
 use crate::store::{Claim, Store};
@@ -36,6 +37,8 @@ pub(super) struct Lane<S, A: Attempts> {
     shut: AtomicBool,
     /// The pump looks at the gate again.
     changed: Notify,
+    /// Of a webhook's lane: what it shares with all others.
+    room: Option<Arc<Room>>,
 }
 
 struct Settings<E> {
@@ -43,6 +46,9 @@ struct Settings<E> {
     /// `None`: everything is accepted and dropped.
     endpoint: Option<Arc<E>>,
 }
+
+/// Leave to keep an idle connection open, where that is counted.
+pub(super) type Idled = Option<Idle>;
 
 /// A claim lasts this much longer than an attempt may take.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
@@ -69,7 +75,19 @@ impl<S: Store, A: Attempts> Lane<S, A> {
             settings: ArcSwap::from_pointee(Settings { destination, endpoint }),
             shut: AtomicBool::new(false),
             changed: Notify::new(),
+            room: None,
         }
+    }
+
+    /// A webhook's lane: it ends when it has been idle, and takes its places from a room.
+    pub(super) fn on_demand(
+        means: Arc<Means<S, A>>,
+        metrics: Arc<DestinationMetrics>,
+        destination: Destination,
+        endpoint: Arc<A::Endpoint>,
+        room: Arc<Room>,
+    ) -> Self {
+        Self { room: Some(room), ..Self::new(means, metrics, destination, Some(endpoint)) }
     }
 
     /// From now on, for what is pending too.
@@ -135,10 +153,31 @@ impl<S: Store, A: Attempts> Lane<S, A> {
         claims
     }
 
+    /// Places for up to `seats` that were entered, at least one; those without are given back. `None`: places are not
+    /// counted here.
+    pub(super) async fn places(&self, seats: usize) -> Option<Vec<Place>> {
+        let room = self.room.as_ref()?;
+        let failing = self.gate().is_narrow();
+        let places = room.places(seats, failing).await;
+        let without = seats.saturating_sub(places.len());
+        if without > 0 {
+            let mut gate = self.gate();
+            gate.unused(without);
+            // The pump is the one that would want to hear of it.
+            let _pump = gate.leave(without);
+        }
+        Some(places)
+    }
+
+    /// Whether the lane ends when it has nothing to do.
+    pub(super) fn ends_when_idle(&self) -> bool {
+        self.room.is_some()
+    }
+
     /// Gives a claim to the worker that was busy last; without an idle one it comes back, for a new worker.
-    pub(super) fn hand_over(&self, claim: Claim) -> Option<Claim> {
-        let Some(seat) = self.gate().bench.take() else { return Some(claim) };
-        seat.call(Call::Deliver(Box::new(claim)));
+    pub(super) fn hand_over(&self, handed: Handed) -> Option<Handed> {
+        let Some(seat) = self.gate().bench.take() else { return Some(handed) };
+        seat.call(Call::Deliver(Box::new(handed)));
         None
     }
 
@@ -186,6 +225,23 @@ impl<S: Store, A: Attempts> Lane<S, A> {
         // A refusal for good is an answer of a destination that works.
         let alive = matches!(next, Next::Succeeded | Next::Dead(DeadReason::Refused));
         self.ended(alive, ended)
+    }
+
+    /// Whether a worker may go on with its place: others may be waiting for it, or it is of the wrong kind by now.
+    pub(super) fn keeps_place(&self, place: Option<&Place>) -> bool {
+        let (Some(room), Some(place)) = (&self.room, place) else { return true };
+        let failing = self.gate().is_narrow();
+        let keeps = failing == place.is_for_failing() && !room.is_full(failing);
+        if !keeps {
+            // It had entered for another attempt.
+            self.gate().unused(1);
+        }
+        keeps
+    }
+
+    /// Leave for a worker's connection to stay open while it is idle; `None`: it is closed.
+    pub(super) fn idles(&self) -> Option<Idled> {
+        self.room.as_ref().map_or(Some(None), |room| room.idle().map(Some))
     }
 
     /// One more claim for a worker that has a seat.

@@ -10,6 +10,8 @@
 //! - A panic in an attempt is a failed attempt; one anywhere else in a lane costs a worker or a second, and
 //!   what was claimed comes back when its lease ends.
 //!
+//! Thousands of webhooks have lanes that are made [`on_demand`]: an idle one costs nothing, all share a `room`.
+//!
 //! Deliberately absent: a queue. What is due waits in the store, not in memory.
 //!
 //! Reading order: [`destination`] (settings), [`dispatcher`] (all lanes), `lane` (one of them), `pump` and
@@ -18,6 +20,7 @@
 pub mod attempts;
 pub mod destination;
 pub mod dispatcher;
+pub mod on_demand;
 
 mod breaker;
 mod gate;
@@ -25,9 +28,11 @@ mod lane;
 mod pace;
 mod pump;
 mod retry;
+mod room;
 mod seat;
 mod worker;
 
 pub use attempts::Attempts;
 pub use destination::{BreakerSettings, Destination, RateLimit};
 pub use dispatcher::{Dispatcher, LaneStatus};
+pub use on_demand::{OnDemand, Resolved, Resolver};

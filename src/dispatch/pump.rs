@@ -10,12 +10,16 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::Attempts;
 use super::gate::Entry;
 use super::lane::Lane;
+use super::seat::Handed;
 use super::worker::Worker;
 use crate::store::Store;
 use crate::telemetry::task;
 
 /// An idle worker ends, and closes its connection, after this.
 const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// The same of a webhook's, of which there may be thousands; then its lane ends too.
+const IDLE_ON_DEMAND_MAX: Duration = Duration::from_secs(10);
 
 /// How often idle workers are looked at.
 const SWEEP: Duration = Duration::from_secs(15);
@@ -39,6 +43,7 @@ async fn pump<S: Store, A: Attempts>(lane: &Arc<Lane<S, A>>) {
     let mut workers = JoinSet::new();
     let mut spurious: u32 = 0;
     let mut sweep = std::pin::pin!(sleep(SWEEP));
+    let mut found_at = Instant::now();
     loop {
         match lane.enter() {
             Entry::Stopped => break,
@@ -51,16 +56,23 @@ async fn pump<S: Store, A: Attempts>(lane: &Arc<Lane<S, A>>) {
                 }
             }
             Entry::Seats(seats) => {
+                let places = lane.places(seats).await;
+                let seats = places.as_ref().map_or(seats, Vec::len);
+                let mut places = places.unwrap_or_default();
                 let Some(claims) = lane.claim_for(seats).await else {
                     sleep(AFTER_FAILURE).await;
                     continue;
                 };
                 let found = claims.len();
                 for claim in claims {
-                    if let Some(claim) = lane.hand_over(claim) {
+                    if let Some(handed) = lane.hand_over(Handed { claim, place: places.pop() }) {
                         reap(&mut workers);
-                        workers.spawn(Worker::new(Arc::clone(lane)).run(claim));
+                        workers.spawn(Worker::new(Arc::clone(lane)).run(handed));
                     }
+                }
+                drop(places);
+                if found > 0 {
+                    found_at = Instant::now();
                 }
                 if found == seats {
                     continue;
@@ -74,7 +86,11 @@ async fn pump<S: Store, A: Attempts>(lane: &Arc<Lane<S, A>>) {
                     () = lane.due() => {}
                     () = lane.changed() => {}
                     () = sweep.as_mut() => {
-                        lane.retire_idle(IDLE_MAX);
+                        let idle_max = if lane.ends_when_idle() { IDLE_ON_DEMAND_MAX } else { IDLE_MAX };
+                        if lane.ends_when_idle() && !lane.is_busy() && found_at.elapsed() > idle_max {
+                            lane.stop();
+                        }
+                        lane.retire_idle(idle_max);
                         reap(&mut workers);
                         sweep.as_mut().reset(Instant::now() + SWEEP);
                     }

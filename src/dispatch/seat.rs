@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
+use super::room::Place;
 use crate::store::Claim;
 
 /// A worker's place in its lane.
@@ -20,9 +21,16 @@ struct Inner {
 /// What an idle worker is called for.
 #[derive(Debug)]
 pub(super) enum Call {
-    Deliver(Box<Claim>),
+    Deliver(Box<Handed>),
     /// Nothing more: close the connection and end.
     Retire,
+}
+
+/// A delivery for a worker, with its place where places are counted.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) claim: Claim,
+    pub(super) place: Option<Place>,
 }
 
 /// Idle workers, the one that was busy last on top: its connection is the warmest.

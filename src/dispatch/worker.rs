@@ -11,8 +11,9 @@ use std::task::Poll;
 
 use super::Attempts;
 use super::lane::Lane;
-use super::seat::{Call, Seat};
-use crate::store::{Claim, Store};
+use super::room::Place;
+use super::seat::{Call, Handed, Seat};
+use crate::store::Store;
 
 pub(super) struct Worker<S: Store, A: Attempts> {
     lane: Arc<Lane<S, A>>,
@@ -20,6 +21,8 @@ pub(super) struct Worker<S: Store, A: Attempts> {
     connection: Option<A::Connection>,
     /// Has a seat of the gate.
     busy: bool,
+    /// Where places are counted: the one that it has while it is busy.
+    place: Option<Place>,
 }
 
 // === impl Worker ===
@@ -27,25 +30,30 @@ pub(super) struct Worker<S: Store, A: Attempts> {
 impl<S: Store, A: Attempts> Worker<S, A> {
     /// A worker for whom a seat was entered.
     pub(super) fn new(lane: Arc<Lane<S, A>>) -> Self {
-        Self { lane, seat: Arc::default(), connection: None, busy: true }
+        Self { lane, seat: Arc::default(), connection: None, busy: true, place: None }
     }
 
-    pub(super) async fn run(mut self, first: Claim) {
-        let mut next = Some(first);
+    pub(super) async fn run(mut self, first: Handed) {
+        self.place = first.place;
+        let mut next = Some(first.claim);
         while let Some(claim) = next.take() {
             let goes_on = self.lane.deliver(&mut self.connection, &claim).await;
             // Whoever waits must not keep an event in memory.
             drop(claim);
-            if goes_on {
+            if goes_on && self.lane.keeps_place(self.place.as_ref()) {
                 next = self.lane.claim_next().await;
             }
             if next.is_none() {
                 self.busy = false;
+                self.place = None;
                 if !self.lane.sit_down(&self.seat) {
                     return;
                 }
                 match self.called().await {
-                    Call::Deliver(claim) => next = Some(*claim),
+                    Call::Deliver(handed) => {
+                        self.place = handed.place;
+                        next = Some(handed.claim);
+                    }
                     Call::Retire => return,
                 }
                 self.busy = true;
@@ -55,6 +63,10 @@ impl<S: Store, A: Attempts> Worker<S, A> {
 
     async fn called(&mut self) -> Call {
         let Self { lane, seat, connection, .. } = self;
+        let idle = lane.idles();
+        if idle.is_none() {
+            *connection = None;
+        }
         if let Some(open) = connection {
             let call = {
                 let mut closed = pin!(lane.closed(open));

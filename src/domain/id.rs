@@ -101,6 +101,8 @@ ids! {
     AttemptId "attempt_";
     /// A request that a guard refused.
     RejectionId "rejection_";
+    /// A customer's endpoint; its place in time is when it was registered.
+    WebhookId "webhook_";
 }
 
 // === impl Seq ===
@@ -185,6 +187,12 @@ impl IdMint {
         RejectionId(self.pack(seq, 0, 0, 4))
     }
 
+    /// The id of the webhook registered at `seq`.
+    #[must_use]
+    pub fn webhook(&self, seq: Seq) -> WebhookId {
+        WebhookId(self.pack(seq, 0, 0, 5))
+    }
+
     fn pack(&self, seq: Seq, ordinal: u16, attempt: u8, kind: u8) -> u128 {
         let mut hasher = SipHasher13::new_with_key(&self.key);
         hasher.write_u64(seq.0);
@@ -212,7 +220,8 @@ impl fmt::Debug for IdMint {
 
 fn unpack_seq(bits: u128) -> Seq {
     let counter = (bits >> 64 & 0xfff) << 10 | (bits >> 52 & 0x3ff);
-    Seq((bits >> 80) as u64 * (1 << Seq::COUNTER_BITS) + counter as u64)
+    // An id that nobody has given may name a time that no seq holds: it stands after everything.
+    Seq(((bits >> 80) as u64).saturating_mul(1 << Seq::COUNTER_BITS).saturating_add(counter as u64))
 }
 
 fn write_text(f: &mut fmt::Formatter<'_>, prefix: &str, bits: u128) -> fmt::Result {
@@ -264,6 +273,12 @@ mod tests {
             assert_eq!(mint.event(seq).as_u128() >> 76 & 0xf, 7, "version 7");
             assert_eq!(mint.event(seq).as_u128() >> 62 & 0x3, 2, "variant of RFC 9562");
         }
+    }
+
+    #[test]
+    fn an_id_beyond_the_end_of_time_leads_to_the_last_place() {
+        let id: EventId = "evt_7zzzzzzzzzzzzzzzzzzzzzzzzz".parse().unwrap();
+        assert_eq!(id.seq(), Seq(u64::MAX));
     }
 
     #[test]

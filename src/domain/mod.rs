@@ -5,8 +5,9 @@
 //!
 //! Reading order: [`clock`] and [`id`], then an [`event`] with its [`headers`] on its [`route`] becomes deliveries
 //! ([`delivery`]) that follow a [`schedule`]; what a guard refuses is a [`rejection`]; what an app is asked and answers
-//! is [`passing`].
+//! is [`passing`]. The sending side knows the types of the [`catalogue`] and each customer's [`webhook`].
 
+pub mod catalogue;
 pub mod clock;
 pub mod delivery;
 pub mod event;
@@ -19,6 +20,7 @@ pub mod rejection;
 pub mod route;
 pub mod schedule;
 pub mod secret;
+pub mod webhook;
 
 pub use clock::{Clock, Timestamp};
 pub use delivery::{Attempt, DeadReason, DeliveryState, Next, OutcomeClass, Plan, PlannedDelivery, Settlement};
@@ -26,9 +28,10 @@ pub use event::{Event, NewEvent};
 pub use facts::{Facts, Hop};
 pub use glob::Glob;
 pub use headers::{HeaderBlock, HeaderBlockBuilder};
-pub use id::{AttemptId, DeliveryId, EventId, IdMint, RejectionId, Seq};
+pub use id::{AttemptId, DeliveryId, EventId, IdMint, RejectionId, Seq, WebhookId};
 pub use passing::{AnswerBody, AnswerStream, AppError, RequestBody, RequestStream};
 pub use rejection::{Reason, Refused, Rejection};
 pub use route::{Route, Routes};
 pub use schedule::Schedule;
 pub use secret::Secret;
+pub use webhook::{DisabledBy, Sealed, SigningSecret, Webhook, WebhookState};

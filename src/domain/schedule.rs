@@ -35,6 +35,15 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    /// What a customer's webhook follows: the platform retries 5xx, 408, 429 and what brought no answer at all, so
+    /// every other status below 500 is final.
+    #[must_use]
+    pub fn of_webhooks() -> Self {
+        let retried = [408, 429];
+        let final_statuses = (300..500).filter(|status| !retried.contains(status)).collect();
+        Self { final_statuses, ..Self::default() }
+    }
+
     /// What follows the failed attempt `number` (from 1) that ended at `ended_at`.
     ///
     /// `random` is a number in 0..1 that spreads the retries; `retry_after` is what the answer asked for,
@@ -92,6 +101,17 @@ mod tests {
         check(1, Some(503), Some(30), 0.5, Next::RetryAt(Timestamp(END.0 + 30_000)));
         check(2, Some(503), Some(30), 0.5, Next::RetryAt(Timestamp(END.0 + 60_000)));
         check(1, Some(429), Some(9_999_999), 0.5, Next::RetryAt(Timestamp(END.0 + 3_600_000)));
+    }
+
+    #[test]
+    fn webhooks_are_retried_as_the_platform_says() {
+        let after = |status| Schedule::of_webhooks().after_failure(1, status, END, None, 0.5);
+        for status in [None, Some(408), Some(429), Some(500), Some(503), Some(599)] {
+            assert_eq!(after(status), Next::RetryAt(END), "{status:?}");
+        }
+        for status in [301, 400, 401, 403, 404, 409, 410, 422, 499] {
+            assert_eq!(after(Some(status)), Next::Dead(DeadReason::Refused), "{status}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
@@ -23,6 +23,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower_service::Service;
 
 use super::answer::Ledger;
+use super::body::RequestBody;
 use super::drain::Drain;
 use super::opening::Origin;
 use super::prefixed::Prefixed;
@@ -60,7 +61,7 @@ enum End {
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// And not more than this, in bytes.
-const LINGER_BYTES_MAX: usize = 1 << 20;
+pub(super) const LINGER_BYTES_MAX: usize = 1 << 20;
 
 /// What is read and dropped at a time, in bytes.
 const LINGER_BUFFER_BYTES: usize = 8 << 10;
@@ -72,7 +73,7 @@ const BUFFER_BYTES_MIN: usize = 8 << 10;
 pub(super) async fn drive<T, S, B>(io: T, origin: Origin, setup: Setup<S>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -15,6 +15,7 @@
 //! - A client's address comes from the socket, or from proxies that the configuration trusts.
 
 pub mod answer;
+pub mod body;
 pub mod call;
 pub mod client;
 pub mod config;
@@ -39,6 +40,7 @@ mod stream;
 pub mod tls;
 
 pub use answer::{Ledger, TurnedAway};
+pub use body::RequestBody;
 pub use client::{client_address, is_trusted};
 pub use config::Config;
 pub use listener::{ListenError, Listener};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 
 use super::answer::{Ledger, serialise};
+use super::body::RequestBody;
 use super::connection::{LINGER, Setup, drive, linger};
 use super::line::Asked;
 use super::prefixed::Prefixed;
@@ -57,7 +58,7 @@ pub(super) fn is_needed(config: &Config) -> bool {
 /// Serves a connection that says something before HTTP, to its end.
 pub(super) async fn open<S, B>(stream: TcpStream, mut origin: Origin, setup: Setup<S>)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -127,7 +128,7 @@ async fn refuse_plain(mut stream: Prefixed<TcpStream>, origin: &Origin, (ledger,
 /// Serves what the handshake has agreed on.
 async fn encrypted<S, B>(stream: Encrypted, tls: &Arc<Tls>, mut origin: Origin, setup: Setup<S>)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

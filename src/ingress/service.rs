@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::answer::Ledger;
+use super::body::RequestBody;
 use super::call::Call;
 use super::client::{self, client_address};
 use super::connection::Setup;
@@ -102,12 +103,12 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
     type Response = Response<Ending<Either<B, Full<Bytes>>>>;
     type Error = Infallible;
-    type Future = Answering<Call<S, Request<Incoming>>>;
+    type Future = Answering<Call<S, Request<RequestBody>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let shared = &self.shared;
@@ -132,7 +133,7 @@ where
         } else {
             request.extensions_mut().insert(shared.facts(client, began));
             request.extensions_mut().insert(arrival);
-            Inner::Service { future: Call::new(&mut *self.service.borrow_mut(), request) }
+            Inner::Service { future: Call::new(&mut *self.service.borrow_mut(), request.map(RequestBody::new)) }
         };
         Answering { inner, number, asked, began, client, shared: Arc::clone(shared) }
     }

@@ -4,8 +4,9 @@
 //! - Redelivery and replay go past dedup, and are durable before anybody is told.
 //! - Retention works in small steps and never takes what is open; the store holds that promise.
 //!
-//! Reading order: [`search`], [`again`], [`retention`].
+//! Reading order: [`search`], [`again`], [`replays`], [`retention`].
 
 pub mod again;
+pub mod replays;
 pub mod retention;
 pub mod search;

@@ -10,21 +10,25 @@ use crate::store::{
 /// How many deliveries are shown with their event; more are listed by a filter.
 pub const DELIVERIES_SHOWN_MAX: usize = crate::store::query::PAGE_ROWS_MAX;
 
-/// The event with our id `key`, else the newest one whose sender called it `key`.
+/// The event with our id `key`, else the newest one whose sender called it `key`; where a project is given, of this
+/// project only.
 ///
 /// A sender may give ids that look like ours (Stripe's start with `evt_` too), so an id of ours that
 /// nothing has is tried as the sender's.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] where neither exists, [`StoreError::Damaged`], [`StoreError::Engine`].
-pub async fn event<S: Store>(store: &S, key: &str) -> Result<Arc<Event>, StoreError> {
+pub async fn event<S: Store>(store: &S, key: &str, project: Option<&str>) -> Result<Arc<Event>, StoreError> {
     if let Ok(id) = key.parse::<EventId>() {
         match store.event(id).await {
             Err(StoreError::NotFound) => {}
+            // Somebody else's: as if it were not there.
+            Ok(event) if project.is_some_and(|project| *event.received.project != *project) => {}
             found => return found,
         }
     }
-    let filter = EventFilter { source_event_id: Some(key.into()), ..EventFilter::default() };
+    let filter =
+        EventFilter { source_event_id: Some(key.into()), project: project.map(Box::from), ..EventFilter::default() };
     let page = store.events(filter, PageRequest { limit: 1, after: None }).await?;
     let row = page.rows.first().ok_or(StoreError::NotFound)?;
     store.event(row.id).await

@@ -45,6 +45,8 @@ pub struct Page<Row: Listed> {
 /// Which events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventFilter {
+    /// Of this project.
+    pub project: Option<Box<str>>,
     /// Of this source.
     pub source: Option<Box<str>>,
     /// Of exactly this type.
@@ -60,6 +62,8 @@ pub struct EventFilter {
 /// Which deliveries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
+    /// Of events of this project.
+    pub project: Option<Box<str>>,
     /// Of this event.
     pub event: Option<EventId>,
     /// Of events of this source.
@@ -96,6 +100,8 @@ pub struct EventRow {
     pub id: EventId,
     /// Where it came in.
     pub source: Arc<str>,
+    /// To whom it belongs.
+    pub project: Arc<str>,
     /// The sender's own.
     pub source_event_id: Option<Box<str>>,
     /// What happened.
@@ -119,6 +125,8 @@ pub struct DeliveryRow {
     pub target: Arc<str>,
     /// The event's source.
     pub source: Arc<str>,
+    /// The event's project.
+    pub project: Arc<str>,
     /// The event's type.
     pub event_type: Option<Box<str>>,
     /// When the event came.

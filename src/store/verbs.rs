@@ -8,15 +8,18 @@ use bytes::Bytes;
 
 use super::query::{
     AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Page, PageRequest, RejectionFilter, RejectionRow,
-    Totals,
+    TargetTotals, Totals,
 };
 use crate::domain::{
     DeliveryId, Event, EventId, NewEvent, Plan, PlannedDelivery, Rejection, RejectionId, Settlement, Timestamp,
+    Webhook, WebhookId,
 };
 
 /// An event with everything that must become durable together with it.
 #[derive(Clone, Debug)]
 pub struct Admission {
+    /// From [`Store::next_event_id`], where the event must know its own id; `None` lets the store give it one.
+    pub id: Option<EventId>,
     /// What was received.
     pub event: NewEvent,
     /// Where it goes.
@@ -89,6 +92,9 @@ pub enum StoreError {
     /// The engine failed.
     #[error("the store failed: {0}")]
     Engine(Arc<str>),
+    /// The engine has no place for this, by design: the configuration should have been refused.
+    #[error("{0}")]
+    Unsupported(&'static str),
 }
 
 /// A delivery that is ours until its lease ends.
@@ -200,7 +206,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`AdmitError`]; the event was not kept then.
     fn admit(&self, admission: Admission) -> impl Future<Output = Result<Admitted, AdmitError>> + Send;
 
-    /// An id for an event that is passed on and not kept.
+    /// An id for an event that is passed on and not kept, or that is about to be admitted under it.
     fn next_event_id(&self) -> EventId;
 
     /// Takes the mark of an event that is about to be passed on, for `lease`. Nothing is written: a crash gives
@@ -225,8 +231,12 @@ pub trait Store: Send + Sync + 'static {
     /// has the mark, or where it was committed.
     fn release_mark(&self, claim: &MarkClaim);
 
-    /// Tells which targets exist; deliveries of all others are held until their name returns.
+    /// Tells which destinations exist; deliveries of all others are held until their name returns. Webhooks, whose
+    /// targets are named by their ids, are not concerned: they flow unless [`set_target`](Self::set_target) says otherwise.
     fn set_targets(&self, targets: &[TargetSettings]);
+
+    /// Tells how one webhook's target stands, and names it to whoever asks [`stirred`](Self::stirred) where something is due.
+    fn set_target(&self, settings: &TargetSettings);
 
     /// Takes up to `most` due deliveries of a target, oldest due first, for `lease`.
     ///
@@ -241,6 +251,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Waits until the target may have a due delivery (a wake-up may be spurious, none is missed).
     fn due(&self, target: &str) -> impl Future<Output = ()> + Send;
+
+    /// Waits until webhooks' targets have something due, and names them. A target that was named is the caller's: it is
+    /// not named again before [`rest`](Self::rest) gives it back. An engine that keeps no webhooks waits for ever.
+    fn stirred(&self) -> impl Future<Output = Vec<Arc<str>>> + Send;
+
+    /// Nobody looks at a webhook's target from now on: it is named again when, or if, something is due.
+    fn rest(&self, target: &str);
 
     /// Records an attempt and what follows. Returns at once; written within 250 ms.
     ///
@@ -267,6 +284,35 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// As [`redeliver`](Self::redeliver).
     fn cancel(&self, id: DeliveryId) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Cancels everything of a target that waits; durable before it returns how many those were. What is in flight
+    /// ends by itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    fn cancel_all(&self, target: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// An id for a webhook that is about to be registered.
+    fn next_webhook_id(&self) -> WebhookId;
+
+    /// Keeps a webhook as it stands from now on, new or changed; durable before it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]; it stands as before then. [`StoreError::Unsupported`].
+    fn keep_webhook(&self, webhook: &Webhook) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Forgets a webhook; durable before it returns. Its deliveries stay what they are.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`], [`StoreError::Unsupported`].
+    fn forget_webhook(&self, id: WebhookId) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Every webhook, in the order in which they were registered.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`], [`StoreError::Damaged`] where one cannot be read: nobody should go on without it.
+    /// [`StoreError::Unsupported`].
+    fn webhooks(&self) -> impl Future<Output = Result<Vec<Webhook>, StoreError>> + Send;
 
     /// Adds deliveries to an event that is already kept, past dedup; durable before it returns their ids.
     ///
@@ -333,8 +379,17 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Engine`].
     fn totals(&self) -> impl Future<Output = Result<Totals, StoreError>> + Send;
 
-    /// Every target's queue.
+    /// The same of one target.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    fn target_totals(&self, target: &str) -> impl Future<Output = Result<TargetTotals, StoreError>> + Send;
+
+    /// Every destination's queue.
     fn lanes(&self) -> impl Future<Output = Vec<LaneState>> + Send;
+
+    /// One target's queue, if it ever had a delivery.
+    fn lane(&self, target: &str) -> impl Future<Output = Option<LaneState>> + Send;
 
     /// Whether it can keep events, and why not.
     fn health(&self) -> Health;

@@ -27,7 +27,7 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use tower::{Layer, ServiceExt, service_fn};
 
 /// The folder of the packages.
-fn packages() -> PathBuf {
+pub(crate) fn packages() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-packages");
     assert!(folder.join(".installed").exists(), "{} is not there: run tests/install", folder.display());
     folder
@@ -43,14 +43,14 @@ fn run(mut script: Command, input: &str) -> String {
 }
 
 /// Runs JavaScript that may `require` the packages.
-fn node(script: &str, input: &str) -> String {
+pub(crate) fn node(script: &str, input: &str) -> String {
     let mut node = Command::new("node");
     node.args(["-e", script]).current_dir(packages()).env("NODE_PATH", packages().join("node_modules"));
     run(node, input)
 }
 
 /// Runs Python that may `import` the packages.
-fn python(script: &str, input: &str) -> String {
+pub(crate) fn python(script: &str, input: &str) -> String {
     let mut python = Command::new("python3");
     python.args(["-c", script]).env("PYTHONPATH", packages().join("python")).env("PYTHONDONTWRITEBYTECODE", "1");
     run(python, input)

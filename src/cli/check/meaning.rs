@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::{Checked, Destination, Loaded, Mode, Period, Size, Source};
+use crate::config::{self, Checked, Destination, Loaded, Mode, Outbound, Period, Size, Source};
 use crate::deliver::Upstream;
 use crate::domain::Route;
 use crate::guard::rate_limit::By;
@@ -23,13 +23,44 @@ pub(super) fn describe(loaded: &Loaded) -> String {
     checked.routes.0.iter().for_each(|route| self::route(&mut out, route));
     section(&mut out, "destinations");
     checked.destinations.iter().for_each(|destination| self::destination(&mut out, destination));
+    if let Some(outbound) = &checked.outbound {
+        section(&mut out, "outbound");
+        self::outbound(&mut out, outbound);
+    }
     out
+}
+
+/// A token's name and what it is good for.
+fn token(token: &config::Token) -> String {
+    let project = token.project.as_ref().map_or_else(String::new, |project| format!(" of {project}"));
+    format!("{} ({}{project})", token.name, token.role.as_str())
 }
 
 fn section(out: &mut String, name: &str) {
     out.push('\n');
     out.push_str(name);
     out.push('\n');
+}
+
+/// What the sending side does.
+fn outbound(out: &mut String, outbound: &Outbound) {
+    let Outbound { header_prefix, event_types, concurrency, attempts_max, timeout, .. } = outbound;
+    line(out, format_args!("events are emitted through the API, {} types in the catalogue", event_types.len()));
+    line(out, format_args!("signed in {header_prefix}-Signature and as Standard Webhooks"));
+    line(
+        out,
+        format_args!(
+            "at most {concurrency} attempts of a webhook at once, {attempts_max} of all, {} each",
+            Period(*timeout)
+        ),
+    );
+    match outbound.allow_private.as_slice() {
+        [] => line(out, format_args!("webhooks are called at public addresses only")),
+        allowed => {
+            let allowed: Vec<_> = allowed.iter().map(IpNet::to_string).collect();
+            line(out, format_args!("webhooks are called at public addresses, and in {}", allowed.join(", ")));
+        }
+    }
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
@@ -88,8 +119,7 @@ fn ports(out: &mut String, checked: &Checked) {
     match admin.tokens.as_slice() {
         [] => line(out, format_args!("no tokens: whoever reaches this loopback address may do everything")),
         tokens => {
-            let tokens: Vec<_> =
-                tokens.iter().map(|token| format!("{} ({})", token.name, token.role.as_str())).collect();
+            let tokens: Vec<_> = tokens.iter().map(token).collect();
             line(out, format_args!("tokens: {}", tokens.join(", ")));
         }
     }

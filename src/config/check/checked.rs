@@ -1,14 +1,17 @@
 //! The checked configuration: what the gateway is built from.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderValue, Method};
+use ipnet::IpNet;
 
 use crate::config::Finding;
 use crate::deliver::EndpointUrl;
+use crate::domain::catalogue::EVENT_TYPES;
 use crate::domain::{Routes, Secret};
 use crate::guard::handshake::Handshake;
 use crate::guard::{allow_ips, declared, dedup, envelope, rate_limit, replay_window, signature};
@@ -30,6 +33,8 @@ pub struct Checked {
     pub routes: Routes,
     /// Who receives, in the order of the file.
     pub destinations: Vec<Destination>,
+    /// The sending side; `None`: off.
+    pub outbound: Option<Outbound>,
     /// What works but is likely not meant so.
     pub warnings: Vec<Finding>,
 }
@@ -52,6 +57,8 @@ pub struct Token {
     pub token: Secret,
     /// What it may do.
     pub role: Role,
+    /// The only project that it sees and touches; `None`: all of them.
+    pub project: Option<Arc<str>>,
 }
 
 /// What a token may do.
@@ -172,6 +179,39 @@ pub struct Destination {
     pub endpoint: Option<deliver::Endpoint>,
 }
 
+/// `outbound`, where it is on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outbound {
+    /// What secrets are encrypted with, the first one; any of them decrypts. At least 32 characters each.
+    pub secrets_keys: Vec<Secret>,
+    /// What the names of the headers begin with.
+    pub header_prefix: Box<str>,
+    /// `User-Agent` of the deliveries.
+    pub user_agent: HeaderValue,
+    /// The catalogue.
+    pub event_types: Arc<[Box<str>]>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// Networks that webhooks may be in although they are not public.
+    pub allow_private: Vec<IpNet>,
+    /// Attempts of one webhook at once.
+    pub concurrency: NonZeroUsize,
+    /// Attempts of all webhooks at once.
+    pub attempts_max: NonZeroUsize,
+    /// How fast attempts of one webhook may begin.
+    pub rate_limit: Option<dispatch::RateLimit>,
+    /// More pending deliveries of one webhook: new ones are dead at once, replayable.
+    pub queue_max: u64,
+    /// How many webhooks one project may have.
+    pub webhooks_max: NonZeroUsize,
+    /// The largest event that may be emitted, in bytes.
+    pub body_bytes_max: usize,
+    /// After so long without a success a webhook is disabled.
+    pub disable_after: Duration,
+    /// How long an old secret signs too.
+    pub rotation_grace: Duration,
+}
+
 // === impl Checked ===
 
 impl Checked {
@@ -184,6 +224,7 @@ impl Checked {
             && self.sources == other.sources
             && self.routes == other.routes
             && self.destinations == other.destinations
+            && self.outbound == other.outbound
     }
 }
 
@@ -238,6 +279,28 @@ impl Durability {
         match self {
             Self::Strict => "strict",
             Self::Relaxed => "relaxed",
+        }
+    }
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        const HOUR: Duration = Duration::from_secs(3600);
+        Self {
+            secrets_keys: Vec::new(),
+            header_prefix: "X-Appmint".into(),
+            user_agent: HeaderValue::from_static("Appmint-Webhooks/1.0"),
+            event_types: EVENT_TYPES.iter().map(|name| Box::from(*name)).collect(),
+            timeout: Duration::from_secs(10),
+            allow_private: Vec::new(),
+            concurrency: NonZeroUsize::MIN.saturating_add(3),
+            attempts_max: NonZeroUsize::MIN.saturating_add(1023),
+            rate_limit: None,
+            queue_max: 100_000,
+            webhooks_max: NonZeroUsize::MIN.saturating_add(999),
+            body_bytes_max: 256 << 10,
+            disable_after: 120 * HOUR,
+            rotation_grace: 24 * HOUR,
         }
     }
 }

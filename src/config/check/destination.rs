@@ -16,7 +16,7 @@ use crate::config::document::tree::NodeId;
 use crate::config::written;
 use crate::deliver::{Endpoint, EndpointUrl, HeaderEdits, SignatureMode, SigningKey};
 use crate::dispatch::{self, BreakerSettings, RateLimit};
-use crate::domain::Schedule;
+use crate::domain::{Schedule, WebhookId};
 
 /// The most attempts of one destination that may be under way at once.
 const CONCURRENCY_MAX: u32 = 10_000;
@@ -32,6 +32,13 @@ pub(super) fn destinations(written: &Named<written::Destination>, problems: &mut
     for (name, destination) in &written.0 {
         if !is_name(name) {
             problems.wrong(destination.at, "not a name", NAME_HINT);
+        }
+        if name.parse::<WebhookId>().is_ok() {
+            problems.wrong(
+                destination.at,
+                "the id of a webhook",
+                "webhooks are registered through the API: choose a name",
+            );
         }
         let settings = settings(name, &destination.value, problems);
         let endpoint = endpoint(destination, settings.timeout, problems);

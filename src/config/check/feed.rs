@@ -1,10 +1,14 @@
-//! `allow_ips: [{ feed: … }]`: names that are known, URLs that can be believed, pointers that can be read.
+//! `allow_ips: [{ feed: … }]`: names that are known, URLs that can be believed, pointers that can be read, and lists that
+//! stand in a file.
 
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::value::period;
 use crate::config::document::problem::Problems;
 use crate::config::document::spanned::At;
+use crate::config::document::tree::NodeId;
 use crate::config::written::{Feed as Written, FeedFormat, FeedSettings};
 use crate::guard::allow_ips::Feed;
 use crate::guard::allow_ips::feed::{Form, NAMED, REFRESH_DEFAULT};
@@ -29,8 +33,12 @@ pub(super) fn feed(At { value: written, at }: &At<Written>, problems: &mut Probl
             return feed;
         }
     };
-    let url = url(&settings.url, problems)?;
-    let form = form(settings, problems)?;
+    let Some(written_url) = &settings.url else {
+        problems.wrong(*at, "`url` is missing", "say where the list is, or give it as `file` beside `feed`");
+        return None;
+    };
+    let url = url(written_url, problems)?;
+    let form = form(settings, *at, problems)?;
     let refresh = period(settings.refresh.as_ref(), REFRESH_DEFAULT, problems);
     if let Some(written) = settings.refresh.as_ref().filter(|_| !(REFRESH_MIN..=REFRESH_MAX).contains(&refresh)) {
         problems.wrong(written.at, "out of bounds", "write 1s to 7d; providers ask for no more than once in an hour");
@@ -38,6 +46,29 @@ pub(super) fn feed(At { value: written, at }: &At<Written>, problems: &mut Probl
     // A query may hold a token: the name is what logs and metrics show.
     let name = url.split(['?', '#']).next().unwrap_or_default().into();
     Some(Feed { name, url: url.as_str().into(), form, refresh })
+}
+
+/// The networks of a list that stands in a file, read as an answer of this feed is.
+pub(super) fn copy(written: &At<Written>, text: &At<String>, problems: &mut Problems<'_>) -> Option<Vec<IpNet>> {
+    let list = match &written.value {
+        Written::Named(_) => feed(written, problems)?,
+        Written::Settings(settings) => {
+            let asked = [settings.url.as_ref().map(|url| url.at), settings.refresh.as_ref().map(|refresh| refresh.at)];
+            for at in asked.into_iter().flatten() {
+                problems.wrong(at, "a list that stands in a file is not asked for", "remove this, or `file`");
+            }
+            let form = form(settings, written.at, problems)?;
+            Feed { name: "file".into(), url: "".into(), form, refresh: REFRESH_DEFAULT }
+        }
+    };
+    match list.parse(text.value.as_bytes()) {
+        Ok(networks) => Some(networks),
+        Err(error) => {
+            let message = format!("the file is not this list: {}", error.to_string().replace("the answer", "it"));
+            problems.wrong(text.at, message, "fetch it again from where its provider publishes it");
+            None
+        }
+    }
 }
 
 fn url(At { value, at }: &At<String>, problems: &mut Problems<'_>) -> Option<String> {
@@ -64,7 +95,7 @@ fn url(At { value, at }: &At<String>, problems: &mut Problems<'_>) -> Option<Str
     Some(url.into())
 }
 
-fn form(settings: &FeedSettings, problems: &mut Problems<'_>) -> Option<Form> {
+fn form(settings: &FeedSettings, feed_at: NodeId, problems: &mut Problems<'_>) -> Option<Form> {
     let format = settings.format.as_ref().map(|format| format.value);
     match (format, &settings.pointer) {
         (Some(FeedFormat::Text), Some(pointer)) => {
@@ -73,7 +104,7 @@ fn form(settings: &FeedSettings, problems: &mut Problems<'_>) -> Option<Form> {
         }
         (None | Some(FeedFormat::Text), None) => Some(Form::Text),
         (Some(FeedFormat::Json), None) => {
-            let at = settings.format.as_ref().map_or(settings.url.at, |format| format.at);
+            let at = settings.format.as_ref().map_or(feed_at, |format| format.at);
             problems.wrong(at, "nothing says where the list stands in the JSON", "add `pointer: /hooks`");
             None
         }

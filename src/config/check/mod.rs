@@ -8,6 +8,7 @@ pub(super) mod checked;
 mod destination;
 mod feed;
 mod mode;
+mod outbound;
 mod ports;
 mod redis;
 mod route;

@@ -27,7 +27,7 @@ pub(super) fn ingress(written: Option<&At<written::Ingress>>, problems: &mut Pro
         .unwrap_or(std::num::NonZeroU32::MIN);
     let checked = ingress::Config {
         listen: address(written.listen.as_ref(), default.listen, problems),
-        trusted_proxies: networks(written.trusted_proxies.as_deref(), problems),
+        trusted_proxies: networks(written.trusted_proxies.as_deref(), EVERY_PROXY, problems),
         proxy_protocol: proxy_protocol(written, problems),
         tls: super::tls::tls(written.tls.as_ref(), problems),
         connections_max: bytes(count(written.connections_max.as_ref(), connections, problems).get().into()),
@@ -110,7 +110,11 @@ fn address(written: Option<&At<String>>, default: SocketAddr, problems: &mut Pro
     })
 }
 
-fn networks(written: Option<&[At<String>]>, problems: &mut Problems<'_>) -> Vec<IpNet> {
+/// What it means that a trusted network is every network.
+const EVERY_PROXY: &str = "every peer is trusted to name the client's address, and can pretend to be on an allowlist";
+
+/// A list of networks; one that is every network is worth the warning `every`.
+pub(super) fn networks(written: Option<&[At<String>]>, every: &str, problems: &mut Problems<'_>) -> Vec<IpNet> {
     let mut networks = Vec::new();
     for entry in written.unwrap_or_default() {
         match allow_ips::Config::parse_list(&entry.value) {
@@ -118,11 +122,7 @@ fn networks(written: Option<&[At<String>]>, problems: &mut Problems<'_>) -> Vec<
             Err(error) => refuse_entry(entry, error.line, problems),
         }
         if networks.iter().any(|network: &IpNet| network.prefix_len() == 0) {
-            problems.warn(
-                entry.at,
-                "every peer is trusted to name the client's address",
-                "anybody who reaches the port can then pretend to be on an allowlist",
-            );
+            problems.warn(entry.at, every, "name the networks that are meant");
         }
     }
     networks
@@ -196,7 +196,11 @@ fn tokens(written: &[At<written::AdminToken>], problems: &mut Problems<'_>) -> V
             written::Role::Viewer => Role::Viewer,
             written::Role::Publisher => Role::Publisher,
         };
-        tokens.push(Token { name: token.name.value.as_str().into(), token: secret, role });
+        if let Some(project) = token.project.as_ref().filter(|project| !is_name(&project.value)) {
+            problems.wrong(project.at, "not a name of a project", NAME_HINT);
+        }
+        let project = token.project.as_ref().map(|project| project.value.as_str().into());
+        tokens.push(Token { name: token.name.value.as_str().into(), token: secret, role, project });
     }
     tokens
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
 
 use super::checked::Source;
-use super::feed::feed;
+use super::feed::{copy, feed};
 use super::ports::refuse_entry;
 use super::value::{NAME_HINT, count, header_name, is_name, period, size};
 use super::verify::{Proof, verify};
@@ -27,11 +27,12 @@ const METHODS: [Method; 5] = [Method::POST, Method::PUT, Method::PATCH, Method::
 
 pub(super) fn sources(
     written: &Named<written::Source>,
+    sends: bool,
     ingress: &ingress::Config,
     problems: &mut Problems<'_>,
 ) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
-    if written.0.is_empty() {
+    if written.0.is_empty() && !sends {
         // Also what a file that is only half written says.
         problems.wrong_key(
             Tree::ROOT,
@@ -184,6 +185,10 @@ fn allow_ips(
             written::AllowEntry::Unclear => {
                 let hint = "write { file: list } or { feed: github }";
                 problems.wrong(*at, "a mapping here is either a file or a feed", hint);
+                continue;
+            }
+            written::AllowEntry::Copy(list, text) => {
+                networks.extend(copy(list, text, problems).unwrap_or_default());
                 continue;
             }
             written::AllowEntry::Feed(written) => {

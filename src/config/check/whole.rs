@@ -1,7 +1,7 @@
 //! Section after section.
 
 use super::checked::Checked;
-use super::{destination, ports, route, source, store};
+use super::{destination, outbound, ports, route, source, store};
 use crate::config::document::problem::Problems;
 use crate::config::written::Configuration;
 
@@ -10,9 +10,10 @@ pub(in crate::config) fn check(written: &Configuration, problems: &mut Problems<
     let ingress = ports::ingress(written.ingress.as_ref(), problems);
     let admin = ports::admin(written.admin.as_ref(), &ingress, problems);
     let store = store::store(written.store.as_ref(), problems);
-    let sources = source::sources(&written.sources, &ingress, problems);
+    let outbound = outbound::outbound(written, problems);
+    let sources = source::sources(&written.sources, outbound.is_some(), &ingress, problems);
     let mut destinations = destination::destinations(&written.destinations, problems);
     destinations.extend(sources.iter().filter_map(|source| destination::app(source, ingress.request_timeout)));
     let routes = route::routes(written, problems);
-    Checked { ingress, admin, store, sources, routes, destinations, warnings: Vec::new() }
+    Checked { ingress, admin, store, sources, routes, destinations, outbound, warnings: Vec::new() }
 }

@@ -1,4 +1,5 @@
-//! What `${NAME}`, `${NAME:-default}`, `{ file: path }` and the paths of certificates stand for, put into the finished tree.
+//! What `${NAME}`, `${NAME:-default}`, `{ file: path }`, the paths of certificates and the `file` beside a `feed` stand for,
+//! put into the finished tree.
 //!
 //! `$${` is a literal `${`. Keys are never touched, and what is put in is never read as YAML, so that no value can
 //! add a key or a line.
@@ -41,7 +42,8 @@ pub(crate) fn resolve(tree: &mut Tree, surroundings: &Surroundings<'_>) -> (Hash
         }
     }
     for id in tree.ids() {
-        let Some(path) = file_reference(tree, id).or_else(|| pem_path(tree, id)) else { continue };
+        let whole = file_reference(tree, id).or_else(|| pem_path(tree, id)).map(|path| (id, path));
+        let Some((id, path)) = whole.or_else(|| feed_file(tree, id)) else { continue };
         let path = surroundings.folder.join(path);
         match read(&path) {
             Ok(text) => {
@@ -76,6 +78,15 @@ fn file_reference(tree: &Tree, id: NodeId) -> Option<PathBuf> {
         }
         _ => None,
     }
+}
+
+/// The `file` beside a `feed`: the list itself, which somebody else has fetched.
+fn feed_file(tree: &Tree, id: NodeId) -> Option<(NodeId, PathBuf)> {
+    let entries = tree.entries(id);
+    let file = entries.iter().find(|entry| &*entry.key == "file")?.value;
+    let text = tree.scalar(file)?.text.trim();
+    let is_one = !text.is_empty() && entries.iter().any(|entry| &*entry.key == "feed");
+    is_one.then(|| (file, PathBuf::from(text)))
 }
 
 /// The path that stands for a certificate or a key of `ingress.tls` or `store.tls`: there a text that is no PEM is a file's name, as

@@ -28,6 +28,8 @@ pub(in crate::config) struct AdminToken {
     pub(in crate::config) token: At<SecretText>,
     /// What it may do.
     pub(in crate::config) role: At<Role>,
+    /// The only project that it sees and touches. All of them by default.
+    pub(in crate::config) project: Option<At<String>>,
 }
 
 /// `admin` may do everything, `viewer` may look, `publisher` may emit events.

@@ -16,7 +16,9 @@ pub(in crate::config) enum AllowEntry {
     Text(String),
     /// A list that is followed.
     Feed(At<Feed>),
-    /// A mapping that names neither a file nor a feed, or both.
+    /// Such a list as it stands in a file: what the file holds.
+    Copy(At<Feed>, At<String>),
+    /// A mapping that names neither a file nor a feed.
     Unclear,
 }
 
@@ -41,8 +43,8 @@ struct FeedEntry {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Feed")]
 pub(in crate::config) struct FeedSettings {
-    /// Where it is: https, or http on this machine.
-    pub(in crate::config) url: At<String>,
+    /// Where it is: https, or http on this machine. Not with `file`.
+    pub(in crate::config) url: Option<At<String>>,
     /// `text`: an entry a line; `json`: what stands at `pointer`. By default json where there is a pointer.
     pub(in crate::config) format: Option<At<FeedFormat>>,
     /// JSON pointers to an entry or a list of them; `*` stands for every item or value: /items/*/cidr.
@@ -88,7 +90,8 @@ impl<'de> serde::de::Visitor<'de> for EntryVisitor {
         Ok(match (feed, file) {
             (Some(feed), None) => AllowEntry::Feed(feed),
             (None, Some(_unread)) => AllowEntry::Text(String::new()),
-            (None, None) | (Some(_), Some(_)) => AllowEntry::Unclear,
+            (Some(feed), Some(file)) => AllowEntry::Copy(feed, file),
+            (None, None) => AllowEntry::Unclear,
         })
     }
 }
@@ -134,7 +137,10 @@ impl JsonSchema for AllowEntry {
                 },
                 {
                     "type": "object",
-                    "properties": { "feed": feed },
+                    "properties": {
+                        "feed": feed,
+                        "file": { "type": "string", "description": "The list, fetched by somebody else; relative to the configuration's folder." },
+                    },
                     "required": ["feed"],
                     "additionalProperties": false,
                 },

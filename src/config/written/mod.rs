@@ -9,6 +9,7 @@ mod admin;
 mod destination;
 mod feed;
 mod ingress;
+mod outbound;
 mod pem;
 mod route;
 mod secret_text;
@@ -23,6 +24,7 @@ pub(super) use admin::{Admin, AdminToken, Role};
 pub(super) use destination::{Auth, Breaker, Destination, Headers, Retry, Sign, SignatureMode};
 pub(super) use feed::{AllowEntry, Feed, FeedFormat, FeedSettings};
 pub(super) use ingress::{Ingress, ProxyProtocol, Tls};
+pub(super) use outbound::Outbound;
 pub(super) use pem::Pem;
 pub(super) use route::Route;
 pub(super) use secret_text::SecretText;
@@ -51,4 +53,6 @@ pub(super) struct Configuration {
     /// The services that receive events: a name each, which is its identity.
     #[serde(default)]
     pub(super) destinations: Named<Destination>,
+    /// The sending side: events are emitted through the API, signed, and delivered to customers' webhooks.
+    pub(super) outbound: Option<At<Outbound>>,
 }

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::server::conn::http2::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,6 +25,7 @@ use super::session::{Due, Session};
 use super::streams::Streams;
 use super::watched::Watched;
 use crate::ingress::Config;
+use crate::ingress::body::RequestBody;
 use crate::ingress::drain::Stage;
 use crate::ingress::service::Shared;
 
@@ -32,7 +33,7 @@ use crate::ingress::service::Shared;
 pub(in crate::ingress) async fn drive<T, S, B>(io: T, service: S, shared: Arc<Shared>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -42,7 +43,8 @@ where
     let stream = Watched::new(io, Arc::clone(&session));
     // The service has request_timeout, and whoever reads its answer as long again.
     let streams = Streams::new(Arc::clone(&session), config.request_timeout * 2);
-    let adapter = Adapter { service: RefCell::new(service), session: Arc::clone(&session) };
+    let adapter =
+        Adapter { service: RefCell::new(service), session: Arc::clone(&session), leftover: streams.leftover() };
     let mut connection = pin!(builder(&config, streams).serve_connection(TokioIo::new(stream), adapter));
     let drain = Arc::clone(&session.shared.drain);
     let mut wakes = pin!(drain.wakes());

@@ -3,6 +3,15 @@
 /// Bytes of a frame's header.
 const HEADER_BYTES: usize = 9;
 
+/// Where the last byte of the error code stands in a GOAWAY's payload, and two codes (sections 6.8 and 7).
+const LAST_BYTE_OF_CODE: usize = 7;
+const PROTOCOL_ERROR: u8 = 1;
+const FRAME_SIZE_ERROR: u8 = 6;
+
+/// `:status: 431` as it is written first (RFC 7541 sections 6.2 and 5.2): a literal behind the name's index, in Huffman's
+/// code. Later it is an index of one byte.
+const BARE_431: [u8; 5] = [0x48, 0x83, 0x69, 0x90, 0xff];
+
 /// Bytes of a payload that are kept: an error code, and a stream before it.
 const START_BYTES: usize = 8;
 
@@ -10,10 +19,17 @@ const START_BYTES: usize = 8;
 pub(super) mod kind {
     pub(in crate::ingress::http2) const DATA: u8 = 0;
     pub(in crate::ingress::http2) const HEADERS: u8 = 1;
+    pub(in crate::ingress::http2) const PRIORITY: u8 = 2;
     pub(in crate::ingress::http2) const RST_STREAM: u8 = 3;
+    pub(in crate::ingress::http2) const SETTINGS: u8 = 4;
+    pub(in crate::ingress::http2) const PING: u8 = 6;
     pub(in crate::ingress::http2) const GOAWAY: u8 = 7;
+    pub(in crate::ingress::http2) const WINDOW_UPDATE: u8 = 8;
     pub(in crate::ingress::http2) const CONTINUATION: u8 = 9;
 }
+
+/// SETTINGS: it says that ours have come.
+const ACK: u8 = 0x1;
 
 /// DATA and HEADERS: the last frame of its stream.
 const END_STREAM: u8 = 0x1;
@@ -26,6 +42,7 @@ const END_HEADERS: u8 = 0x4;
 pub(super) struct Frame {
     pub(super) kind: u8,
     pub(super) flags: u8,
+    pub(super) stream: u32,
     /// Bytes of its payload.
     pub(super) len: usize,
     /// The beginning of its payload, zeros where it is shorter.
@@ -33,7 +50,7 @@ pub(super) struct Frame {
 }
 
 /// Follows one direction of a connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Follower {
     /// Bytes in front of the first frame.
     skip: usize,
@@ -42,6 +59,7 @@ pub(super) struct Follower {
     /// Of the frame whose header is whole: itself, and bytes of it still to come.
     frame: Option<(Frame, usize)>,
     in_field_block: bool,
+    has_wrong_size: bool,
 }
 
 // === impl Follower ===
@@ -49,12 +67,38 @@ pub(super) struct Follower {
 impl Follower {
     /// Behind a preface of so many bytes.
     pub(super) fn new(skip: usize) -> Self {
-        Self { skip, header: [0; HEADER_BYTES], header_len: 0, frame: None, in_field_block: false }
+        Self {
+            skip,
+            header: [0; HEADER_BYTES],
+            header_len: 0,
+            frame: None,
+            in_field_block: false,
+            has_wrong_size: false,
+        }
     }
 
     /// Whether the fields of a request have begun and are not complete.
     pub(super) fn is_in_field_block(&self) -> bool {
         self.in_field_block
+    }
+
+    /// Whether a frame has begun that has not the size of its kind (sections 4.2 and 6.3 to 6.9).
+    pub(super) fn has_wrong_size(&self) -> bool {
+        self.has_wrong_size
+    }
+
+    /// Makes FRAME_SIZE_ERROR of PROTOCOL_ERROR in a GOAWAY among the next bytes, which are not followed yet.
+    pub(super) fn say_frame_size_error(&self, bytes: &mut [u8]) {
+        let mut ahead = self.clone();
+        for byte in bytes {
+            if let Some((Frame { kind: kind::GOAWAY, len, .. }, left)) = ahead.frame
+                && len - left == LAST_BYTE_OF_CODE
+                && *byte == PROTOCOL_ERROR
+            {
+                *byte = FRAME_SIZE_ERROR;
+            }
+            ahead.follow(&[*byte], |_| {});
+        }
     }
 
     /// Takes the next bytes; `seen` is told of each frame that they complete.
@@ -89,9 +133,11 @@ impl Follower {
         self.header_len += count;
         if self.header_len == HEADER_BYTES {
             self.header_len = 0;
-            let [high, middle, low, kind, flags, ..] = self.header;
+            let [high, middle, low, kind, flags, a, b, c, d] = self.header;
             let len = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-            self.frame = Some((Frame { kind, flags, len, start: [0; START_BYTES] }, len));
+            let frame = Frame { kind, flags, stream: u32::from_be_bytes([a, b, c, d]), len, start: [0; START_BYTES] };
+            self.has_wrong_size |= frame.has_wrong_size();
+            self.frame = Some((frame, len));
             self.in_field_block |= kind == kind::HEADERS;
         }
         rest
@@ -114,6 +160,24 @@ impl Frame {
     /// Whether it is an empty DATA frame that ends nothing.
     pub(super) fn is_idle_data(&self) -> bool {
         self.kind == kind::DATA && self.len == 0 && self.flags & END_STREAM == 0
+    }
+
+    /// Whether it is the 431 that h2 gives by itself: a status, no field, no body. Each answer of ours has a date.
+    pub(super) fn is_bare_431(&self) -> bool {
+        let is_bare = self.kind == kind::HEADERS && self.flags & END_STREAM != 0;
+        is_bare && (self.len == 1 || self.len == BARE_431.len() && self.start.starts_with(&BARE_431))
+    }
+
+    fn has_wrong_size(&self) -> bool {
+        match self.kind {
+            kind::PRIORITY => self.len != 5,
+            kind::SETTINGS if self.flags & ACK != 0 => self.len != 0,
+            kind::SETTINGS => !self.len.is_multiple_of(6),
+            kind::PING => self.len != 8,
+            kind::GOAWAY => self.len < 8,
+            kind::RST_STREAM | kind::WINDOW_UPDATE => self.len != 4,
+            _ => false,
+        }
     }
 
     /// The error code of a RST_STREAM or GOAWAY.
@@ -159,6 +223,26 @@ mod tests {
             assert!(seen[3].is_idle_data() && !seen[2].is_idle_data());
             let codes: Vec<_> = seen.iter().filter_map(Frame::error_code).collect();
             assert_eq!(codes, [8, 11], "{size}");
+        }
+    }
+
+    #[test]
+    fn a_goaway_gets_the_code_of_a_wrong_size_however_it_is_written() {
+        let goaway = |code| frame(kind::GOAWAY, 0, &[0, 0, 0, 1, 0, 0, 0, code, 1]);
+        let ping = frame(kind::PING, 0, &[1; 8]);
+        for (said, sent) in [(1, 6), (0, 0), (11, 11)] {
+            let (before, after) = ([ping.clone(), goaway(said)].concat(), [ping.clone(), goaway(sent)].concat());
+            for size in [1, 7, before.len()] {
+                let (mut follower, mut amended) = (Follower::new(0), Vec::new());
+                for piece in before.chunks(size) {
+                    let mut piece = piece.to_vec();
+                    follower.say_frame_size_error(&mut piece);
+                    follower.follow(&piece, |_| {});
+                    amended.extend(piece);
+                }
+                assert_eq!(amended, after, "{said} {size}");
+                assert!(!follower.has_wrong_size());
+            }
         }
     }
 

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::ingress::connection::{LINGER, LINGER_BYTES_MAX};
+
 /// Requests at a time; what RFC 9113 section 6.5.2 recommends as the least, and what nginx and Envoy take.
 pub(super) const STREAMS_MAX: u32 = 100;
 
@@ -58,3 +60,9 @@ pub(super) const CREDIT_BYTES_SENT: u64 = 1024;
 
 /// What a connection has to end after it was told to, while nothing is in flight.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What is read, and dropped, of a body that was refused before its end: as long as HTTP/1.1 lingers.
+pub(super) const LEFTOVER_TIME_MAX: Duration = LINGER;
+
+/// And not more than this, in bytes.
+pub(super) const LEFTOVER_BYTES_MAX: usize = LINGER_BYTES_MAX;

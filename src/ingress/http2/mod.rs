@@ -14,3 +14,4 @@ mod streams;
 mod watched;
 
 pub(super) use connection::drive;
+pub(super) use streams::Leftover;

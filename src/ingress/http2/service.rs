@@ -18,7 +18,9 @@ use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 use super::session::Session;
+use super::streams::Leftover;
 use crate::domain::{Reason, Refused, Rejection};
+use crate::ingress::body::RequestBody;
 use crate::ingress::call::Call;
 use crate::ingress::client::client_address;
 use crate::ingress::drain::Stage;
@@ -31,6 +33,7 @@ use crate::ingress::service::{Arrival, Shared, draining, overdue};
 pub(super) struct Adapter<S> {
     pub(super) service: RefCell<S>,
     pub(super) session: Arc<Session>,
+    pub(super) leftover: Leftover,
 }
 
 /// What a field of a header list counts beside its name and value, in bytes (RFC 9113 section 6.5.2).
@@ -49,7 +52,7 @@ struct Known {
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Send + 'static,
 {
@@ -74,11 +77,13 @@ where
             let headers = std::mem::take(request.headers_mut());
             let refused = Refused { rejection, method, uri, headers, body: Bytes::new(), client: Some(client) };
             let response = shared.ledger.refuse(refused, version, arrival);
+            drop(request.map(|body| RequestBody::read_to_its_end(body, self.leftover.clone())));
             shared.metrics.responses.count(response.status());
             return Box::pin(std::future::ready(Ok(response.map(|body| Either::Right(Full::new(body))))));
         }
         request.extensions_mut().insert(shared.facts(client, arrival.began));
         request.extensions_mut().insert(arrival);
+        let request = request.map(|body| RequestBody::read_to_its_end(body, self.leftover.clone()));
         let call = Call::new(&mut *self.service.borrow_mut(), request);
         Box::pin(answer(call, Known { asked, client, arrival }, deadline, shared))
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::limits::GOODBYE;
@@ -106,18 +107,27 @@ impl Session {
             11 => "ENHANCE_YOUR_CALM",
             _ => return,
         };
-        let Shared { peer, ledger, metrics, .. } = &*self.shared;
         let violation = match (code, of_connection) {
             (11, _) => "flood",
             (_, true) => "connection_error",
             (_, false) => "stream_error",
         };
-        metrics.http2_violations.count(violation);
+        self.shared.metrics.http2_violations.count(violation);
         let what = if of_connection { "connection" } else { "stream" };
-        let rejection = Rejection::new(Reason::MalformedRequest, format!("HTTP/2 {what} error {word}"));
+        self.keep(Rejection::new(Reason::MalformedRequest, format!("HTTP/2 {what} error {word}")));
+    }
+
+    /// h2 has answered 431 by itself.
+    pub(super) fn refused_header_list(&self) {
+        self.shared.metrics.responses.count(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        self.keep(Rejection::new(Reason::HeadersTooLarge, "header list above twice headers_bytes_max"));
+    }
+
+    /// Notes what was answered already, by a frame.
+    fn keep(&self, rejection: Rejection) {
+        let Shared { peer, ledger, .. } = &*self.shared;
         let arrival = Arrival { peer: *peer, scheme: self.shared.scheme(), began: Instant::now() };
         let asked = Asked { version: Some(http::Version::HTTP_2), ..Asked::default() };
-        // The answer is the frame that was sent.
         drop(ledger.refuse_head(rejection, asked, peer.ip().to_canonical(), arrival));
     }
 
@@ -135,9 +145,6 @@ impl Session {
         if blocked != NEVER {
             at_most(self.at(blocked) + limits.request_timeout, Due::Close);
         }
-        if block != NEVER {
-            at_most(self.at(block) + limits.header_timeout, Due::Close);
-        }
         if closing != NEVER && is_idle {
             at_most(self.at(closing.max(idle)) + GOODBYE, Due::Close);
         } else if closing == NEVER && is_idle && self.requests.load(Relaxed) == 0 {
@@ -145,6 +152,10 @@ impl Session {
             at_most(self.accepted + limits.header_timeout, Due::Goodbye);
         } else if closing == NEVER && is_idle {
             at_most(self.at(idle) + limits.idle_timeout, Due::Goodbye);
+        }
+        // After the goodbye, where both are due at once.
+        if block != NEVER {
+            at_most(self.at(block) + limits.header_timeout, Due::Close);
         }
         match next {
             (deadline, Some(due)) => (deadline, due),

@@ -2,14 +2,18 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::rt::Executor as _;
 use pin_project_lite::pin_project;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use super::limits::{LEFTOVER_BYTES_MAX, LEFTOVER_TIME_MAX};
 use super::session::Session;
 use crate::ingress::server::log_panic;
 
@@ -17,6 +21,16 @@ use crate::ingress::server::log_panic;
 #[derive(Clone)]
 pub(super) struct Streams {
     tasks: Arc<Mutex<JoinSet<()>>>,
+    session: Arc<Session>,
+    silence_max: Duration,
+}
+
+/// Where the rest of a body goes that nobody reads.
+///
+/// It lives in the tasks of the streams, and so does not keep them alive.
+#[derive(Clone)]
+pub(in crate::ingress) struct Leftover {
+    tasks: Weak<Mutex<JoinSet<()>>>,
     session: Arc<Session>,
     silence_max: Duration,
 }
@@ -39,6 +53,37 @@ impl Streams {
     /// No stream yet. One in which nothing happens for `silence_max` is reset; longer than a service may take.
     pub(super) fn new(session: Arc<Session>, silence_max: Duration) -> Self {
         Self { tasks: Arc::default(), session, silence_max }
+    }
+
+    /// For the bodies of their requests.
+    pub(super) fn leftover(&self) -> Leftover {
+        let Self { tasks, session, silence_max } = self;
+        Leftover { tasks: Arc::downgrade(tasks), session: Arc::clone(session), silence_max: *silence_max }
+    }
+}
+
+// === impl Leftover ===
+
+impl Leftover {
+    /// Reads a body to its end and drops it, bounded in bytes and time; where it has none by then its stream is reset
+    /// without an error (RFC 9113 section 8.1). A stream in flight until then.
+    pub(in crate::ingress) fn read(self, mut body: Incoming) {
+        let Self { tasks, session, silence_max } = self;
+        // Where the connection has ended there is nothing to read.
+        let Some(tasks) = tasks.upgrade() else { return };
+        Streams { tasks, session, silence_max }.execute(async move {
+            let reading = async {
+                let mut left = LEFTOVER_BYTES_MAX;
+                while let Some(Ok(frame)) = body.frame().await {
+                    let count = frame.data_ref().map_or(0, |data| data.len());
+                    match left.checked_sub(count) {
+                        Some(rest) => left = rest,
+                        None => return,
+                    }
+                }
+            };
+            drop(timeout(LEFTOVER_TIME_MAX, reading).await);
+        });
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Watched<T> {
     written: Follower,
     credit: i64,
     sent_bytes: u64,
+    /// The stream of the last 431 that h2 has given by itself.
+    bare_431: Option<u32>,
 }
 
 // === impl Watched ===
@@ -29,7 +31,7 @@ impl<T> Watched<T> {
     /// Watches `inner`, from the preface on.
     pub(super) fn new(inner: T, session: Arc<Session>) -> Self {
         let (read, written) = (Follower::new(PREFACE.len()), Follower::new(0));
-        Self { inner, session, read, written, credit: CREDIT_MAX, sent_bytes: 0 }
+        Self { inner, session, read, written, credit: CREDIT_MAX, sent_bytes: 0, bare_431: None }
     }
 
     /// Follows what came in; an error where it is a flood.
@@ -52,13 +54,20 @@ impl<T> Watched<T> {
         let Poll::Ready(Ok(count)) = written else { return };
         self.session.shared.metrics.bytes_out.inc_by(*count as u64);
         let mut left = *count;
-        let session = &self.session;
+        let (session, bare_431) = (&self.session, &mut self.bare_431);
         for slice in slices {
             let piece = slice.get(..left).unwrap_or(slice);
             left -= piece.len();
             self.written.follow(piece, |frame| {
-                if let Some(code) = frame.error_code() {
-                    session.sent_error(code, frame.kind == kind::GOAWAY);
+                if frame.is_bare_431() {
+                    *bare_431 = Some(frame.stream);
+                    session.refused_header_list();
+                }
+                match frame.error_code() {
+                    // Behind it, where the request had not ended.
+                    Some(_) if frame.kind == kind::RST_STREAM && *bare_431 == Some(frame.stream) => {}
+                    Some(code) => session.sent_error(code, frame.kind == kind::GOAWAY),
+                    None => {}
                 }
             });
         }
@@ -66,6 +75,17 @@ impl<T> Watched<T> {
         self.sent_bytes += *count as u64;
         let earned = i64::try_from(self.sent_bytes / CREDIT_BYTES_SENT - before).unwrap_or(CREDIT_MAX);
         self.credit = (self.credit + earned).min(CREDIT_MAX);
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Watched<T> {
+    /// Writes the last words on a connection on which a frame had not the size of its kind: h2 calls that a
+    /// PROTOCOL_ERROR.
+    fn poll_write_amended(&mut self, cx: &mut Context<'_>, mut bytes: Vec<u8>) -> Poll<io::Result<usize>> {
+        self.written.say_frame_size_error(&mut bytes);
+        let written = Pin::new(&mut self.inner).poll_write(cx, &bytes);
+        self.wrote(&written, std::iter::once(&*bytes));
+        written
     }
 }
 
@@ -94,6 +114,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.read.has_wrong_size() {
+            return self.poll_write_amended(cx, bytes.to_vec());
+        }
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
         self.wrote(&written, std::iter::once(bytes));
         written
@@ -104,6 +127,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.read.has_wrong_size() {
+            return self.poll_write_amended(cx, slices.iter().flat_map(|slice| slice.iter().copied()).collect());
+        }
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
         self.wrote(&written, slices.iter().map(|slice| &**slice));
         written

@@ -14,7 +14,7 @@ use super::lane::Lane;
 use super::queue::{Entry, NEVER};
 use super::record::{DeliveryRecord, Kind, Mark, Place, Progress};
 use super::runs;
-use crate::domain::{DeadReason, Event, PlannedDelivery, Seq, Timestamp};
+use crate::domain::{DeadReason, Event, EventId, PlannedDelivery, Seq, Timestamp};
 use crate::store::{Admission, AdmitError, Admitted, DedupMark};
 
 /// A mark that is ours: given up, so that copies do not wait for nothing, unless it is handed on.
@@ -44,7 +44,7 @@ impl Embedded {
                     return Ok(Admitted::Duplicate(self.mint.event(first)));
                 }
             };
-            let seq = self.next_seq();
+            let seq = admission.id.map_or_else(|| self.next_seq(), EventId::seq);
             if cfg!(feature = "fault-split-admission") {
                 self.keep_mark_alone(mark, seq).await?;
             }
@@ -52,12 +52,12 @@ impl Embedded {
             ticket.kept = true;
             return self.submit(admission, seq).await;
         }
-        let seq = self.next_seq();
+        let seq = admission.id.map_or_else(|| self.next_seq(), EventId::seq);
         self.submit(admission, seq).await
     }
 
     async fn submit(&self, admission: Admission, seq: Seq) -> Result<Admitted, AdmitError> {
-        let Admission { mut event, plan, dedup } = admission;
+        let Admission { mut event, plan, dedup, .. } = admission;
         let mut planned = self.plan(seq, 0, plan.deliveries, event.received_at);
         let record = encode::event(Kind::Admit, seq, &event, dedup.as_ref(), &planned.records);
         let record = encode::share(record, &mut event);

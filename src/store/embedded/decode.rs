@@ -11,8 +11,8 @@ use super::record::{
     SettleRecord, StopRecord,
 };
 use crate::domain::{
-    Attempt, DeadReason, DeliveryState, HeaderBlock, HeaderBlockBuilder, NewEvent, Next, OutcomeClass, PlannedDelivery,
-    Seq, Timestamp,
+    Attempt, DeadReason, DeliveryState, DisabledBy, Glob, HeaderBlock, HeaderBlockBuilder, NewEvent, Next,
+    OutcomeClass, PlannedDelivery, Sealed, Seq, SigningSecret, Timestamp, Webhook, WebhookId, WebhookState,
 };
 use crate::store::DedupMark;
 
@@ -57,6 +57,8 @@ pub(super) fn record(payload: &Payload) -> Option<Record<'_>> {
         }
         Kind::Batch => Record::Batch { durable: Position { segment: from.u32()?, offset: from.u32()? } },
         Kind::Rolled => Record::Rolled,
+        Kind::Webhook => Record::Webhook(Box::new(from.webhook()?)),
+        Kind::WebhookGone => Record::WebhookGone(from.webhook_id()?),
     })
 }
 
@@ -130,6 +132,27 @@ pub(super) fn reason(byte: u8) -> Option<Option<DeadReason>> {
         4 => Some(DeadReason::Unreadable),
         _ => return None,
     })
+}
+
+fn webhook_state(byte: u8) -> Option<WebhookState> {
+    Some(match byte {
+        0 => WebhookState::Active,
+        1 => WebhookState::Paused,
+        2 => WebhookState::Disabled(DisabledBy::Person),
+        3 => WebhookState::Disabled(DisabledBy::Gone),
+        4 => WebhookState::Disabled(DisabledBy::Failing),
+        _ => return None,
+    })
+}
+
+/// Names and values that took turns.
+fn pairs(texts: Vec<Box<str>>) -> Option<Vec<(Box<str>, Box<str>)>> {
+    let mut texts = texts.into_iter();
+    let mut pairs = Vec::new();
+    while let Some(name) = texts.next() {
+        pairs.push((name, texts.next()?));
+    }
+    Some(pairs)
 }
 
 // === impl Decoder ===
@@ -223,6 +246,50 @@ impl<'a> Decoder<'a> {
         let attempt =
             Attempt { number, started_at, duration, outcome, status, response_headers, response_body, error: None };
         Some(SettleRecord { seq, ordinal, attempt, next })
+    }
+
+    fn texts(&mut self) -> Option<Vec<Box<str>>> {
+        let count = self.u32()?;
+        (0..count).map(|_| self.text().map(Box::from)).collect()
+    }
+
+    fn sealed(&mut self) -> Option<Sealed> {
+        self.bytes().map(|bytes| Sealed(Bytes::copy_from_slice(bytes)))
+    }
+
+    fn webhook_id(&mut self) -> Option<WebhookId> {
+        self.array().map(u128::from_le_bytes).map(WebhookId::from_u128)
+    }
+
+    fn webhook(&mut self) -> Option<Webhook> {
+        let id = self.webhook_id()?;
+        let (created_at, updated_at) = (Timestamp(self.u64()?), Timestamp(self.u64()?));
+        let failing_since = self.time_option()?;
+        let state = webhook_state(self.u8()?)?;
+        Some(Webhook {
+            id,
+            created_at,
+            updated_at,
+            failing_since,
+            state,
+            project: self.text()?.into(),
+            url: self.text()?.into(),
+            description: self.text_option()?.map(Box::from),
+            events: self.texts()?.iter().map(|glob| Glob::new(glob)).collect(),
+            metadata: pairs(self.texts()?)?,
+            header_names: self.texts()?,
+            sealed_headers: self.sealed()?,
+            sealed_seed: match self.u8()? {
+                0 => None,
+                1 => Some(self.sealed()?),
+                _ => return None,
+            },
+            secrets: {
+                let count = self.u32()?;
+                let secret = |_| Some(SigningSecret { sealed: self.sealed()?, until: self.time_option()? });
+                (0..count).map(secret).collect::<Option<_>>()?
+            },
+        })
     }
 
     fn event_head(&mut self) -> Option<EventHead<'a>> {

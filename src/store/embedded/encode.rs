@@ -6,7 +6,10 @@ use super::record::{
     DeliveryRecord, FRAME_BYTES, Framed, Kind, Mark, Position, Progress, RECORD_VERSION, RedeliverRecord, ReplayRecord,
     StopRecord,
 };
-use crate::domain::{Attempt, DeadReason, DeliveryState, HeaderBlock, NewEvent, Next, OutcomeClass, Seq, Timestamp};
+use crate::domain::{
+    Attempt, DeadReason, DeliveryState, DisabledBy, Glob, HeaderBlock, NewEvent, Next, OutcomeClass, Seq, Timestamp,
+    Webhook, WebhookId, WebhookState,
+};
 use crate::store::DedupMark;
 
 /// Builds one record.
@@ -138,6 +141,50 @@ pub(super) fn rolled() -> Framed {
     Encoder::new(Kind::Rolled, 0).finish()
 }
 
+/// `Webhook`.
+pub(super) fn webhook(webhook: &Webhook) -> Framed {
+    let mut out = Encoder::new(Kind::Webhook, 1024);
+    out.raw(&webhook.id.as_u128().to_le_bytes());
+    out.u64(webhook.created_at.0);
+    out.u64(webhook.updated_at.0);
+    out.u64(webhook.failing_since.map_or(u64::MAX, |at| at.0));
+    out.u8(webhook_state_byte(webhook.state));
+    out.text(&webhook.project);
+    out.text(&webhook.url);
+    out.text_option(webhook.description.as_deref());
+    out.texts(webhook.events.iter().map(Glob::as_str));
+    out.texts(webhook.metadata.iter().flat_map(|(name, value)| [&**name, &**value]));
+    out.texts(webhook.header_names.iter().map(|name| &**name));
+    out.bytes(&webhook.sealed_headers.0);
+    out.u8(u8::from(webhook.sealed_seed.is_some()));
+    if let Some(seed) = &webhook.sealed_seed {
+        out.bytes(&seed.0);
+    }
+    out.u32(length(webhook.secrets.len()));
+    for secret in &webhook.secrets {
+        out.bytes(&secret.sealed.0);
+        out.u64(secret.until.map_or(u64::MAX, |at| at.0));
+    }
+    out.finish()
+}
+
+/// `WebhookGone`.
+pub(super) fn webhook_gone(id: WebhookId) -> Framed {
+    let mut out = Encoder::new(Kind::WebhookGone, 16);
+    out.raw(&id.as_u128().to_le_bytes());
+    out.finish()
+}
+
+fn webhook_state_byte(state: WebhookState) -> u8 {
+    match state {
+        WebhookState::Active => 0,
+        WebhookState::Paused => 1,
+        WebhookState::Disabled(DisabledBy::Person) => 2,
+        WebhookState::Disabled(DisabledBy::Gone) => 3,
+        WebhookState::Disabled(DisabledBy::Failing) => 4,
+    }
+}
+
 pub(super) fn outcome_byte(outcome: OutcomeClass) -> u8 {
     OutcomeClass::ALL.iter().position(|known| *known == outcome).and_then(|at| u8::try_from(at).ok()).unwrap_or(0)
 }
@@ -240,6 +287,19 @@ impl Encoder {
         match text {
             Some(text) => self.text(text),
             None => self.u32(u32::MAX),
+        }
+    }
+
+    fn texts<'a>(&mut self, texts: impl Iterator<Item = &'a str>) {
+        let at = self.0.len();
+        self.u32(0);
+        let mut count = 0;
+        for text in texts {
+            self.text(text);
+            count += 1;
+        }
+        if let Some(place) = self.0.get_mut(at..at + 4) {
+            place.copy_from_slice(&length(count).to_le_bytes());
         }
     }
 

@@ -9,6 +9,7 @@ use super::key::{Key, MixState};
 use super::record::{EventHead, Mark, Place, Record, ReplayRecord, SettleRecord};
 use super::rows::{self, DeliveryRecordRow};
 use super::totals::{Counted, Counters, hour_of};
+use crate::domain::event::DEFAULT_PROJECT;
 use crate::domain::{Attempt, DeliveryState, Seq};
 
 /// What one transaction will write.
@@ -29,6 +30,8 @@ pub(super) struct Fold {
     /// New numbers of deliveries of events that are stored already.
     pub(super) delivery_counts: HashMap<Seq, u16, MixState>,
     pub(super) died: Vec<Key>,
+    /// Webhooks by where they lie now, in the order of the journal; `None`: gone.
+    pub(super) webhooks: Vec<(Seq, Option<Place>)>,
     pub(super) records: usize,
     pub(super) last_seq: Seq,
 }
@@ -40,6 +43,8 @@ pub(super) struct FoldedEvent {
     pub(super) place: Place,
     pub(super) source: Arc<str>,
     pub(super) event_type: Option<Arc<str>>,
+    /// `None`: the default project.
+    pub(super) project: Option<Arc<str>>,
     pub(super) source_event_id: Option<Box<str>>,
     pub(super) body_bytes: u32,
     pub(super) deliveries: u16,
@@ -83,6 +88,16 @@ impl Fold {
                 self.last_seq = marks.iter().map(|mark| mark.seq).fold(self.last_seq, Seq::max);
                 self.marks.extend(marks);
             }
+            Record::Webhook(webhook) => {
+                let seq = webhook.id.seq();
+                // Its id must not be given again.
+                self.last_seq = self.last_seq.max(seq);
+                self.webhooks.push((seq, Some(place)));
+            }
+            Record::WebhookGone(id) => {
+                self.last_seq = self.last_seq.max(id.seq());
+                self.webhooks.push((id.seq(), None));
+            }
             Record::Batch { .. } | Record::Rolled => self.records -= 1,
         }
         Ok(())
@@ -105,6 +120,7 @@ impl Fold {
             place,
             source: head.source.into(),
             event_type: head.event_type.map(Arc::from),
+            project: Some(head.project).filter(|project| *project != DEFAULT_PROJECT).map(Arc::from),
             source_event_id: head.source_event_id.map(Box::from),
             body_bytes: head.body_bytes,
             deliveries: u16::try_from(head.deliveries.len()).unwrap_or(u16::MAX),

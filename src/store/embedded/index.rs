@@ -21,7 +21,7 @@ use super::zones::Zones;
 use crate::domain::Seq;
 
 /// A change that older builds cannot read raises it; the index is then built anew.
-const INDEX_VERSION: i64 = 2;
+const INDEX_VERSION: i64 = 3;
 
 /// SQLite's `page_size`, as set below.
 const PAGE_BYTES: u64 = 8192;
@@ -34,7 +34,7 @@ const SCHEMA: &str = "
         open INTEGER, open_sum INTEGER, dead INTEGER, last_seq INTEGER, damaged INTEGER, chk INTEGER);
     CREATE TABLE names(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
     CREATE TABLE events(seq INTEGER PRIMARY KEY, segment INTEGER, offset INTEGER, bytes INTEGER, source INTEGER,
-        type INTEGER, source_event_id TEXT, body_bytes INTEGER, deliveries INTEGER, done BLOB);
+        type INTEGER, project INTEGER, source_event_id TEXT, body_bytes INTEGER, deliveries INTEGER, done BLOB);
     CREATE TABLE deliveries(seq INTEGER, ordinal INTEGER, target INTEGER, state INTEGER, reason INTEGER,
         attempts INTEGER, due_at INTEGER, finished_at INTEGER, expires_at INTEGER, code INTEGER, millis INTEGER,
         outcome INTEGER, last_segment INTEGER, last_offset INTEGER, last_bytes INTEGER, chk INTEGER,
@@ -50,6 +50,7 @@ const SCHEMA: &str = "
     CREATE TABLE counters(target INTEGER, hour INTEGER, state INTEGER, count INTEGER,
         PRIMARY KEY(target, hour, state)) WITHOUT ROWID;
     CREATE TABLE segments(segment INTEGER PRIMARY KEY, events INTEGER, first_seq INTEGER, last_seq INTEGER);
+    CREATE TABLE webhooks(seq INTEGER PRIMARY KEY, segment INTEGER, offset INTEGER, bytes INTEGER);
     CREATE TABLE carried(segment INTEGER, seq INTEGER, PRIMARY KEY(segment, seq)) WITHOUT ROWID;
 ";
 

@@ -11,7 +11,8 @@ use super::key::Key;
 use super::key::MixState;
 use super::pacing::{Pace, room};
 use super::queue::{Entry, Queue, Taken};
-use crate::domain::{Clock, Timestamp};
+use super::stirring::{Rest, Stirring};
+use crate::domain::{Clock, Timestamp, WebhookId};
 use crate::store::{LaneState, TargetSettings};
 
 /// The deliveries of one target.
@@ -33,6 +34,8 @@ pub(super) struct Lane {
     landed: AtomicU64,
     /// How fast they end; asked by the writer alone.
     pace: Mutex<Pace>,
+    /// Of a webhook's lane.
+    rest: Option<Rest>,
 }
 
 /// Every lane; a lane once made stays.
@@ -41,17 +44,21 @@ pub(super) struct Lanes {
     by_name: RwLock<HashMap<Arc<str>, Arc<Lane>, MixState>>,
     loading: AtomicBool,
     clock: Clock,
+    stirring: Arc<Stirring>,
 }
 
 // === impl Lane ===
 
 impl Lane {
-    fn new(name: Arc<str>, loading: bool) -> Self {
+    fn new(name: Arc<str>, loading: bool, stirring: &Arc<Stirring>) -> Self {
+        let rest = name.parse::<WebhookId>().is_ok().then(|| Rest::new(Arc::clone(stirring)));
         Self {
             name,
+            // A webhook is known to nobody's configuration: it flows until somebody says otherwise.
+            active: AtomicBool::new(rest.is_some()),
+            rest,
             queue: Mutex::new(Queue::new(loading)),
             changed: Notify::new(),
-            active: AtomicBool::new(false),
             queue_max: AtomicU64::new(u64::MAX),
             reserved: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
@@ -91,7 +98,7 @@ impl Lane {
     }
 
     /// Adds deliveries for which places were reserved.
-    pub(super) fn push_reserved(&self, entries: Vec<Entry>, now: Timestamp) {
+    pub(super) fn push_reserved(self: &Arc<Self>, entries: Vec<Entry>, now: Timestamp) {
         let count = entries.len() as u64;
         self.with(|queue| entries.into_iter().for_each(|entry| queue.push(entry, now)));
         self.reserved.fetch_sub(count, Ordering::AcqRel);
@@ -99,13 +106,28 @@ impl Lane {
     }
 
     /// Adds a delivery that starts again.
-    pub(super) fn push(&self, entry: Entry, now: Timestamp) {
+    pub(super) fn push(self: &Arc<Self>, entry: Entry, now: Timestamp) {
         self.with(|queue| queue.push(entry, now));
         self.notify();
     }
 
-    pub(super) fn notify(&self) {
+    pub(super) fn notify(self: &Arc<Self>) {
         self.changed.notify_waiters();
+        self.look();
+    }
+
+    /// Whether this is a webhook's lane, and how it rests.
+    pub(super) fn rest(&self) -> Option<&Rest> {
+        self.rest.as_ref()
+    }
+
+    /// Where nobody looks at a webhook's lane: says when something is due.
+    pub(super) fn look(self: &Arc<Self>) {
+        let Some(rest) = self.rest.as_ref().filter(|rest| rest.is_resting() && self.is_active()) else { return };
+        let now = rest.now();
+        if let Some(at) = self.with(|queue| queue.next_due(now)) {
+            rest.due_at(self, at, now);
+        }
     }
 
     pub(super) fn claim(&self, most: usize, now: Timestamp, lease: Duration) -> Taken {
@@ -175,7 +197,8 @@ impl Lane {
 
 impl Lanes {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { by_name: RwLock::default(), loading: AtomicBool::new(true), clock }
+        let stirring = Arc::new(Stirring::new(clock.clone()));
+        Self { by_name: RwLock::default(), loading: AtomicBool::new(true), clock, stirring }
     }
 
     /// The lane of this name, if there ever was one.
@@ -191,7 +214,7 @@ impl Lanes {
         let mut lanes = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         let lane = lanes.entry(name.into()).or_insert_with_key(|name| {
             let loading = self.loading.load(Ordering::Acquire);
-            Arc::new(Lane::new(Arc::clone(name), loading))
+            Arc::new(Lane::new(Arc::clone(name), loading, &self.stirring))
         });
         Arc::clone(lane)
     }
@@ -200,15 +223,24 @@ impl Lanes {
         self.by_name.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
+    pub(super) fn set_target(&self, settings: &TargetSettings) {
+        let lane = self.lane(&settings.name);
+        lane.queue_max.store(settings.queue_max, Ordering::Release);
+        lane.active.store(!settings.paused, Ordering::Release);
+        lane.notify();
+    }
+
+    /// The lanes of webhooks that have something due.
+    pub(super) fn stirring(&self) -> &Stirring {
+        &self.stirring
+    }
+
     pub(super) fn set_targets(&self, targets: &[TargetSettings]) {
         for settings in targets {
-            let lane = self.lane(&settings.name);
-            lane.queue_max.store(settings.queue_max, Ordering::Release);
-            lane.active.store(!settings.paused, Ordering::Release);
-            lane.notify();
+            self.set_target(settings);
         }
         for lane in self.all() {
-            if !targets.iter().any(|settings| settings.name == lane.name) {
+            if lane.rest.is_none() && !targets.iter().any(|settings| settings.name == lane.name) {
                 lane.active.store(false, Ordering::Release);
             }
         }
@@ -229,9 +261,15 @@ impl Lanes {
         }
     }
 
+    pub(super) fn state(&self, name: &str) -> Option<LaneState> {
+        self.get(name).map(|lane| lane.state(self.clock.now()))
+    }
+
     pub(super) fn states(&self) -> Vec<LaneState> {
         let now = self.clock.now();
-        let mut states: Vec<LaneState> = self.all().iter().map(|lane| lane.state(now)).collect();
+        let all = self.all();
+        let destinations = all.iter().filter(|lane| lane.rest.is_none());
+        let mut states: Vec<LaneState> = destinations.map(|lane| lane.state(now)).collect();
         states.sort_unstable_by(|left, right| left.target.cmp(&right.target));
         states
     }

@@ -4,19 +4,19 @@
 //! read from the newest event on, by the zones in which the wanted source, type and target occur. A page that
 //! would look at too many rows ends early and says where to go on.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, Rows};
 
 use super::encode;
 use super::index::{IndexFault, seq_key, seq_of};
-use super::key::{Key, MixState};
+use super::key::Key;
+use super::names::NamesRead;
 use super::record::Place;
 use super::rows::{self, DELIVERY_COLUMNS, DeliveryRecordRow, PLACE_COLUMNS, lookup_hash};
 use super::runs;
 use super::zones::{Kind, Walk};
+use crate::domain::event::DEFAULT_PROJECT;
 use crate::domain::{DeliveryState, IdMint, Seq, Timestamp};
 use crate::store::{DeliveryFilter, EventFilter, EventRow};
 
@@ -56,12 +56,7 @@ pub(super) struct Candidate {
     pub(super) state: DeliveryState,
     pub(super) source: Arc<str>,
     pub(super) event_type: Option<Arc<str>>,
-}
-
-/// Names by number, each read once.
-struct NamesRead<'a> {
-    connection: &'a Connection,
-    known: RefCell<HashMap<i64, Arc<str>, MixState>>,
+    pub(super) project: Arc<str>,
 }
 
 /// A search under way.
@@ -81,8 +76,16 @@ pub(super) struct States<'a> {
 struct EventHead {
     seq: Seq,
     place: Place,
+    about: About,
+}
+
+/// What an event's row says of it besides its place: names by number.
+#[derive(Clone, Copy)]
+struct About {
     source: i64,
     event_type: Option<i64>,
+    /// `None`: the default project.
+    project: Option<i64>,
 }
 
 /// What the text of a filter is as numbers; a name that nothing has finds nothing.
@@ -90,6 +93,8 @@ struct Wanted {
     source: Option<i64>,
     event_type: Option<i64>,
     target: Option<i64>,
+    /// The default project has no number.
+    project: Option<Option<i64>>,
     low: i64,
     high: i64,
 }
@@ -102,14 +107,14 @@ pub(super) fn events(
     mint: &IdMint,
 ) -> Result<Found<EventRow>, IndexFault> {
     let mut search = Search::new(connection, bounds);
-    let names = (filter.source.as_deref(), filter.event_type.as_deref(), None);
+    let names = [filter.source.as_deref(), filter.event_type.as_deref(), None, filter.project.as_deref()];
     let created = (filter.created_gte, filter.created_lte);
     let Some(mut wanted) = Wanted::read(connection, names, created)? else { return Ok(search.found) };
     if let Some((seq, _)) = bounds.after {
         wanted.before(seq_key(seq));
     }
     let mut statement = connection.prepare_cached(
-        "SELECT seq, source, type, source_event_id, body_bytes, deliveries FROM events
+        "SELECT seq, source, type, project, source_event_id, body_bytes, deliveries FROM events
          WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq DESC",
     )?;
     if let Some(id) = &filter.source_event_id {
@@ -141,7 +146,8 @@ pub(super) fn deliveries(
     open_now: &dyn Fn(&str, Key) -> DeliveryState,
 ) -> Result<Found<Candidate>, IndexFault> {
     let mut search = Search::new(connection, bounds);
-    let names = (filter.source.as_deref(), filter.event_type.as_deref(), filter.target.as_deref());
+    let (source, event_type, target) = (&filter.source, &filter.event_type, &filter.target);
+    let names = [source, event_type, target, &filter.project].map(Option::as_deref);
     let created = (filter.created_gte, filter.created_lte);
     let Some(mut wanted) = Wanted::read(connection, names, created)? else { return Ok(search.found) };
     if let Some(event) = filter.event {
@@ -165,11 +171,27 @@ pub(super) fn deliveries(
 pub(super) fn delivery(connection: &Connection, key: Key) -> Result<Option<Candidate>, IndexFault> {
     let names = NamesRead::new(connection);
     let Some(row) = rows::read(connection, key, |number| names.name(number))? else { return Ok(None) };
-    let (source, event_type): (i64, Option<i64>) = connection
-        .prepare_cached("SELECT source, type FROM events WHERE seq = ?1")?
-        .query_row([seq_key(key.seq)], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let event_type = event_type.map(|number| names.name(number)).transpose()?;
-    Ok(Some(Candidate { key, state: row.progress.state, row, source: names.name(source)?, event_type }))
+    let about = connection
+        .prepare_cached("SELECT source, type, project FROM events WHERE seq = ?1")?
+        .query_row([seq_key(key.seq)], |row| about(row, 0))?;
+    Ok(Some(candidate(key, row.progress.state, row, about, &names)?))
+}
+
+/// What an event is about, from three columns that start at `from`.
+fn about(row: &Row<'_>, from: usize) -> rusqlite::Result<About> {
+    Ok(About { source: row.get(from)?, event_type: row.get(from + 1)?, project: row.get(from + 2)? })
+}
+
+fn candidate(
+    key: Key,
+    state: DeliveryState,
+    row: DeliveryRecordRow,
+    about: About,
+    names: &NamesRead<'_>,
+) -> rusqlite::Result<Candidate> {
+    let event_type = about.event_type.map(|number| names.name(number)).transpose()?;
+    let project = names.project(about.project)?;
+    Ok(Candidate { key, row, state, source: names.name(about.source)?, event_type, project })
 }
 
 // === impl Wanted ===
@@ -178,20 +200,22 @@ impl Wanted {
     /// `None` where a name is unknown: nothing can be found.
     fn read(
         connection: &Connection,
-        (source, event_type, target): (Option<&str>, Option<&str>, Option<&str>),
+        names: [Option<&str>; 4],
         (from, to): (Option<Timestamp>, Option<Timestamp>),
     ) -> rusqlite::Result<Option<Self>> {
         let mut statement = connection.prepare_cached("SELECT id FROM names WHERE name = ?1")?;
-        let mut numbers = [None; 3];
-        for (name, number) in [source, event_type, target].into_iter().zip(&mut numbers) {
+        let in_default = names.last() == Some(&Some(DEFAULT_PROJECT));
+        let mut numbers = [None; 4];
+        for (name, number) in names.into_iter().take(if in_default { 3 } else { 4 }).zip(&mut numbers) {
             if let Some(name) = name {
                 let Some(found) = statement.query_row([name], |row| row.get(0)).optional()? else { return Ok(None) };
                 *number = Some(found);
             }
         }
-        let [source, event_type, target] = numbers;
+        let [source, event_type, target, project] = numbers;
+        let project = if in_default { Some(None) } else { project.map(Some) };
         let low = from.map_or(i64::MIN, |at| seq_key(Seq::first_at(at)));
-        let mut wanted = Self { source, event_type, target, low, high: i64::MAX };
+        let mut wanted = Self { source, event_type, target, project, low, high: i64::MAX };
         if let Some(at) = to {
             wanted.before(seq_key(Seq::first_at(Timestamp(at.0.saturating_add(1)))));
         }
@@ -206,14 +230,16 @@ impl Wanted {
     }
 
     fn walk<'a>(&self, connection: &'a Connection) -> Walk<'a> {
-        let values = [(Kind::Source, self.source), (Kind::Type, self.event_type), (Kind::Target, self.target)];
+        let project = (Kind::Project, self.project.flatten());
+        let values = [(Kind::Source, self.source), (Kind::Type, self.event_type), (Kind::Target, self.target), project];
         let values = values.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect();
         Walk::new(connection, values, self.low, self.high)
     }
 
-    fn fits(&self, source: i64, event_type: Option<i64>) -> bool {
-        self.source.is_none_or(|wanted| wanted == source)
-            && self.event_type.is_none_or(|wanted| event_type == Some(wanted))
+    fn fits(&self, event: About) -> bool {
+        self.source.is_none_or(|wanted| wanted == event.source)
+            && self.event_type.is_none_or(|wanted| event.event_type == Some(wanted))
+            && self.project.is_none_or(|wanted| wanted == event.project)
     }
 }
 
@@ -267,10 +293,10 @@ impl Search<'_, EventRow> {
         while let Some(row) = rows.next()? {
             self.found.visited += 1;
             let seq = seq_of(row.get(0)?);
-            let (source, event_type) = (row.get(1)?, row.get(2)?);
-            let same_id = id.is_none_or(|id| row.get_ref(3).is_ok_and(|its| its.as_str() == Ok(id)));
-            if same_id && wanted.fits(source, event_type) && {
-                let shown = self.event_row(row, seq, source, event_type, mint)?;
+            let about = about(row, 1)?;
+            let same_id = id.is_none_or(|id| row.get_ref(4).is_ok_and(|its| its.as_str() == Ok(id)));
+            if same_id && wanted.fits(about) && {
+                let shown = self.event_row(row, seq, about, mint)?;
                 self.take(shown)
             } {
                 return Ok(true);
@@ -282,23 +308,17 @@ impl Search<'_, EventRow> {
         Ok(false)
     }
 
-    fn event_row(
-        &self,
-        row: &Row<'_>,
-        seq: Seq,
-        source: i64,
-        event_type: Option<i64>,
-        mint: &IdMint,
-    ) -> Result<EventRow, IndexFault> {
-        let event_type = event_type.map(|number| self.names.name(number)).transpose()?;
+    fn event_row(&self, row: &Row<'_>, seq: Seq, about: About, mint: &IdMint) -> Result<EventRow, IndexFault> {
+        let event_type = about.event_type.map(|number| self.names.name(number)).transpose()?;
         Ok(EventRow {
             id: mint.event(seq),
-            source: self.names.name(source)?,
-            source_event_id: row.get::<_, Option<String>>(3)?.map(String::into_boxed_str),
+            source: self.names.name(about.source)?,
+            project: self.names.project(about.project)?,
+            source_event_id: row.get::<_, Option<String>>(4)?.map(String::into_boxed_str),
             event_type: event_type.map(|name| (*name).into()),
             received_at: seq.time(),
-            body_bytes: row.get::<_, i64>(4)?.cast_unsigned(),
-            deliveries: row.get(5)?,
+            body_bytes: row.get::<_, i64>(5)?.cast_unsigned(),
+            deliveries: row.get(6)?,
         })
     }
 }
@@ -315,7 +335,7 @@ impl Search<'_, Candidate> {
         };
         // The state is written out: a partial index serves only a condition that the planner can read.
         let sql = format!(
-            "SELECT d.seq, d.ordinal, {DELIVERY_COLUMNS}, {PLACE_COLUMNS}, e.source, e.type
+            "SELECT d.seq, d.ordinal, {DELIVERY_COLUMNS}, {PLACE_COLUMNS}, e.source, e.type, e.project
              FROM deliveries d INDEXED BY {index} CROSS JOIN events e
              WHERE d.state = {byte}{target} AND d.seq BETWEEN ?1 AND ?2 AND e.seq = d.seq
              ORDER BY d.seq DESC, d.ordinal DESC"
@@ -325,14 +345,11 @@ impl Search<'_, Candidate> {
         while let Some(row) = rows.next()? {
             self.found.visited += 1;
             let key = Key { seq: seq_of(row.get(0)?), ordinal: row.get(1)? };
-            let (source, event_type) = (row.get(19)?, row.get(20)?);
+            let about = about(row, 19)?;
             let target: i64 = row.get(2)?;
-            if self.is_older(key)
-                && wanted.target.is_none_or(|wanted| wanted == target)
-                && wanted.fits(source, event_type)
-            {
+            if self.is_older(key) && wanted.target.is_none_or(|wanted| wanted == target) && wanted.fits(about) {
                 let delivery = rows::delivery(row, 2, key, rows::place(row, 16)?, |number| self.names.name(number))?;
-                if self.show(key, delivery, source, event_type, states)? {
+                if self.show(key, delivery, about, states)? {
                     return Ok(());
                 }
             }
@@ -347,7 +364,7 @@ impl Search<'_, Candidate> {
     fn all(&mut self, walk: &mut Walk<'_>, wanted: &Wanted, states: &States<'_>) -> Result<(), IndexFault> {
         let connection = self.names.connection;
         let mut events = connection.prepare_cached(
-            "SELECT seq, segment, offset, bytes, source, type, done FROM events
+            "SELECT seq, segment, offset, bytes, source, type, project, done FROM events
              WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq DESC",
         )?;
         let sql = format!(
@@ -362,10 +379,9 @@ impl Search<'_, Candidate> {
             while let Some(row) = events.next()? {
                 let key: i64 = row.get(0)?;
                 let seq = seq_of(key);
-                let event =
-                    EventHead { seq, place: rows::place(row, 1)?, source: row.get(4)?, event_type: row.get(5)? };
-                let looked_at = wanted.fits(event.source, event.event_type);
-                let mut packed = if looked_at { rows::done(row, 6, seq, event.place)? } else { Vec::new() };
+                let event = EventHead { seq, place: rows::place(row, 1)?, about: about(row, 4)? };
+                let looked_at = wanted.fits(event.about);
+                let mut packed = if looked_at { rows::done(row, 7, seq, event.place)? } else { Vec::new() };
                 self.found.visited += 1 + packed.len() as u64;
                 // The rows of their own come as the packed ones do: highest ordinal first.
                 while let Some(own) = next {
@@ -418,7 +434,7 @@ impl Search<'_, Candidate> {
             return Ok(false);
         }
         let row = packed.to_row(event.place, self.names.name(packed.target)?);
-        self.show(key, row, event.source, event.event_type, states)
+        self.show(key, row, event.about, states)
     }
 
     fn show_own(
@@ -435,7 +451,7 @@ impl Search<'_, Candidate> {
             return Ok(false);
         }
         let row = rows::delivery(own, 2, key, event.place, |number| self.names.name(number))?;
-        self.show(key, row, event.source, event.event_type, states)
+        self.show(key, row, event.about, states)
     }
 
     /// True: the page is full.
@@ -443,8 +459,7 @@ impl Search<'_, Candidate> {
         &mut self,
         key: Key,
         row: DeliveryRecordRow,
-        source: i64,
-        event_type: Option<i64>,
+        about: About,
         states: &States<'_>,
     ) -> Result<bool, IndexFault> {
         let stored = row.progress.state;
@@ -452,30 +467,11 @@ impl Search<'_, Candidate> {
         if states.wanted.is_some_and(|wanted| wanted != state) {
             return Ok(false);
         }
-        let event_type = event_type.map(|number| self.names.name(number)).transpose()?;
-        let source = self.names.name(source)?;
-        Ok(self.take(Candidate { key, row, state, source, event_type }))
+        let candidate = candidate(key, state, row, about, &self.names)?;
+        Ok(self.take(candidate))
     }
 
     fn is_older(&self, key: Key) -> bool {
         self.bounds.after.is_none_or(|after| (key.seq, key.ordinal) < after)
-    }
-}
-
-// === impl NamesRead ===
-
-impl<'a> NamesRead<'a> {
-    fn new(connection: &'a Connection) -> Self {
-        Self { connection, known: RefCell::default() }
-    }
-
-    fn name(&self, number: i64) -> rusqlite::Result<Arc<str>> {
-        if let Some(name) = self.known.borrow().get(&number) {
-            return Ok(Arc::clone(name));
-        }
-        let mut statement = self.connection.prepare_cached("SELECT name FROM names WHERE id = ?1")?;
-        let name: Arc<str> = statement.query_row([number], |row| row.get::<_, String>(0))?.into();
-        self.known.borrow_mut().insert(number, Arc::clone(&name));
-        Ok(name)
     }
 }

@@ -116,7 +116,7 @@ impl World {
         };
         let deliveries = targets.map(planned).collect();
         let dedup = Some(DedupMark { key, window: DAY });
-        let admission = Admission { event, plan: Plan { deliveries }, dedup };
+        let admission = Admission { id: None, event, plan: Plan { deliveries }, dedup };
         let Ok(Admitted::Kept(id)) = self.store().admit(admission).await else { panic!("not kept") };
         self.events.push(id);
         self.clock.advance(Duration::from_millis(self.sent % 3));
@@ -248,7 +248,7 @@ impl World {
         let expected: Vec<_> = all.iter().filter(fits).cloned().collect();
         let event_type = event_type.clone();
         let filter =
-            EventFilter { source: source.clone(), event_type, source_event_id: None, created_gte, created_lte };
+            EventFilter { source: source.clone(), event_type, created_gte, created_lte, ..EventFilter::default() };
         let list = async |page| self.store().events(filter.clone(), page).await;
         let found = pages(list, |row| (row.id.seq(), 0), |id| (id.seq(), 0)).await;
         assert_eq!(found, expected, "{filter:?}");
@@ -270,7 +270,15 @@ impl World {
             };
             let expected: Vec<_> = all.iter().filter(fits).cloned().collect();
             let (source, event_type, target) = (source.clone(), event_type.clone(), target.clone());
-            let filter = DeliveryFilter { event: None, source, target, state, event_type, created_gte, created_lte };
+            let filter = DeliveryFilter {
+                source,
+                target,
+                state,
+                event_type,
+                created_gte,
+                created_lte,
+                ..DeliveryFilter::default()
+            };
             let list = async |page| self.store().deliveries(filter.clone(), page).await;
             let found = pages(list, |row| (row.id.seq(), row.id.ordinal()), |id| (id.seq(), id.ordinal())).await;
             assert_eq!(found, expected, "{filter:?}");

@@ -40,6 +40,7 @@ mod claims;
 mod key;
 mod lane;
 mod queue;
+mod stirring;
 
 mod carry;
 mod edits;
@@ -58,6 +59,7 @@ mod rows;
 mod runs;
 mod search;
 mod totals;
+mod webhooks;
 mod write_fold;
 mod zones;
 

@@ -1,9 +1,13 @@
 //! Names of sources, targets and types as small numbers.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+
+use super::key::MixState;
+use crate::domain::event::DEFAULT_PROJECT;
 
 /// The names of the index, known by heart.
 #[derive(Debug, Default)]
@@ -12,6 +16,12 @@ pub(super) struct Names {
     names: HashMap<i64, Arc<str>>,
     /// What was asked last, by [`slot`]: most events ask for the same few names.
     recent: [Option<(Arc<str>, i64)>; SLOTS],
+}
+
+/// Names by number, each read once.
+pub(super) struct NamesRead<'a> {
+    pub(super) connection: &'a Connection,
+    known: RefCell<HashMap<i64, Arc<str>, MixState>>,
 }
 
 const SLOTS: usize = 16;
@@ -70,6 +80,29 @@ impl Names {
         let name: Arc<str> = name.into();
         self.numbers.insert(Arc::clone(&name), number);
         self.names.insert(number, name);
+    }
+}
+
+// === impl NamesRead ===
+
+impl<'a> NamesRead<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        Self { connection, known: RefCell::default() }
+    }
+
+    pub(super) fn name(&self, number: i64) -> rusqlite::Result<Arc<str>> {
+        if let Some(name) = self.known.borrow().get(&number) {
+            return Ok(Arc::clone(name));
+        }
+        let mut statement = self.connection.prepare_cached("SELECT name FROM names WHERE id = ?1")?;
+        let name: Arc<str> = statement.query_row([number], |row| row.get::<_, String>(0))?.into();
+        self.known.borrow_mut().insert(number, Arc::clone(&name));
+        Ok(name)
+    }
+
+    /// The name of a project, of which the default one has no number.
+    pub(super) fn project(&self, number: Option<i64>) -> rusqlite::Result<Arc<str>> {
+        number.map_or_else(|| Ok(DEFAULT_PROJECT.into()), |number| self.name(number))
     }
 }
 

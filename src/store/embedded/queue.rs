@@ -175,6 +175,12 @@ impl Queue {
         self.remove_waiting(key).map_or(Removed::Absent, Removed::Waiting)
     }
 
+    /// Takes everything out that waits.
+    pub(super) fn take_waiting(&mut self) -> Vec<Entry> {
+        let later = std::mem::take(&mut self.later).into_iter().map(|later| later.0);
+        self.ready.drain(..).chain(self.fresh.drain(..)).chain(later).collect()
+    }
+
     fn remove_waiting(&mut self, key: Key) -> Option<Entry> {
         for line in [&mut self.ready, &mut self.fresh] {
             if let Some(at) = line.iter().position(|entry| entry.key == key) {

@@ -7,7 +7,9 @@
 
 use bytes::Bytes;
 
-use crate::domain::{Attempt, DeadReason, DeliveryState, Next, OutcomeClass, PlannedDelivery, Seq, Timestamp};
+use crate::domain::{
+    Attempt, DeadReason, DeliveryState, Next, OutcomeClass, PlannedDelivery, Seq, Timestamp, Webhook, WebhookId,
+};
 use crate::store::DedupMark;
 
 /// The version that this build writes into every record. It reads version 1 too, whose headers are counted
@@ -39,6 +41,10 @@ pub(super) enum Kind {
     Batch = 8,
     /// The last record of a segment that is full: the next segment goes on.
     Rolled = 9,
+    /// A webhook as it stands from here on.
+    Webhook = 10,
+    /// A webhook that there is no more.
+    WebhookGone = 11,
 }
 
 /// Where a record lies, frame included.
@@ -69,6 +75,8 @@ pub(super) enum Record<'a> {
     Marks(Vec<Mark>),
     Batch { durable: Position },
     Rolled,
+    Webhook(Box<Webhook>),
+    WebhookGone(WebhookId),
 }
 
 /// An event without method, query, headers and body.
@@ -182,6 +190,8 @@ impl Kind {
             Self::Marks,
             Self::Batch,
             Self::Rolled,
+            Self::Webhook,
+            Self::WebhookGone,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == byte)

@@ -81,6 +81,7 @@ impl Embedded {
         (swept.events, swept.more) = (events, true);
         if events == 0 {
             self.keep_marks(oldest, now).await?;
+            self.carry_webhooks(oldest).await?;
             self.write(move |index| forget_segment(index, oldest)).await?;
             let segments = Arc::clone(&self.segments);
             let removed = tokio::task::spawn_blocking(move || segments.remove(oldest)).await.map_err(engine)?;

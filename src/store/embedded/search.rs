@@ -91,13 +91,14 @@ impl Embedded {
     }
 
     fn to_row(&self, listed: Candidate) -> DeliveryRow {
-        let Candidate { key, row, state, source, event_type } = listed;
+        let Candidate { key, row, state, source, event_type, project } = listed;
         let progress = row.progress;
         DeliveryRow {
             id: self.mint.delivery(key.seq, key.ordinal),
             event: self.mint.event(key.seq),
             target: row.target,
             source,
+            project,
             event_type: event_type.map(|name| (*name).into()),
             created_at: key.seq.time(),
             state,

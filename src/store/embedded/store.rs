@@ -5,11 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Embedded;
-use crate::domain::{DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Settlement, Timestamp};
+use crate::domain::{
+    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Settlement, Timestamp, Webhook, WebhookId,
+};
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
     Health, LaneState, MarkClaim, MarkClaimed, Page, PageRequest, RejectedRequest, RejectionFilter, RejectionRow,
-    Retention, Store, StoreError, Swept, TargetSettings, Totals,
+    Retention, Store, StoreError, Swept, TargetSettings, TargetTotals, Totals,
 };
 
 // === impl Store for Embedded ===
@@ -39,12 +41,29 @@ impl Store for Embedded {
         self.lanes.set_targets(targets);
     }
 
+    fn set_target(&self, settings: &TargetSettings) {
+        self.lanes.set_target(settings);
+    }
+
     async fn claim(&self, target: &str, most: usize, lease: Duration) -> Result<Vec<Claim>, StoreError> {
         self.claim_due(target, most, lease).await
     }
 
     async fn due(&self, target: &str) {
         self.lanes.lane(target).due(&self.clock).await;
+    }
+
+    async fn stirred(&self) -> Vec<Arc<str>> {
+        self.lanes.stirring().stirred().await
+    }
+
+    fn rest(&self, target: &str) {
+        if let Some(lane) = self.lanes.get(target)
+            && let Some(rest) = lane.rest()
+        {
+            rest.begin();
+            lane.look();
+        }
     }
 
     fn settle(&self, claim: &Claim, settlement: Settlement) {
@@ -73,6 +92,26 @@ impl Store for Embedded {
 
     async fn cancel(&self, id: DeliveryId) -> Result<(), StoreError> {
         self.cancel_one(id).await
+    }
+
+    async fn cancel_all(&self, target: &str) -> Result<u64, StoreError> {
+        self.cancel_waiting(target).await
+    }
+
+    fn next_webhook_id(&self) -> WebhookId {
+        self.mint.webhook(self.next_seq())
+    }
+
+    async fn keep_webhook(&self, webhook: &Webhook) -> Result<(), StoreError> {
+        self.write_webhook(webhook).await
+    }
+
+    async fn forget_webhook(&self, id: WebhookId) -> Result<(), StoreError> {
+        self.write_webhook_gone(id).await
+    }
+
+    async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
+        self.read_webhooks().await
     }
 
     async fn replay(&self, event: EventId, deliveries: Vec<PlannedDelivery>) -> Result<Vec<DeliveryId>, StoreError> {
@@ -110,6 +149,14 @@ impl Store for Embedded {
 
     async fn totals(&self) -> Result<Totals, StoreError> {
         self.add_up().await
+    }
+
+    async fn target_totals(&self, target: &str) -> Result<TargetTotals, StoreError> {
+        self.add_up_target(target).await
+    }
+
+    async fn lane(&self, target: &str) -> Option<LaneState> {
+        self.lanes.state(target)
     }
 
     async fn lanes(&self) -> Vec<LaneState> {

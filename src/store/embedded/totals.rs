@@ -15,7 +15,7 @@ use super::index::{Index, IndexFault, number};
 use super::key::MixState;
 use super::names::Names;
 use crate::domain::{DeliveryState, Timestamp};
-use crate::store::{StoreError, Totals};
+use crate::store::{StoreError, TargetTotals, Totals};
 
 /// Hours that are kept apart; what is older is added up.
 pub(super) const HOURS_KEPT: u64 = 7 * 24;
@@ -82,6 +82,23 @@ impl Counted {
         }
     }
 
+    fn from_stored(stored: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|counted| counted.stored() == stored)
+    }
+
+    /// Writes a count of a target where it belongs; those of sources have no place there.
+    fn put(self, totals: &mut TargetTotals, count: u64) {
+        match self {
+            Self::Succeeded => totals.succeeded = count,
+            Self::Dead => totals.dead = count,
+            Self::Cancelled => totals.cancelled = count,
+            Self::Expired => totals.expired = count,
+            Self::Attempts => totals.attempts = count,
+            Self::AttemptMicros => totals.attempt_time = Duration::from_micros(count),
+            Self::Accepted | Self::Unrouted => {}
+        }
+    }
+
     fn stored(self) -> u8 {
         match self {
             Self::Succeeded => encode::state_byte(DeliveryState::Succeeded),
@@ -145,6 +162,13 @@ impl Tally {
 // === impl Embedded ===
 
 impl Embedded {
+    /// What was ever counted of one target.
+    pub(super) async fn add_up_target(&self, target: &str) -> Result<TargetTotals, StoreError> {
+        self.flush_index().await;
+        let target: Box<str> = target.into();
+        self.readers.read(move |connection| read_target(connection, &target)).await
+    }
+
     /// Everything that was ever counted, the last moment included.
     pub(super) async fn add_up(&self) -> Result<Totals, StoreError> {
         self.flush_index().await;
@@ -172,16 +196,26 @@ fn read(connection: &Connection) -> Result<Totals, IndexFault> {
     while let Some(row) = rows.next()? {
         let (name, stored): (String, u8) = (row.get(0)?, row.get(1)?);
         let count = row.get::<_, i64>(2)?.cast_unsigned();
-        let Some(counted) = Counted::ALL.into_iter().find(|counted| counted.stored() == stored) else { continue };
-        match counted {
-            Counted::Accepted => totals.source(name).accepted = count,
-            Counted::Unrouted => totals.source(name).unrouted = count,
-            Counted::Succeeded => totals.target(name).succeeded = count,
-            Counted::Dead => totals.target(name).dead = count,
-            Counted::Cancelled => totals.target(name).cancelled = count,
-            Counted::Expired => totals.target(name).expired = count,
-            Counted::Attempts => totals.target(name).attempts = count,
-            Counted::AttemptMicros => totals.target(name).attempt_time = Duration::from_micros(count),
+        match Counted::from_stored(stored) {
+            None => {}
+            Some(Counted::Accepted) => totals.source(name).accepted = count,
+            Some(Counted::Unrouted) => totals.source(name).unrouted = count,
+            Some(counted) => counted.put(totals.target(name), count),
+        }
+    }
+    Ok(totals)
+}
+
+/// The same of one target.
+fn read_target(connection: &Connection, target: &str) -> Result<TargetTotals, IndexFault> {
+    let mut totals = TargetTotals::default();
+    let mut statement = connection.prepare_cached(
+        "SELECT c.state, sum(c.count) FROM names n CROSS JOIN counters c WHERE n.name = ?1 AND c.target = n.id GROUP BY 1",
+    )?;
+    let mut rows = statement.query([target])?;
+    while let Some(row) = rows.next()? {
+        if let Some(counted) = Counted::from_stored(row.get(0)?) {
+            counted.put(&mut totals, row.get::<_, i64>(1)?.cast_unsigned());
         }
     }
     Ok(totals)

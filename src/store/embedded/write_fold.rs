@@ -18,9 +18,9 @@ use super::zones::{self, Zones};
 use crate::domain::Seq;
 
 // A plain insert costs SQLite less: it need not be able to undo half of it.
-const INSERT_EVENT: &str = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const REPLACE_EVENT: &str = "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const EVENT_COLUMNS: usize = 10;
+const INSERT_EVENT: &str = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const REPLACE_EVENT: &str = "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const EVENT_COLUMNS: usize = 11;
 /// So many events enter with one statement where there are so many: a row costs half of what it costs alone.
 const EVENTS_AT_ONCE: usize = 16;
 const INSERT_DELIVERY: &str = "INSERT INTO deliveries VALUES
@@ -54,6 +54,7 @@ pub(super) fn write_fold(index: &mut Index, fold: &mut Fold, position: Position)
         write_attempts(&index.connection, fold)?;
         write_lookups(index, fold)?;
         write_marks(index, fold)?;
+        write_webhooks(&index.connection, fold)?;
         fold.counters.write(&index.connection, &mut index.names)?;
         index.zones.write(&index.connection)?;
         index.meta.position = position;
@@ -65,7 +66,7 @@ pub(super) fn write_fold(index: &mut Index, fold: &mut Fold, position: Position)
 /// Events and deliveries; deliveries that have succeeded already go into their event's row.
 fn write_rows(index: &mut Index, fold: &Fold) -> Result<(), IndexFault> {
     let Index { connection, names, zones, meta, .. } = index;
-    let sql = format!("{INSERT_EVENT}{}", ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)".repeat(EVENTS_AT_ONCE - 1));
+    let sql = format!("{INSERT_EVENT}{}", ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)".repeat(EVENTS_AT_ONCE - 1));
     let mut rows = Rows {
         insert_events: connection.prepare_cached(&sql)?,
         bound: 0,
@@ -169,13 +170,27 @@ fn write_marks(index: &mut Index, fold: &Fold) -> Result<(), IndexFault> {
     Ok(())
 }
 
+/// Where each webhook lies now.
+fn write_webhooks(connection: &Connection, fold: &Fold) -> Result<(), IndexFault> {
+    for (seq, place) in &fold.webhooks {
+        let key = seq_key(*seq);
+        match place {
+            Some(place) => connection
+                .prepare_cached("INSERT OR REPLACE INTO webhooks VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![key, place.segment, place.offset, place.bytes])?,
+            None => connection.prepare_cached("DELETE FROM webhooks WHERE seq = ?1")?.execute([key])?,
+        };
+    }
+    Ok(())
+}
+
 /// Binds one row of `events`, whose first parameter is the one after `from`.
 fn bind_event(
     statement: &mut CachedStatement<'_>,
     from: usize,
     event: &FoldedEvent,
     source: i64,
-    event_type: Option<i64>,
+    (event_type, project): (Option<i64>, Option<i64>),
     done: &[u8],
 ) -> rusqlite::Result<()> {
     let FoldedEvent { seq, place, source_event_id, body_bytes, deliveries, .. } = event;
@@ -185,9 +200,10 @@ fn bind_event(
     statement.raw_bind_parameter(from + 4, place.bytes)?;
     statement.raw_bind_parameter(from + 5, source)?;
     statement.raw_bind_parameter(from + 6, event_type)?;
-    statement.raw_bind_parameter(from + 7, source_event_id.as_deref())?;
-    statement.raw_bind_parameter(from + 8, body_bytes)?;
-    statement.raw_bind_parameter(from + 9, deliveries)?;
+    statement.raw_bind_parameter(from + 7, project)?;
+    statement.raw_bind_parameter(from + 8, source_event_id.as_deref())?;
+    statement.raw_bind_parameter(from + 9, body_bytes)?;
+    statement.raw_bind_parameter(from + 10, deliveries)?;
     statement.raw_bind_parameter(from + EVENT_COLUMNS, (!done.is_empty()).then_some(done))
 }
 
@@ -203,6 +219,12 @@ impl Rows<'_> {
             self.zones.mark(self.connection, zone, zones::Kind::Type, value)?;
             event_type = Some(value);
         }
+        let mut project = None;
+        if let Some(name) = &event.project {
+            let value = self.names.number(self.connection, name)?;
+            self.zones.mark(self.connection, zone, zones::Kind::Project, value)?;
+            project = Some(value);
+        }
         let at_once = event.is_new && self.bound + self.new_events >= EVENTS_AT_ONCE;
         let statement = match (event.is_new, at_once) {
             (true, true) => &mut self.insert_events,
@@ -210,7 +232,9 @@ impl Rows<'_> {
             (false, _) => &mut self.replace_event,
         };
         let from = if at_once { self.bound * EVENT_COLUMNS } else { 0 };
-        packer.finish(event.seq, event.place, |done| bind_event(statement, from, event, source, event_type, done))?;
+        packer.finish(event.seq, event.place, |done| {
+            bind_event(statement, from, event, source, (event_type, project), done)
+        })?;
         self.new_events -= usize::from(event.is_new);
         self.bound += usize::from(at_once);
         if !at_once {

@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Source = 0,
     Type = 1,
     Target = 2,
+    /// Only of events outside of the default project.
+    Project = 3,
 }
 
 /// The newest zone, as the writer knows it.

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 use super::engine::{Redis, Shared};
 use super::jobs::{AdmitJob, Planned, Verdict};
 use super::record;
-use crate::domain::{Event, PlannedDelivery, Timestamp};
-use crate::store::{Admission, AdmitError, Admitted};
+use crate::domain::{Event, EventId, PlannedDelivery, Seq, Timestamp};
+use crate::store::{Admission, AdmitError, Admitted, DedupMark};
 
 /// Between two looks at a mark that another gateway has claimed.
 const MARK_LOOK: Duration = Duration::from_millis(25);
@@ -22,11 +22,14 @@ const MARK_LOOK: Duration = Duration::from_millis(25);
 impl Redis {
     pub(super) async fn admit_event(&self, admission: Admission) -> Result<Admitted, AdmitError> {
         let shared = &self.shared;
-        let Admission { mut event, plan, dedup } = admission;
+        let Admission { id: given, mut event, plan, dedup } = admission;
+        let given = given.map(|id| shared.place_of(id, dedup.as_ref())).transpose()?;
         loop {
             shared.may_admit()?;
-            let shard = dedup.map_or_else(|| shared.next_shard(), |mark| shared.shard_of_mark(&mark.key));
-            let seq = shared.sequence.next(&shared.clock, shard);
+            let (seq, shard) = given.unwrap_or_else(|| {
+                let shard = dedup.map_or_else(|| shared.next_shard(), |mark| shared.shard_of_mark(&mark.key));
+                (shared.sequence.next(&shared.clock, shard), shard)
+            });
             let id = shared.mint.event(seq);
             let planned = plan.deliveries.iter().map(|one| shared.planned(one, event.received_at)).collect();
             let head = record::head(&event, fastrand::u64(..));
@@ -48,6 +51,9 @@ impl Redis {
                 Verdict::Kept => return Ok(Admitted::Kept(id)),
                 Verdict::Duplicate(first) => return Ok(Admitted::Duplicate(shared.mint.event(first))),
                 Verdict::Failed(error) => return Err(error),
+                Verdict::SeqTaken if given.is_some() => {
+                    return Err(AdmitError::Unavailable("another event has this id: take a new one".into()));
+                }
                 Verdict::SeqTaken => {}
                 Verdict::InFlight => {
                     tokio::select! {
@@ -68,6 +74,19 @@ impl Shared {
     pub(super) fn may_admit(&self) -> Result<(), AdmitError> {
         self.usable()?;
         self.link.memory.full().map_or(Ok(()), |reason| Err(AdmitError::Full(reason)))
+    }
+
+    /// Seq and shard of an id that was given before. Event and mark go into one script, and so into one shard: with
+    /// more shards than one an event that is known by a mark cannot have its id before.
+    fn place_of(&self, id: EventId, dedup: Option<&DedupMark>) -> Result<(Seq, usize), AdmitError> {
+        let refused = |reason: &str| AdmitError::Unavailable(reason.into());
+        let (seq, shard) = self.own_event(id).map_err(|_| refused("the id is not from this store"))?;
+        match dedup {
+            Some(mark) if self.shard_of_mark(&mark.key) != shard => {
+                Err(refused("an id that was given before needs store.shards: 1"))
+            }
+            _ => Ok((seq, shard)),
+        }
     }
 
     /// Whether the server can be asked now.

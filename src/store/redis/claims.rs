@@ -28,7 +28,7 @@ struct Held<'a> {
 impl Redis {
     pub(super) async fn claim_due(&self, target: &str, most: usize, lease: Duration) -> Result<Vec<Claim>, StoreError> {
         let shared = &*self.shared;
-        let Some(lane) = shared.lanes.get(target) else { return Ok(Vec::new()) };
+        let lane = shared.lanes.lane(target);
         let mut held = Held { shared, target: &lane.name, taken: Vec::new() };
         let first = shared.next_shard();
         for shard in (0..shared.bases.count()).map(|at| (first + at) % shared.bases.count()) {

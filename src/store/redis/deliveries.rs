@@ -11,6 +11,7 @@ use redis::Value;
 
 use super::engine::{Redis, Shared};
 use super::key::{Key, seq_text, time};
+use super::lane::is_webhook;
 use super::lists::ROWS_VISITED_MAX;
 use super::newest::{Newest, Range};
 use super::record::{self, Head, Progress};
@@ -91,7 +92,7 @@ impl Redis {
         Ok((row, attempts))
     }
 
-    /// Every target's queue; as it was last seen, where the server cannot be asked.
+    /// Every destination's queue; as it was last seen, where the server cannot be asked.
     pub(super) async fn lane_states(&self) -> Vec<LaneState> {
         let shared = &*self.shared;
         let mut seen = shared.lanes_seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -99,7 +100,13 @@ impl Redis {
             shared.lanes_seen.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&states);
             seen = states;
         }
+        seen.retain(|lane| !is_webhook(&lane.target));
         seen
+    }
+
+    /// One target's queue; `None` also where the server cannot be asked.
+    pub(super) async fn lane_state(&self, target: &str) -> Option<LaneState> {
+        self.shared.ask_lanes().await.ok()?.into_iter().find(|lane| &*lane.target == target)
     }
 }
 
@@ -246,6 +253,7 @@ impl Shared {
             event: self.mint.event(key.seq),
             target: target.into(),
             source: Arc::clone(source),
+            project: (&*head.project).into(),
             event_type: head.event_type.as_deref().map(Box::from),
             created_at: key.seq.time(),
             state: if is_held { DeliveryState::Held } else { progress.state },
@@ -290,7 +298,8 @@ impl Walk {
 fn fits(row: &DeliveryRow, filter: &DeliveryFilter) -> bool {
     let is =
         |wanted: &Option<Box<str>>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
-    is(&filter.source, Some(&row.source))
+    is(&filter.project, Some(&row.project))
+        && is(&filter.source, Some(&row.source))
         && is(&filter.target, Some(&row.target))
         && is(&filter.event_type, row.event_type.as_deref())
         && filter.state.is_none_or(|state| row.state == state)

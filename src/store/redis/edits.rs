@@ -10,6 +10,9 @@ use super::{replies, script};
 use crate::domain::{DeliveryId, EventId, PlannedDelivery};
 use crate::store::StoreError;
 
+/// Deliveries that one script ends: others wait meanwhile.
+const CANCELLED_AT_ONCE: u64 = 1000;
+
 // === impl Redis ===
 
 impl Redis {
@@ -19,6 +22,30 @@ impl Redis {
 
     pub(super) async fn cancel_one(&self, id: DeliveryId) -> Result<(), StoreError> {
         self.edit(id, "C").await
+    }
+
+    /// Everything of a target that waits ends, a bounded step after the other.
+    pub(super) async fn cancel_waiting(&self, target: &str) -> Result<u64, StoreError> {
+        let shared = &*self.shared;
+        let mut cancelled = 0;
+        for (base, outbox) in shared.bases.iter().zip(shared.outboxes()) {
+            outbox.flush().await.map_err(StoreError::Engine)?;
+            loop {
+                let mut call = script::CANCEL.on(base);
+                call.number(time(shared.clock.now())).bytes(target).number(CANCELLED_AT_ONCE);
+                let value = shared.ask(call.done()).await?;
+                let answer: Vec<u64> =
+                    replies::array(&value).unwrap_or_default().iter().filter_map(replies::number).collect();
+                let [looked, ended] = *answer else {
+                    return Err(StoreError::Engine("redis has answered something strange".into()));
+                };
+                cancelled += ended;
+                if looked < CANCELLED_AT_ONCE {
+                    break;
+                }
+            }
+        }
+        Ok(cancelled)
     }
 
     async fn edit(&self, id: DeliveryId, letter: &str) -> Result<(), StoreError> {

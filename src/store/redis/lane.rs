@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::domain::{Clock, Timestamp};
+use crate::domain::{Clock, Timestamp, WebhookId};
 use crate::store::TargetSettings;
 
 /// Nothing waits, as far as is known.
@@ -16,7 +16,7 @@ const NOTHING: u64 = u64::MAX;
 /// One target.
 pub(super) struct Lane {
     pub(super) name: Arc<str>,
-    /// Configured and not paused: deliveries of all other lanes are held.
+    /// Configured and not paused, or a webhook's and not paused: deliveries of all other lanes are held.
     active: AtomicBool,
     queue_max: AtomicU64,
     changed: Notify,
@@ -30,6 +30,11 @@ pub(super) struct Lane {
 pub(super) struct Lanes {
     by_name: RwLock<HashMap<Arc<str>, Arc<Lane>>>,
     shards: usize,
+}
+
+/// Whether a target is a webhook's: known to no configuration, so that it flows until somebody says otherwise.
+pub(super) fn is_webhook(target: &str) -> bool {
+    target.parse::<WebhookId>().is_ok()
 }
 
 // === impl Lane ===
@@ -127,7 +132,7 @@ impl Lanes {
         let lane = lanes.entry(name.into()).or_insert_with_key(|name| {
             Arc::new(Lane {
                 name: Arc::clone(name),
-                active: AtomicBool::new(false),
+                active: AtomicBool::new(is_webhook(name)),
                 queue_max: AtomicU64::new(u64::from(u32::MAX)),
                 changed: Notify::new(),
                 next: (0..self.shards).map(|_| AtomicU64::new(0)).collect(),
@@ -144,19 +149,23 @@ impl Lanes {
     }
 
     pub(super) fn is_active(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|lane| lane.is_active())
+        self.get(name).map_or_else(|| is_webhook(name), |lane| lane.is_active())
+    }
+
+    pub(super) fn set_target(&self, settings: &TargetSettings) {
+        let lane = self.lane(&settings.name);
+        // Lua counts exactly up to there.
+        lane.queue_max.store(settings.queue_max.min(1 << 50), Ordering::Release);
+        lane.active.store(!settings.paused, Ordering::Release);
+        lane.look_at_all();
     }
 
     pub(super) fn set_targets(&self, targets: &[TargetSettings]) {
         for settings in targets {
-            let lane = self.lane(&settings.name);
-            // Lua counts exactly up to there.
-            lane.queue_max.store(settings.queue_max.min(1 << 50), Ordering::Release);
-            lane.active.store(!settings.paused, Ordering::Release);
-            lane.look_at_all();
+            self.set_target(settings);
         }
         for lane in self.by_name.read().unwrap_or_else(PoisonError::into_inner).values() {
-            if !targets.iter().any(|settings| settings.name == lane.name) {
+            if !is_webhook(&lane.name) && !targets.iter().any(|settings| settings.name == lane.name) {
                 lane.active.store(false, Ordering::Release);
             }
         }

@@ -112,6 +112,7 @@ impl Shared {
         Some(EventRow {
             id: self.mint.event(seq),
             source: head.source.into(),
+            project: head.project.into(),
             source_event_id: head.id.map(|id| Box::from(&*id)),
             event_type: head.event_type.map(|name| Box::from(&*name)),
             received_at: seq.time(),
@@ -124,7 +125,8 @@ impl Shared {
 fn fits(row: &EventRow, filter: &EventFilter) -> bool {
     let is =
         |wanted: &Option<Box<str>>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
-    is(&filter.source, Some(&row.source))
+    is(&filter.project, Some(&row.project))
+        && is(&filter.source, Some(&row.source))
         && is(&filter.event_type, row.event_type.as_deref())
         && is(&filter.source_event_id, row.source_event_id.as_deref())
 }

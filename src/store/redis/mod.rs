@@ -52,6 +52,7 @@ mod newest;
 mod store;
 mod sweep;
 mod totals;
+mod webhooks;
 
 pub use config::{Address, AddressError, Config, Durability, OpenError, Tls};
 pub use engine::Redis;

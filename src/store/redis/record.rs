@@ -21,7 +21,7 @@ pub(super) struct Head<'a> {
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub(super) event_type: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    project: Cow<'a, str>,
+    pub(super) project: Cow<'a, str>,
     pub(super) at: u64,
     #[serde(borrow)]
     method: Cow<'a, str>,

@@ -30,6 +30,7 @@ macro_rules! scripts {
 scripts! {
     ADMIT "admit.lua";
     APPLY "apply.lua";
+    CANCEL "cancel.lua";
     CLAIM "claim.lua";
     EDIT "edit.lua";
     EXTEND "extend.lua";

@@ -5,11 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Redis;
-use crate::domain::{DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Settlement, Timestamp};
+use super::webhooks;
+use crate::domain::{
+    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Settlement, Timestamp, Webhook, WebhookId,
+};
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
     Health, LaneState, MarkClaim, MarkClaimed, Page, PageRequest, RejectedRequest, RejectionFilter, RejectionRow,
-    Retention, Store, StoreError, Swept, TargetSettings, Totals,
+    Retention, Store, StoreError, Swept, TargetSettings, TargetTotals, Totals,
 };
 
 // === impl Store for Redis ===
@@ -39,6 +42,10 @@ impl Store for Redis {
         self.shared.lanes.set_targets(targets);
     }
 
+    fn set_target(&self, settings: &TargetSettings) {
+        self.shared.lanes.set_target(settings);
+    }
+
     async fn claim(&self, target: &str, most: usize, lease: Duration) -> Result<Vec<Claim>, StoreError> {
         self.claim_due(target, most, lease).await
     }
@@ -46,6 +53,13 @@ impl Store for Redis {
     async fn due(&self, target: &str) {
         self.shared.lanes.lane(target).due(&self.shared.clock, || self.shared.link.is_up()).await;
     }
+
+    async fn stirred(&self) -> Vec<Arc<str>> {
+        // Without webhooks nothing of theirs is ever due.
+        std::future::pending().await
+    }
+
+    fn rest(&self, _target: &str) {}
 
     fn settle(&self, claim: &Claim, settlement: Settlement) {
         self.settle_claim(claim, settlement);
@@ -69,6 +83,26 @@ impl Store for Redis {
 
     async fn cancel(&self, id: DeliveryId) -> Result<(), StoreError> {
         self.cancel_one(id).await
+    }
+
+    async fn cancel_all(&self, target: &str) -> Result<u64, StoreError> {
+        self.cancel_waiting(target).await
+    }
+
+    fn next_webhook_id(&self) -> WebhookId {
+        webhooks::next_id(&self.shared)
+    }
+
+    async fn keep_webhook(&self, _webhook: &Webhook) -> Result<(), StoreError> {
+        Err(webhooks::UNSUPPORTED)
+    }
+
+    async fn forget_webhook(&self, _id: WebhookId) -> Result<(), StoreError> {
+        Err(webhooks::UNSUPPORTED)
+    }
+
+    async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
+        Err(webhooks::UNSUPPORTED)
     }
 
     async fn replay(&self, event: EventId, deliveries: Vec<PlannedDelivery>) -> Result<Vec<DeliveryId>, StoreError> {
@@ -101,6 +135,14 @@ impl Store for Redis {
 
     async fn totals(&self) -> Result<Totals, StoreError> {
         self.add_up().await
+    }
+
+    async fn target_totals(&self, target: &str) -> Result<TargetTotals, StoreError> {
+        self.add_up_target(target).await
+    }
+
+    async fn lane(&self, target: &str) -> Option<LaneState> {
+        self.lane_state(target).await
     }
 
     async fn lanes(&self) -> Vec<LaneState> {

@@ -7,7 +7,7 @@ use redis::Value;
 use super::engine::Redis;
 use super::replies;
 use crate::domain::Reason;
-use crate::store::{StoreError, Totals};
+use crate::store::{StoreError, TargetTotals, Totals};
 
 // === impl Redis ===
 
@@ -27,6 +27,10 @@ impl Redis {
             }
         }
         Ok(totals)
+    }
+
+    pub(super) async fn add_up_target(&self, target: &str) -> Result<TargetTotals, StoreError> {
+        Ok(self.add_up().await?.targets.remove(target).unwrap_or_default())
     }
 }
 

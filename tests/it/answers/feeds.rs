@@ -199,3 +199,29 @@ async fn a_reload_begins_and_ends_to_follow_and_keeps_what_it_keeps() {
     assert!(shown(&gateway).await.is_null());
     assert_eq!(send(&gateway).await.status, 403);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_stands_in_a_file_is_read_as_its_provider_writes_it_and_again_when_it_changes() {
+    for (feed, here, elsewhere, wrong) in [
+        ("github", r#"{"hooks":["127.0.0.0/8"],"web":[]}"#, r#"{"hooks":["192.0.2.0/24"],"web":["127.0.0.1"]}"#, "{}"),
+        ("{ pointer: /items/*/cidr }", r#"{"items":[{"cidr":"127.0.0.1"}]}"#, r#"{"items":[{"cidr":"::1"}]}"#, "[]"),
+        ("{ format: text }", HERE, ELSEWHERE, "0.0.0.0/0"),
+    ] {
+        let mut gateway = Gateway::prepare(&config(&format!("[{{ feed: {feed}, file: list }}]")));
+        let folder = gateway.folder().to_owned();
+        let put = |text: &str| {
+            std::fs::write(folder.join("new"), text).unwrap();
+            std::fs::rename(folder.join("new"), folder.join("list")).unwrap();
+        };
+        put(elsewhere);
+        gateway.run().await;
+        assert_eq!(send(&gateway).await.status, 403, "{feed}");
+        put(here);
+        eventually("the other list", async || (send(&gateway).await.status == 200).then_some(())).await;
+        // What is not this list changes nothing, and is said.
+        put(wrong);
+        eventually("a refusal", async || (gateway.reloads("failed").await > 0).then_some(())).await;
+        assert!(gateway.log().contains("the file is not this list"), "{feed}");
+        assert_eq!(send(&gateway).await.status, 200, "{feed}");
+    }
+}

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{hookward, said};
+use crate::settings::tls::Authority;
 use crate::support::{Answer, Gateway, Sink};
 
 const SCHEMES: &str = "
@@ -102,4 +103,15 @@ async fn what_is_refused_or_fails_is_said_with_its_exit_code() {
     assert!(sent.run(&["--source", "nobody"], 2).contains("there is no source `nobody`"));
     assert!(sent.run(&["--source", "appmint", "--data", "{"], 2).contains("--data"));
     assert!(sent.run(&["--source", "appmint", "--count", "0"], 2).contains("--count"));
+}
+
+#[test]
+fn an_ingress_that_speaks_tls_wants_to_be_called_by_a_name_of_its_certificate() {
+    let gateway = Gateway::prepare(
+        "ingress: { listen: \"@INGRESS@\", tls: { cert: one.pem, key: one.key } }\n\
+         sources: { a: { path: /in, verify: { scheme: none } } }\n",
+    );
+    Authority::new().issue(gateway.folder(), "one", &["one.example"]);
+    let said = Sent(&gateway).run(&["--source", "a"], 2);
+    assert!(said.contains("speaks TLS: say --to https:// with a name that its certificate has"), "{said}");
 }

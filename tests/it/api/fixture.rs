@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use bytes::Bytes;
 use hookward::api::{self, Configured, DestinationEntry, Masks, Role, SourceEntry, Token};
@@ -11,6 +12,7 @@ use hookward::domain::{
     Attempt, Clock, DeadReason, EventId, HeaderBlock, HeaderBlockBuilder, NewEvent, Next, OutcomeClass, Plan,
     PlannedDelivery, Route, Routes, Secret, Settlement, Timestamp,
 };
+use hookward::ingress::{Arrival, Scheme};
 use hookward::store::embedded::{Config, Durability, Embedded};
 use hookward::store::{Admission, Admitted, Claim, Store, TargetSettings};
 use hookward::telemetry::{Metrics, Readiness};
@@ -28,6 +30,20 @@ pub(crate) const ADMIN: &str = "canary-admin-token-5b1d";
 pub(crate) const VIEWER: &str = "canary-viewer-token-77aa";
 pub(crate) const PUBLISHER: &str = "canary-publisher-token-0c3e";
 
+pub(crate) const SHOP_ADMIN: &str = "canary-shop-admin-token-91cc";
+pub(crate) const SHOP_VIEWER: &str = "canary-shop-viewer-token-2d0f";
+const SHOP_PUBLISHER: &str = "canary-shop-publisher-token-e47b";
+
+/// Every token with its role, and whether it is bound to the project `shop`.
+pub(crate) const TOKENS: [(&str, Role, bool); 6] = [
+    (ADMIN, Role::Admin, false),
+    (VIEWER, Role::Viewer, false),
+    (PUBLISHER, Role::Publisher, false),
+    (SHOP_ADMIN, Role::Admin, true),
+    (SHOP_VIEWER, Role::Viewer, true),
+    (SHOP_PUBLISHER, Role::Publisher, true),
+];
+
 /// 2026-11-23T18:00:00Z, where the fixture's clock starts.
 pub(crate) const START: Timestamp = Timestamp(1_795_456_800_000);
 
@@ -44,8 +60,10 @@ pub(crate) struct Fixture {
 impl Fixture {
     /// Tokens for each role; destinations `crm` and `log`.
     pub(crate) async fn new() -> Self {
-        let tokens = [("ops", ADMIN, Role::Admin), ("eyes", VIEWER, Role::Viewer), ("app", PUBLISHER, Role::Publisher)];
-        let tokens = tokens.map(|(name, token, role)| Token::new(name, &Secret::new(token), role));
+        let tokens = TOKENS.map(|(token, role, bound)| {
+            let own = Token::new(role.as_str(), &Secret::new(token), role);
+            if bound { own.of_project("shop".into()) } else { own }
+        });
         Self::with(tokens.to_vec(), true).await
     }
 
@@ -79,6 +97,8 @@ impl Fixture {
             clock: clock.clone(),
             configured: Arc::new(move || Arc::clone(&configured)),
             listens_on_loopback,
+            sending: None,
+            replays: Arc::default(),
         });
         Self { store, clock, metrics, readiness, router, _folder: folder }
     }
@@ -86,7 +106,7 @@ impl Fixture {
     /// Keeps an event for these destinations.
     pub(crate) async fn admit(&self, event: NewEvent, targets: &[&str]) -> EventId {
         let deliveries = targets.iter().map(|target| planned(target)).collect();
-        let admission = Admission { event, plan: Plan { deliveries }, dedup: None };
+        let admission = Admission { id: None, event, plan: Plan { deliveries }, dedup: None };
         match self.store.admit(admission).await.unwrap() {
             Admitted::Kept(id) => id,
             Admitted::Duplicate(id) => panic!("{id} is a duplicate"),
@@ -126,8 +146,10 @@ impl Fixture {
         let address = listener.local_addr().unwrap();
         let router = self.router.clone();
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let service = TowerToHyperService::new(router.clone());
+            while let Ok((stream, peer)) = listener.accept().await {
+                // Tells who asks, as the gateway's own server does.
+                let arrival = Arrival { peer, scheme: Scheme::Http, began: tokio::time::Instant::now() };
+                let service = TowerToHyperService::new(router.clone().layer(Extension(arrival)));
                 let connection = hyper::server::conn::http1::Builder::new();
                 tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
             }

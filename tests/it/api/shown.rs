@@ -89,7 +89,7 @@ async fn a_delivery_shows_its_attempts() {
     assert_eq!(shown["attempts"][1]["error_class"], Value::Null);
 }
 
-fn rejection(fixture: &Fixture, reason: Reason, source: Option<&str>) -> RejectedRequest {
+pub(super) fn rejection(fixture: &Fixture, reason: Reason, source: Option<&str>) -> RejectedRequest {
     RejectedRequest {
         rejection: Rejection::new(reason, "what was found"),
         source: source.map(Into::into),

@@ -1,6 +1,6 @@
 //! Values that cannot be meant, and values that contradict each other.
 
-use super::{MARK, check, destination, refused, source};
+use super::{MARK, SOURCE, check, destination, refused, source};
 
 /// A problem in the `verify` of a source; without a mark, at the key itself.
 #[track_caller]
@@ -52,6 +52,9 @@ fn admin_tokens_must_be_worth_something() {
     check(&token("{ name: a, token: ‸short, role: admin }"), "admin.tokens[0].token", "shorter than 16");
     check(&token(&format!("{{ name: ‸'a b', token: {long}, role: admin }}")), "admin.tokens[0].name", "not a name");
     check(&token(&format!("{{ name: a, token: {long}, role: ‸root }}")), "admin.tokens[0].role", "not one of");
+    let bound = |project: &str| token(&format!("{{ name: a, token: {long}, role: admin, project: {project} }}"));
+    check(&bound("‸'a b'"), "admin.tokens[0].project", "not a name of a project");
+    check(&bound("‸''"), "admin.tokens[0].project", "not a name of a project");
     let twice = format!("{{ name: a, token: {long}, role: admin }}, {{ name: ‸a, token: {long}2, role: viewer }}");
     check(&token(&twice), "admin.tokens[1].name", "two tokens");
     let same = format!("{{ name: a, token: {long}, role: admin }}, {{ name: b, token: ‸{long}, role: viewer }}");
@@ -77,6 +80,19 @@ fn the_store_at_redis_must_be_whole() {
     redis("shards: ‸0", "store.shards", "out of bounds");
     redis("shards: ‸33", "store.shards", "out of bounds");
     redis("disk_free_min: ‸1MiB", "store.disk_free_min", "of the embedded engine");
+}
+
+#[test]
+fn outbound_mode_needs_the_embedded_store() {
+    let sends_at = |store: &str, enabled: &str| {
+        let key = "SECRET".repeat(6);
+        format!("store: {{ {store} }}\noutbound: {{ enabled: {enabled}, secrets_key: {key} }}\n{SOURCE}")
+    };
+    let redis = "engine: redis, url: 'redis://r'";
+    check(&sends_at(redis, "‸true"), "outbound.enabled", "outbound mode needs the embedded store in this version");
+    assert!(super::good(&sends_at("engine: embedded", "true")).checked.outbound.is_some());
+    let off = super::good(&sends_at(redis, "false"));
+    assert!(off.checked.outbound.is_none() && off.checked.store.redis.is_some(), "off is off, whatever the store");
 }
 
 #[test]
@@ -128,10 +144,10 @@ fn guards_must_let_something_through() {
     feed("{ url: 'https://a.example/x', format: text, pointer: ‸/a }", ".pointer", "has no pointer");
     feed("{ url: 'https://a.example/x', pointer: ‸hooks }", ".pointer", "not a JSON pointer");
     feed("{ url: 'https://a.example/x', refresh: ‸10ms }", ".refresh", "out of bounds");
-    source("allow_ips: [{ ‸feed: { pointer: /a } }]", "allow_ips[0].feed.url", "`url` is missing");
+    source("allow_ips: [{ feed: ‸{ pointer: /a } }]", "allow_ips[0].feed", "`url` is missing");
     source("allow_ips: [{ feed: github }, ‸{ feed: github }]", "allow_ips[1]", "here twice");
     source("allow_ips: [10.0.0.0/8, ‸{}]", "allow_ips[1]", "either a file or a feed");
-    source("allow_ips: [‸{ feed: github, file: x }]", "allow_ips[0]", "either a file or a feed");
+    source("allow_ips: [{ feed: github, file: ‸x }]", "allow_ips[0].file", "cannot use the file");
     source("allow_ips: { ‸fed: github }", "allow_ips.fed", "unknown key");
     source("allow_ips: [10.0.0.0/8, ‸host]", "allow_ips[1]", "neither an address");
     source("allow_ips: ‸10.0.0.300", "allow_ips", "neither an address");

@@ -117,6 +117,54 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
     ),
     ("tests/it/gateway/statuses.rs", "who_may_not_send_there_is_told_so_by_status_alone", &["sources.*.allow_ips"]),
     (
+        "tests/it/outbound/settings.rs",
+        "without_outbound_nothing_is_emitted_and_nobody_is_registered",
+        &["outbound", "outbound.enabled"],
+    ),
+    (
+        "tests/it/outbound/settings.rs",
+        "secrets_open_with_the_key_that_sealed_them_and_one_after_the_other_while_it_is_rotated",
+        &["outbound.secrets_key"],
+    ),
+    (
+        "tests/it/outbound/settings.rs",
+        "the_platforms_names_are_the_configurations_also_after_a_reload",
+        &["outbound.event_types", "outbound.header_prefix", "outbound.user_agent"],
+    ),
+    (
+        "tests/it/outbound/settings.rs",
+        "private_addresses_are_refused_unless_they_are_allowed",
+        &["outbound.allow_private"],
+    ),
+    ("tests/it/outbound/settings.rs", "an_attempt_ends_with_the_timeout", &["outbound.timeout"]),
+    (
+        "tests/it/outbound/settings.rs",
+        "attempts_of_one_webhook_and_of_all_are_bounded",
+        &["outbound.attempts_max", "outbound.concurrency"],
+    ),
+    (
+        "tests/it/outbound/settings.rs",
+        "attempts_of_one_webhook_are_paced",
+        &[
+            "outbound.rate_limit",
+            "outbound.rate_limit.burst",
+            "outbound.rate_limit.per",
+            "outbound.rate_limit.requests",
+        ],
+    ),
+    (
+        "tests/it/outbound/settings.rs",
+        "queue_webhooks_and_events_are_bounded",
+        &["outbound.body_bytes_max", "outbound.queue_max", "outbound.webhooks_max"],
+    ),
+    (
+        "tests/it/outbound/health.rs",
+        "a_webhook_that_fails_for_disable_after_is_disabled_also_across_a_restart",
+        &["outbound.disable_after"],
+    ),
+    ("tests/it/outbound/health.rs", "both_secrets_sign_until_the_grace_is_over", &["outbound.rotation_grace"]),
+    ("tests/it/settings/admin.rs", "a_token_of_a_project_sees_nothing_else", &["admin.tokens[].project"]),
+    (
         "tests/it/proxy/bytes.rs",
         "request_and_answer_go_through_unchanged_but_for_what_belongs_to_one_hop",
         &["sources.*.app"],

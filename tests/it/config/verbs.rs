@@ -53,9 +53,11 @@ fn check_says_what_a_configuration_means() {
 #[test]
 fn check_names_the_tokens() {
     let folder = tempfile::tempdir().unwrap();
-    let text = format!("{SOURCE}admin: {{ tokens: [{{ name: ann, token: {SECRET}, role: viewer }}] }}\n");
-    std::fs::write(folder.path().join("hookward.yaml"), text).unwrap();
-    check(folder.path(), &["check"], 0, "tokens: ann (viewer)", "");
+    let tokens = format!(
+        "{{ name: ann, token: {SECRET}, role: viewer }}, {{ name: bob, token: {SECRET}2, role: admin, project: shop }}"
+    );
+    std::fs::write(folder.path().join("hookward.yaml"), format!("{SOURCE}admin: {{ tokens: [{tokens}] }}\n")).unwrap();
+    check(folder.path(), &["check"], 0, "tokens: ann (viewer), bob (admin of shop)", "");
 }
 
 #[test]

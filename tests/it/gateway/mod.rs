@@ -4,6 +4,7 @@ mod bounds;
 mod bytes;
 mod deliveries;
 mod duplicates;
+mod encrypted;
 mod guard_order;
 mod hand_over;
 mod held;

@@ -11,6 +11,7 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
@@ -94,6 +95,7 @@ pub(crate) fn post<'a>(path: &'a str, fields: &[(&'a str, &'a str)]) -> Vec<(&'a
 pub(crate) struct Frames {
     pub(crate) stream: TcpStream,
     unread: Vec<u8>,
+    acknowledges: bool,
 }
 
 impl Frames {
@@ -106,7 +108,12 @@ impl Frames {
 
     /// A connection that has sent nothing.
     pub(crate) async fn open_silent(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.unwrap(), unread: Vec::new() }
+        Self { stream: TcpStream::connect(address).await.unwrap(), unread: Vec::new(), acknowledges: true }
+    }
+
+    /// Says nothing by itself from now on: an acknowledgement in the middle of a field block is an error (section 6.10).
+    pub(crate) fn mute(&mut self) {
+        self.acknowledges = false;
     }
 
     /// Sends bytes; that the other side has closed is found when it is read from.
@@ -132,9 +139,12 @@ impl Frames {
                 let (length, stream) = (u32::from_be_bytes([0, a, b, c]) as usize, u32::from_be_bytes([e, f, g, h]));
                 if self.unread.len() >= 9 + length {
                     let payload = self.unread.drain(..9 + length).skip(9).collect::<Vec<_>>();
-                    if kind == SETTINGS && flags & ACK == 0 {
+                    if flags & ACK != 0 || !self.acknowledges {
+                        return Some((kind, flags, stream, payload));
+                    }
+                    if kind == SETTINGS {
                         self.write(&frame(SETTINGS, ACK, 0, b"")).await;
-                    } else if kind == PING && flags & ACK == 0 {
+                    } else if kind == PING {
                         self.write(&frame(PING, ACK, 0, &payload)).await;
                     }
                     return Some((kind, flags, stream, payload));

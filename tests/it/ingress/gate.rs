@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hookward::domain::Facts;
 use hookward::guard::{BodyBudget, BodyLayer, Buffered};
-use hookward::ingress::{Config, Ledger, Listener, Router, Server, Table, TurnedAway};
+use hookward::ingress::{Config, Ledger, Listener, RequestBody, Router, Server, Table, TurnedAway};
 use hookward::telemetry::{IngressMetrics, task};
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
@@ -71,7 +71,7 @@ pub(crate) fn request(path: &str, body: &str) -> String {
 
 type Whole = Request<Buffered>;
 type Reply = Response<Full<Bytes>>;
-type Boxed = tower::util::BoxCloneSyncService<Request<hyper::body::Incoming>, Reply, Infallible>;
+type Boxed = tower::util::BoxCloneSyncService<Request<RequestBody>, Reply, Infallible>;
 
 // === impl Gate ===
 

@@ -3,13 +3,17 @@
 mod app;
 mod bytes;
 mod connections;
+mod desync;
+mod draining;
 mod duplicates;
 mod fields;
 mod kept;
 mod large;
 mod paths;
+mod rfc;
 mod statuses;
 mod streams;
+mod tls;
 
 use http::Request;
 

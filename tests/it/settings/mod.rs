@@ -10,7 +10,7 @@ mod reported;
 mod route;
 mod source;
 mod store;
-mod tls;
+pub(crate) mod tls;
 mod verify;
 
 use bytes::Bytes;

@@ -12,10 +12,10 @@ use tokio::net::TcpStream;
 use crate::support::{Gateway, eventually, hookward};
 
 /// An authority of the test's own.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Else issuer and subject of what it issues have one name, and openssl takes it for self-signed.
@@ -24,7 +24,7 @@ impl Authority {
     }
 
     /// Writes `NAME.pem` and `NAME.key` for these hosts.
-    fn issue(&self, folder: &Path, name: &str, hosts: &[&str]) {
+    pub(crate) fn issue(&self, folder: &Path, name: &str, hosts: &[&str]) {
         self.issue_with(folder, name, hosts, |_| {});
     }
 
@@ -39,7 +39,7 @@ impl Authority {
     }
 
     /// Writes its own certificate.
-    fn publish(&self, folder: &Path, name: &str) -> PathBuf {
+    pub(crate) fn publish(&self, folder: &Path, name: &str) -> PathBuf {
         put(folder, name, &self.0.pem());
         folder.join(name)
     }

@@ -12,4 +12,5 @@ mod retention;
 mod specimen;
 mod suite;
 mod totals;
+mod webhooks;
 mod world;

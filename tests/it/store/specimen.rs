@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hookward::domain::{DeadReason, DeliveryState, Next};
+use hookward::domain::{DeadReason, DeliveryState, Next, Webhook};
 use hookward::store::embedded::{Config, Embedded};
 use hookward::store::{Admitted, Store};
 
@@ -18,6 +18,9 @@ const V2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/specimens/store-v2"
 
 /// As before; the index has one row an event, sorted runs and zones.
 const V3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/specimens/store-v3");
+
+/// As before; the journal holds webhooks, and the index knows projects.
+const V4: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/specimens/store-v4");
 
 /// Made once, by `cargo test make_specimen -- --ignored`, and never changed afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,14 +40,19 @@ async fn make_specimen() {
     store.replay(claims[0].event.id, vec![planned("log")]).await.unwrap();
     let crm = deliveries(&store).await.into_iter().find(|row| &*row.target == "crm").unwrap();
     store.cancel(crm.id).await.unwrap();
+    let kept = super::webhooks::webhook(&store, "a");
+    store.keep_webhook(&kept).await.unwrap();
+    let gone = super::webhooks::webhook(&store, "b");
+    store.keep_webhook(&gone).await.unwrap();
+    store.forget_webhook(gone.id).await.unwrap();
     store.close().await.unwrap();
-    std::fs::create_dir_all(Path::new(V3).join("journal")).unwrap();
-    std::fs::copy(folder.path.path().join("index.db"), Path::new(V3).join("index.db")).unwrap();
+    std::fs::create_dir_all(Path::new(V4).join("journal")).unwrap();
+    std::fs::copy(folder.path.path().join("index.db"), Path::new(V4).join("index.db")).unwrap();
     // Without the preallocated zeros behind the last record.
     let name = "journal/0000000001.journal";
     let bytes = std::fs::read(folder.path.path().join(name)).unwrap();
     let end = (bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1).next_multiple_of(8);
-    std::fs::write(Path::new(V3).join(name), &bytes[..end]).unwrap();
+    std::fs::write(Path::new(V4).join(name), &bytes[..end]).unwrap();
 }
 
 async fn check(specimen: &str, with_index: bool) {
@@ -62,6 +70,11 @@ async fn check(specimen: &str, with_index: bool) {
     let count = |state| rows.iter().filter(|row| row.state == state).count();
     assert_eq!((rows.len(), count(DeliveryState::Succeeded), count(DeliveryState::Dead)), (11, 1, 1));
     assert_eq!((count(DeliveryState::Cancelled), count(DeliveryState::Pending)), (1, 8));
+    let webhooks = store.webhooks().await.unwrap();
+    assert_eq!(webhooks.len(), usize::from(specimen == V4));
+    for webhook in webhooks {
+        assert_eq!(webhook, Webhook { id: webhook.id, ..super::webhooks::webhook(&store, "a") });
+    }
     let copy = store.admit(admission(&folder.clock, "e3", &["crm"])).await.unwrap();
     assert!(matches!(copy, Admitted::Duplicate(_)));
     for claim in claim(&store, "crm", 10).await {
@@ -112,6 +125,16 @@ async fn version_3_opens() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn version_3_opens_without_its_index() {
     check(V3, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_4_opens() {
+    check(V4, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_4_opens_without_its_index() {
+    check(V4, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

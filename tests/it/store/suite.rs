@@ -7,9 +7,20 @@ use hookward::store::{Admitted, DeliveryFilter, EventFilter, PageRequest, Store,
 
 pub(super) use super::marks::*;
 pub(super) use super::totals::totals_count_everything_for_good;
+pub(super) use super::webhooks::*;
 use super::world::*;
 
+/// What every engine does. `@webhooks` is what only an engine that keeps webhooks does besides: the embedded one. The
+/// Redis engine refuses them, and `webhooks_are_refused_in_so_many_words` holds it to that.
 macro_rules! suite {
+    (@webhooks $factory:expr) => {
+        mod keeps_webhooks {
+            $crate::store::suite::suite!(@tests $factory;
+                webhooks_are_kept_changed_and_forgotten
+                webhooks_are_named_when_something_is_due
+            );
+        }
+    };
     ($factory:expr) => {
         mod conforms {
             $crate::store::suite::suite!(@tests $factory;
@@ -37,6 +48,9 @@ macro_rules! suite {
                 due_wakes_up
                 rejections_are_kept_and_bounded
                 totals_count_everything_for_good
+                everything_of_a_target_is_cancelled_at_once
+                lists_keep_projects_apart
+                an_event_is_admitted_under_an_id_that_was_given_before
                 a_closed_store_takes_nothing
             );
         }

@@ -75,6 +75,7 @@ pub(super) fn key_of(id: &str) -> [u8; 16] {
 
 pub(super) fn admission(clock: &Clock, id: &str, targets: &[&str]) -> Admission {
     Admission {
+        id: None,
         event: event(clock, id),
         plan: Plan { deliveries: targets.iter().map(|target| planned(target)).collect() },
         dedup: Some(DedupMark { key: key_of(id), window: WINDOW }),

@@ -72,6 +72,16 @@ local function restart(member, target, text, now)
   end
 end
 
+-- A waiting delivery is stopped.
+local function cancel(member, target, text, now)
+  local _, attempts, due, expires, _, rest = read(text)
+  redis.call('ZREM', queue(target), member)
+  redis.call('ZADD', ended('C'), 0, member)
+  redis.call('HSET', event(seq_of(member)), field('d', member), write('C', attempts, due, expires, '-', rest))
+  count('cancelled:' .. target, 1)
+  close(seq_of(member), now)
+end
+
 -- A delivery of an event that is being kept or replayed; false where its queue is full and it is dead from the start.
 local function plan(member, target, how, due, expires, queue_max, now, fields)
   local is_full = redis.call('ZCARD', queue(target)) + redis.call('ZCARD', flights(target)) >= tonumber(queue_max)

@@ -7,17 +7,13 @@ if not found[1] then return { 'gone' } end
 local target = string.match(found[2], '^[^\n]*')
 lapse(target, now)
 local text = redis.call('HGET', key, field('d', member))
-local state, attempts, due, expires, _, rest = read(text)
+local state = read(text)
 if state == 'F' then return { 'flying' } end
 if what == 'R' then
   restart(member, target, text, now)
   return { 'ok', target }
 end
 if state ~= 'P' then return { 'ended' } end
-redis.call('ZREM', queue(target), member)
-redis.call('ZADD', ended('C'), 0, member)
-redis.call('HSET', key, field('d', member), write('C', attempts, due, expires, '-', rest))
-count('cancelled:' .. target, 1)
-close(seq_of(member), now)
+cancel(member, target, text, now)
 write_totals()
 return { 'ok', target }

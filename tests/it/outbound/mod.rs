@@ -1,0 +1,12 @@
+//! The sending side: webhooks of customers, emitted events, signed deliveries, and that projects do not meet.
+
+mod deliveries;
+mod docs;
+mod emission;
+mod health;
+mod loss;
+mod projects;
+mod receivers;
+mod settings;
+mod webhooks;
+mod world;
