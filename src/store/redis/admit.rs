@@ -80,7 +80,7 @@ impl Shared {
     /// more shards than one an event that is known by a mark cannot have its id before.
     fn place_of(&self, id: EventId, dedup: Option<&DedupMark>) -> Result<(Seq, usize), AdmitError> {
         let refused = |reason: &str| AdmitError::Unavailable(reason.into());
-        let (seq, shard) = self.own_event(id).map_err(|_| refused("the id is not from this store"))?;
+        let Ok((seq, shard)) = self.own_event(id) else { return Err(refused("the id is not from this store")) };
         match dedup {
             Some(mark) if self.shard_of_mark(&mark.key) != shard => {
                 Err(refused("an id that was given before needs store.shards: 1"))
