@@ -87,8 +87,11 @@ pub(super) async fn event_types<S: Store>(
 ) -> Result<Json<List<EventType>>, Problem> {
     query.only(&[])?;
     let settings = sending(&state)?.settings();
-    let show = |name: &Box<str>| EventType { object: "event_type", event_type: name.to_string() };
-    let data = settings.event_types.iter().map(show).collect();
+    let data = settings
+        .event_types
+        .iter()
+        .map(|name| EventType { object: "event_type", event_type: name.to_string() })
+        .collect();
     Ok(Json(List { object: "list", url: "/v1/event-types", has_more: false, continue_after: None, data }))
 }
 

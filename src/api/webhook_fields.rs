@@ -79,6 +79,9 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Str
     Option::<String>::deserialize(deserializer).map(Some)
 }
 
+/// Names with their values.
+type Notes = Vec<(Box<str>, Box<str>)>;
+
 pub(super) fn url(text: &str) -> Result<&str, Problem> {
     if text.is_empty() || text.len() > URL_BYTES_MAX {
         return Err(Problem::body("/url", format!("expected 1 to {URL_BYTES_MAX} bytes")));
@@ -108,7 +111,7 @@ pub(super) fn description(text: Option<String>) -> Result<Option<Box<str>>, Prob
     }
 }
 
-pub(super) fn metadata(notes: BTreeMap<String, String>) -> Result<Vec<(Box<str>, Box<str>)>, Problem> {
+pub(super) fn metadata(notes: BTreeMap<String, String>) -> Result<Notes, Problem> {
     if notes.len() > METADATA_MAX {
         return Err(Problem::body("/metadata", format!("expected at most {METADATA_MAX} entries")));
     }

@@ -178,12 +178,7 @@ async fn begin<S: Store>(
     let signers = Signers::default();
     let client = Client::new(clock.clone(), Arc::new(signers.clone()));
     let dispatcher = Dispatcher::new(Arc::clone(&store), Arc::new(Deliveries(client)), clock.clone(), metrics.clone());
-    let outbound = match &checked.outbound {
-        Some(outbound) => {
-            Some(Outbound::start(outbound, Arc::clone(&store), clock.clone(), &metrics, dedup_key).await?)
-        }
-        None => None,
-    };
+    let outbound = start_outbound(checked, &store, &clock, &metrics, dedup_key).await?;
     let parts = Parts { store, metrics, clock, signers, dispatcher, dedup_key, outbound };
     let gateway = Arc::new(Gateway::new(parts, checked));
     let table = Arc::new(ArcSwap::from_pointee(gateway.apply(checked)?));
@@ -321,6 +316,18 @@ impl Running {
             tracing::debug!("admin port cut");
         }
     }
+}
+
+/// The sending side, where it is on.
+async fn start_outbound<S: Store>(
+    checked: &Checked,
+    store: &Arc<S>,
+    clock: &Clock,
+    metrics: &Metrics,
+    dedup_key: [u8; 16],
+) -> Result<Option<Outbound<S>>, StoreError> {
+    let Some(outbound) = &checked.outbound else { return Ok(None) };
+    Outbound::start(outbound, Arc::clone(store), clock.clone(), metrics, dedup_key).await.map(Some)
 }
 
 async fn finished(name: &'static str, task: JoinHandle<()>) {

@@ -260,6 +260,6 @@ fn made_secret() -> Result<Secret, SealError> {
 
 fn random() -> Result<Secret, SealError> {
     let mut bytes = vec![0; SECRET_BYTES];
-    getrandom::fill(&mut bytes).map_err(|_| SealError::Unsealable)?;
+    getrandom::fill(&mut bytes).map_err(|_unexplained| SealError::Unsealable)?;
     Ok(Secret::new(bytes))
 }

@@ -49,14 +49,14 @@ impl Sealer {
     pub fn seal(&self, of: &str, text: &[u8]) -> Result<Sealed, SealError> {
         let key = self.keys.first().ok_or(SealError::Unsealable)?;
         let mut nonce = [0; NONCE_LEN];
-        getrandom::fill(&mut nonce).map_err(|_| SealError::Unsealable)?;
+        getrandom::fill(&mut nonce).map_err(|_unexplained| SealError::Unsealable)?;
         let mut out = Vec::with_capacity(1 + NONCE_LEN + text.len() + CHACHA20_POLY1305.tag_len());
         out.push(VERSION);
         out.extend_from_slice(&nonce);
         let mut text = text.to_vec();
         let tag = key
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(of.as_bytes()), &mut text)
-            .map_err(|_| SealError::Unsealable)?;
+            .map_err(|_unexplained| SealError::Unsealable)?;
         out.extend_from_slice(&text);
         out.extend_from_slice(tag.as_ref());
         Ok(Sealed(out.into()))

@@ -66,6 +66,7 @@ fn a_label_cannot_break_out_of_its_quotes() {
 fn the_documentation_names_every_metric_and_no_other() {
     let metrics = Metrics::new();
     metrics.source("a").rejected(Reason::Internal);
+    metrics.source("a").reported(Reason::Internal);
     metrics.destination("b").expired();
     metrics.gateway().config_refused();
     metrics.feed("c").ok.inc();

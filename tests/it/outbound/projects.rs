@@ -148,11 +148,11 @@ impl Tenants {
         for (_, project) in &self.webhooks {
             *count.entry(*project).or_insert(0) += 1;
         }
-        for project in 0..3 {
+        for (project, name) in PROJECTS.into_iter().enumerate() {
             let (_, list) = self.ask(project, Method::GET, "/v1/webhooks?limit=100", &Value::Null).await;
             let rows = list["data"].as_array().unwrap();
             assert_eq!(rows.len(), count.get(&project).copied().unwrap_or_default());
-            assert!(rows.iter().all(|row| row["project"] == PROJECTS[project]));
+            assert!(rows.iter().all(|row| row["project"] == name));
             let (_, events) = self.ask(project, Method::GET, "/v1/events?limit=100", &Value::Null).await;
             let ids: Vec<_> = events["data"].as_array().unwrap().iter().map(|row| row["id"].clone()).collect();
             for (id, owner) in &self.events {

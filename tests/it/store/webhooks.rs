@@ -188,7 +188,7 @@ async fn retention_carries_webhooks_and_brings_none_back() {
         folder.clock.advance(DAY * 2);
     }
     assert!(removed > 0, "segments went");
-    assert_eq!(store.webhooks().await.unwrap(), [stays.clone()]);
+    assert_eq!(store.webhooks().await.unwrap(), std::slice::from_ref(&stays));
     drop(store);
     // Also where the index has to be built from what is left of the journal.
     std::fs::remove_file(folder.path.path().join("index.db")).unwrap();
