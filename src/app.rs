@@ -16,6 +16,7 @@ mod feeds;
 mod fetcher;
 mod gateway;
 mod inherited;
+mod opened;
 mod outbound;
 mod passing;
 mod resign;

@@ -117,7 +117,7 @@ pub(super) async fn destinations<S: Store>(
 ) -> Result<Json<List<Destination>>, Problem> {
     query.only(&[])?;
     let configured = state.configured();
-    let lanes = state.store.lanes();
+    let lanes = state.store.lanes().await;
     let lane_of = |name: &str| lanes.iter().find(|lane| &*lane.target == name);
     let show = |entry: &DestinationEntry| {
         destination(&entry.name, Some(entry), lane_of(&entry.name), &configured, &state.metrics)

@@ -57,7 +57,7 @@ fn ready<S: Store>(state: &State<S>) -> Ready {
 /// Everything that is counted, as OpenMetrics.
 pub(super) async fn scrape<S: Store>(Extracted(state): Extracted<State<S>>) -> Result<Response, Problem> {
     let now = state.clock.now();
-    let lanes = state.store.lanes();
+    let lanes = state.store.lanes().await;
     // A destination that has caught up may have no lane any more: it shows zeros.
     let idle = state.configured();
     let idle = idle.destinations.iter().filter(|entry| !lanes.iter().any(|lane| lane.target == entry.name));

@@ -198,7 +198,7 @@ pub(super) async fn stats<S: Store>(
     query.only(&[])?;
     let target = own(&state, &caller, &key)?.webhook.id.to_string();
     let total = state.store.target_totals(&target).await?;
-    let lane = state.store.lane(&target);
+    let lane = state.store.lane(&target).await;
     let lane = lane.as_ref();
     let ended = total.succeeded + total.dead + total.expired;
     let mean = total.attempt_time.as_secs_f64() / total.attempts as f64;

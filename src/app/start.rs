@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use super::access::{AccessLayer, Desk};
 use super::account::Books;
 use super::attempts::Deliveries;
 use super::gateway::{Gateway, Parts};
-use super::inherited::{Inherited, Patience};
+use super::inherited::Inherited;
+use super::opened::{Opened, open_store, succeed_to_store};
 use super::outbound::Outbound;
 use super::resign::Signers;
 use crate::config::{Checked, Durability};
@@ -25,9 +27,8 @@ use crate::dispatch::Dispatcher;
 use crate::domain::Clock;
 use crate::guard::signature::ConfigError;
 use crate::ingress::{self, Ledger, ListenError, Listener, PathError, Router, Server};
-use crate::store::embedded::{self, Embedded, OpenError};
-use crate::store::{Store, StoreError};
-use crate::telemetry::{AccessLog, Metrics, task};
+use crate::store::{Store, StoreError, embedded, redis};
+use crate::telemetry::{AccessLog, Metrics, Readiness, task};
 use crate::{api, records};
 
 /// A gateway with open ports.
@@ -36,7 +37,7 @@ pub struct Running {
     pub ingress: SocketAddr,
     /// Where operators ask.
     pub admin: SocketAddr,
-    gateway: Arc<Gateway<Embedded>>,
+    gateway: Arc<dyn Life>,
     apply: Apply,
     stop_ingress: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
@@ -46,15 +47,37 @@ pub struct Running {
     feeds_task: JoinHandle<()>,
 }
 
+/// A gateway without its engine's type: what begins and ends it is not what an event meets.
+trait Life: Send + Sync {
+    fn clock(&self) -> &Clock;
+    fn readiness(&self) -> &Readiness;
+    fn metrics(&self) -> &Metrics;
+    fn drain_timeout(&self) -> Duration;
+    fn drain(&self, deadline: Instant) -> Ending<'_, usize>;
+    fn close(&self) -> Ending<'_, Result<(), StoreError>>;
+}
+
+type Ending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The ports, and what is said about the requests that come in there.
+struct Doors {
+    ingress: Listener,
+    admin: Listener,
+    log: AccessLog,
+}
+
 /// Applies a configuration to the running gateway.
 type Apply = Box<dyn Fn(&Checked) -> Result<(), StartError> + Send + Sync>;
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The store.
+    /// The store's folder.
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] embedded::OpenError),
+    /// The store's server.
+    #[error(transparent)]
+    Redis(#[from] redis::OpenError),
     /// The webhooks of customers.
     #[error("the webhooks of customers: {0}")]
     Webhooks(#[from] StoreError),
@@ -128,12 +151,34 @@ pub async fn start_at(
         let admin_listener = inherited.admin(checked.admin.listen, patience).await?;
         (open_store(checked, &clock, &metrics).await?, admin_listener)
     };
+    let doors = Doors { ingress: ingress_listener, admin: admin_listener, log };
+    match store {
+        Opened::Embedded(store) => {
+            let dedup_key = store.hash_key();
+            Box::pin(begin(*store, dedup_key, checked, doors, clock, metrics)).await
+        }
+        Opened::Redis(store) => {
+            let dedup_key = store.hash_key();
+            Box::pin(begin(*store, dedup_key, checked, doors, clock, metrics)).await
+        }
+    }
+}
+
+/// Everything behind the open store, for whichever engine.
+async fn begin<S: Store>(
+    store: S,
+    dedup_key: [u8; 16],
+    checked: &Checked,
+    doors: Doors,
+    clock: Clock,
+    metrics: Metrics,
+) -> Result<Running, StartError> {
+    let Doors { ingress: ingress_listener, admin: admin_listener, log } = doors;
     let store = Arc::new(store);
     let signers = Signers::default();
     let client = Client::new(clock.clone(), Arc::new(signers.clone()));
     let dispatcher = Dispatcher::new(Arc::clone(&store), Arc::new(Deliveries(client)), clock.clone(), metrics.clone());
-    let dedup_key = store.hash_key();
-    let outbound = start_outbound(checked, &store, &clock, &metrics).await?;
+    let outbound = start_outbound(checked, &store, &clock, &metrics, dedup_key).await?;
     let parts = Parts { store, metrics, clock, signers, dispatcher, dedup_key, outbound };
     let gateway = Arc::new(Gateway::new(parts, checked));
     let table = Arc::new(ArcSwap::from_pointee(gateway.apply(checked)?));
@@ -237,40 +282,33 @@ impl Running {
 
     /// Notes that the configuration that runs is the one in the file.
     pub fn reloaded(&self) {
-        let now = self.gateway.clock.now();
-        self.gateway.readiness.config_loaded(now);
-        self.gateway.metrics.gateway().config_loaded(now);
+        let now = self.gateway.clock().now();
+        self.gateway.readiness().config_loaded(now);
+        self.gateway.metrics().gateway().config_loaded(now);
     }
 
     /// Notes that a changed configuration could not be used.
     pub fn reload_refused(&self, why: &str) {
-        self.gateway.readiness.config_refused(self.gateway.clock.now(), why);
-        self.gateway.metrics.gateway().config_refused();
+        self.gateway.readiness().config_refused(self.gateway.clock().now(), why);
+        self.gateway.metrics().gateway().config_refused();
     }
 
     /// Drains: no new connections, requests in flight get their answers, attempts in flight their outcomes; then
     /// everything is written and closed.
     pub async fn stop(self) {
         let gateway = &self.gateway;
-        gateway.readiness.set_draining();
-        let deadline = Instant::now() + gateway.limits.load().drain_timeout;
+        gateway.readiness().set_draining();
+        let deadline = Instant::now() + gateway.drain_timeout();
         self.stop_ingress.send_replace(true);
         // Attempts may go on while the last requests come in, but end by the same deadline.
         finished("ingress", self.ingress_task).await;
-        let webhooks = async {
-            match &gateway.outbound {
-                Some(outbound) => outbound.drain(deadline).await,
-                None => 0,
-            }
-        };
-        let (cut, of_webhooks) = tokio::join!(gateway.dispatcher.drain(deadline), webhooks);
-        let cut = cut + of_webhooks;
+        let cut = gateway.drain(deadline).await;
         if cut > 0 {
             tracing::warn!(attempts = cut, "attempts were cut at the drain deadline and will be made again");
         }
         self.retention_task.abort();
         self.feeds_task.abort();
-        if let Err(error) = gateway.store.close().await {
+        if let Err(error) = gateway.close().await {
             tracing::error!(%error, "the store did not close cleanly; the next start verifies it");
         }
         self.stop_admin.send_replace(true);
@@ -281,14 +319,14 @@ impl Running {
 }
 
 /// The sending side, where it is on.
-async fn start_outbound(
+async fn start_outbound<S: Store>(
     checked: &Checked,
-    store: &Arc<Embedded>,
+    store: &Arc<S>,
     clock: &Clock,
     metrics: &Metrics,
-) -> Result<Option<Outbound<Embedded>>, StoreError> {
+    dedup_key: [u8; 16],
+) -> Result<Option<Outbound<S>>, StoreError> {
     let Some(outbound) = &checked.outbound else { return Ok(None) };
-    let dedup_key = store.hash_key();
     Outbound::start(outbound, Arc::clone(store), clock.clone(), metrics, dedup_key).await.map(Some)
 }
 
@@ -298,43 +336,41 @@ async fn finished(name: &'static str, task: JoinHandle<()>) {
     }
 }
 
-/// Opens the store when whoever has it has given it back.
-async fn succeed_to_store(
-    checked: &Checked,
-    clock: &Clock,
-    metrics: &Metrics,
-    patience: Patience,
-) -> Result<Embedded, StartError> {
-    let mut told = false;
-    loop {
-        match open_store(checked, clock, metrics).await {
-            Err(StartError::Store(OpenError::InUse { path, pid })) if patience.waits() => {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::info!(store = %path.display(), pid = &*pid, "waiting for the gateway before this one to end");
-                }
-                patience.nap().await;
-            }
-            opened => return opened,
-        }
-    }
-}
+// === impl Life for Gateway ===
 
-async fn open_store(checked: &Checked, clock: &Clock, metrics: &Metrics) -> Result<Embedded, StartError> {
-    let windows = checked.sources.iter().filter_map(|source| Some(source.dedup.as_ref()?.window));
-    let mut config = embedded::Config::new(&checked.store.path);
-    config.bytes_max = checked.store.bytes_max;
-    config.disk_free_min = checked.store.disk_free_min;
-    config.rejections_bytes_max = checked.store.rejections_bytes_max;
-    config.dedup_window_max = windows.max().unwrap_or_default().max(config.dedup_window_max);
-    config.durability = match checked.store.durability {
-        Durability::Strict => embedded::Durability::Strict,
-        Durability::Relaxed => embedded::Durability::Relaxed,
-    };
-    config.clock = clock.clone();
-    config.metrics = metrics.store().clone();
-    let opened = tokio::task::spawn_blocking(move || Embedded::open(config)).await;
-    let cause = |error| StartError::Machine { what: "the store could not be opened", cause: io::Error::other(error) };
-    Ok(opened.map_err(cause)??)
+impl<S: Store> Life for Gateway<S> {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    fn drain_timeout(&self) -> Duration {
+        self.limits.load().drain_timeout
+    }
+
+    fn drain(&self, deadline: Instant) -> Ending<'_, usize> {
+        Box::pin(async move {
+            let webhooks = async {
+                match &self.outbound {
+                    Some(outbound) => outbound.drain(deadline).await,
+                    None => 0,
+                }
+            };
+            let (cut, of_webhooks) = tokio::join!(self.dispatcher.drain(deadline), webhooks);
+            cut + of_webhooks
+        })
+    }
+
+    fn close(&self) -> Ending<'_, Result<(), StoreError>> {
+        Box::pin(self.store.close())
+    }
 }
 
 /// The books of what belongs to no source.

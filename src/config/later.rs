@@ -4,7 +4,6 @@
 
 /// The struct of `written`, its key, and what the key would do.
 const KEYS: &[(&str, &str, &str)] = &[
-    ("Store", "url", "the Redis store"),
     ("Source", "validate", "validation by JSON Schema"),
     ("Route", "when", "routing by condition (`when`)"),
     ("Destination", "batch", "batched deliveries"),
@@ -14,7 +13,7 @@ const KEYS: &[(&str, &str, &str)] = &[
 ];
 
 /// The enum of `written`, its word, and what the word would do.
-const VALUES: &[(&str, &str, &str)] = &[("Engine", "redis", "the Redis store")];
+const VALUES: &[(&str, &str, &str)] = &[];
 
 /// Schemes by their provider's name.
 const SCHEMES: &[&str] = &["elevenlabs", "fusionauth"];

@@ -20,7 +20,9 @@ mod schema;
 mod watched;
 mod written;
 
-pub use check::checked::{Admin, Checked, Destination, Durability, Mode, Outbound, Role, Source, Store, Token};
+pub use check::checked::{
+    Admin, Checked, Destination, Durability, Mode, Outbound, RedisStore, Role, Source, Store, Token,
+};
 pub use document::excerpt::Excerpt;
 pub use document::parse::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};
 pub use finding::{Error, Finding};

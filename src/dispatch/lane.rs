@@ -297,7 +297,7 @@ impl<S: Store, A: Attempts> Lane<S, A> {
             match timeout(LEASE_MAX / 2, attempt.as_mut()).await {
                 Ok(attempt) => return attempt,
                 Err(_elapsed) => {
-                    if !self.means.store.extend(claim, LEASE_MAX) {
+                    if !self.means.store.extend(claim, LEASE_MAX).await {
                         tracing::warn!(destination = &*self.name, delivery = %claim.id, "a lease ended during its attempt");
                     }
                 }

@@ -10,10 +10,12 @@
 //! - A claimed delivery that nobody settles comes back when its lease ends, at any time, not only at start.
 //! - What is open is never pruned.
 //!
-//! Reading order: [`verbs`] (the trait), [`query`] (what can be asked), then [`embedded`].
+//! Reading order: [`verbs`] (the trait), [`query`] (what can be asked), then the engines:
+//! [`embedded`] (a folder) and [`redis`] (a server that several gateways share).
 
 pub mod embedded;
 pub mod query;
+pub mod redis;
 pub mod verbs;
 
 pub use query::{

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::domain::{
-    AttemptId, DeadReason, DeliveryId, DeliveryState, EventId, OutcomeClass, Reason, RejectionId, Seq, Timestamp,
+    Attempt, AttemptId, DeadReason, DeliveryId, DeliveryState, EventId, OutcomeClass, Reason, RejectionId, Seq,
+    Timestamp,
 };
 
 /// The most rows of one page.
@@ -242,6 +243,28 @@ impl Totals {
     /// The counts of a destination; zeros where it has none.
     pub fn target(&mut self, name: impl Into<Box<str>>) -> &mut TargetTotals {
         self.targets.entry(name.into()).or_default()
+    }
+}
+
+// === impl AttemptRow ===
+
+impl AttemptRow {
+    /// An attempt as it is shown.
+    #[must_use]
+    pub fn new(id: AttemptId, attempt: Attempt) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
+        let headers = attempt.response_headers.iter();
+        Self {
+            id,
+            number: attempt.number,
+            started_at: attempt.started_at,
+            duration: attempt.duration,
+            outcome: attempt.outcome,
+            status: attempt.status,
+            response_headers: headers.map(|(name, value)| (name.into(), text(value))).collect(),
+            response_body: attempt.response_body,
+            error: attempt.error,
+        }
     }
 }
 

@@ -92,6 +92,9 @@ pub enum StoreError {
     /// The engine failed.
     #[error("the store failed: {0}")]
     Engine(Arc<str>),
+    /// The engine has no place for this, by design: the configuration should have been refused.
+    #[error("{0}")]
+    Unsupported(&'static str),
 }
 
 /// A delivery that is ours until its lease ends.
@@ -250,7 +253,7 @@ pub trait Store: Send + Sync + 'static {
     fn due(&self, target: &str) -> impl Future<Output = ()> + Send;
 
     /// Waits until webhooks' targets have something due, and names them. A target that was named is the caller's: it is
-    /// not named again before [`rest`](Self::rest) gives it back.
+    /// not named again before [`rest`](Self::rest) gives it back. An engine that keeps no webhooks waits for ever.
     fn stirred(&self) -> impl Future<Output = Vec<Arc<str>>> + Send;
 
     /// Nobody looks at a webhook's target from now on: it is named again when, or if, something is due.
@@ -265,7 +268,7 @@ pub trait Store: Send + Sync + 'static {
     fn release(&self, claim: &Claim, due_at: Timestamp);
 
     /// Lengthens a lease to `lease` from now; false where it had ended already.
-    fn extend(&self, claim: &Claim, lease: Duration) -> bool;
+    fn extend(&self, claim: &Claim, lease: Duration) -> impl Future<Output = bool> + Send;
 
     /// Makes every waiting (not in-flight) delivery of the target due now, as when its breaker closes.
     fn hasten(&self, target: &str);
@@ -295,19 +298,20 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps a webhook as it stands from now on, new or changed; durable before it returns.
     ///
     /// # Errors
-    /// [`StoreError::Engine`]; it stands as before then.
+    /// [`StoreError::Engine`]; it stands as before then. [`StoreError::Unsupported`].
     fn keep_webhook(&self, webhook: &Webhook) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Forgets a webhook; durable before it returns. Its deliveries stay what they are.
     ///
     /// # Errors
-    /// [`StoreError::Engine`].
+    /// [`StoreError::Engine`], [`StoreError::Unsupported`].
     fn forget_webhook(&self, id: WebhookId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Every webhook, in the order in which they were registered.
     ///
     /// # Errors
     /// [`StoreError::Engine`], [`StoreError::Damaged`] where one cannot be read: nobody should go on without it.
+    /// [`StoreError::Unsupported`].
     fn webhooks(&self) -> impl Future<Output = Result<Vec<Webhook>, StoreError>> + Send;
 
     /// Adds deliveries to an event that is already kept, past dedup; durable before it returns their ids.
@@ -382,10 +386,10 @@ pub trait Store: Send + Sync + 'static {
     fn target_totals(&self, target: &str) -> impl Future<Output = Result<TargetTotals, StoreError>> + Send;
 
     /// Every destination's queue.
-    fn lanes(&self) -> Vec<LaneState>;
+    fn lanes(&self) -> impl Future<Output = Vec<LaneState>> + Send;
 
     /// One target's queue, if it ever had a delivery.
-    fn lane(&self, target: &str) -> Option<LaneState>;
+    fn lane(&self, target: &str) -> impl Future<Output = Option<LaneState>> + Send;
 
     /// Whether it can keep events, and why not.
     fn health(&self) -> Health;

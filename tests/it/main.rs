@@ -22,6 +22,7 @@ mod interop;
 mod loss;
 mod outbound;
 mod proxy;
+mod redis;
 mod settings;
 mod small;
 mod ssrf;

@@ -10,6 +10,7 @@ use crate::domain::Route;
 use crate::guard::rate_limit::By;
 use crate::guard::{dedup, signature};
 use crate::ingress;
+use crate::store::redis::Address;
 
 /// The whole configuration for a person.
 pub(super) fn describe(loaded: &Loaded) -> String {
@@ -123,7 +124,16 @@ fn ports(out: &mut String, checked: &Checked) {
         }
     }
     section(out, "store");
-    line(out, format_args!("embedded, in {}, {}", store.path.display(), store.durability.as_str()));
+    let durability = store.durability.as_str();
+    match &store.redis {
+        None => line(out, format_args!("embedded, in {}, {durability}", store.path.display())),
+        Some(redis) => {
+            let address = Address::parse(&String::from_utf8_lossy(redis.url.expose()));
+            let address = address.map(|address| address.to_string()).unwrap_or_default();
+            let (prefix, shards) = (&redis.key_prefix, redis.shards);
+            line(out, format_args!("redis, at {address}, keys {prefix} in {shards} shards, {durability}"));
+        }
+    }
     line(
         out,
         format_args!(
@@ -133,14 +143,12 @@ fn ports(out: &mut String, checked: &Checked) {
         ),
     );
     let bytes_max = store.bytes_max.map_or_else(|| "no bound of its own".to_owned(), |bytes| Size(bytes).to_string());
-    line(
-        out,
-        format_args!(
-            "limits: {bytes_max} on disk, {} of the disk stay free, {} for bodies of refused requests",
-            Size(store.disk_free_min),
-            Size(store.rejections_bytes_max)
-        ),
-    );
+    let room = match &store.redis {
+        None => format!("{bytes_max} on disk, {} of the disk stay free", Size(store.disk_free_min)),
+        Some(_) => format!("{bytes_max} in the memory of redis"),
+    };
+    let refused = Size(store.rejections_bytes_max);
+    line(out, format_args!("limits: {room}, {refused} for bodies of refused requests"));
 }
 
 /// The guards in the order in which a request meets them.

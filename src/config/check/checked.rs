@@ -72,10 +72,12 @@ pub enum Role {
     Publisher,
 }
 
-/// `store`: the embedded engine.
+/// `store`: where events are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    /// The engine's folder, as written: relative to the working directory.
+    /// The server, where several gateways share one; `None`: the embedded engine.
+    pub redis: Option<RedisStore>,
+    /// The embedded engine's folder, and that of the address lists, as written: relative to the working directory.
     pub path: PathBuf,
     /// What an acknowledged event survives.
     pub durability: Durability,
@@ -89,6 +91,25 @@ pub struct Store {
     pub disk_free_min: u64,
     /// Bytes that the bodies of refused requests may take.
     pub rejections_bytes_max: u64,
+}
+
+/// `store` of the Redis engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisStore {
+    /// Where it is and how to log in; [`Address::parse`](crate::store::redis::Address::parse) can read it.
+    pub url: Secret,
+    /// Who knows the master, where the host in `url` is its name.
+    pub sentinels: Vec<Secret>,
+    /// How many replicas must have an event before it is acknowledged.
+    pub replicas_min: u8,
+    /// Certificates.
+    pub tls: crate::store::redis::Tls,
+    /// What every key begins with.
+    pub key_prefix: Box<str>,
+    /// Over how many hash tags the keys are spread.
+    pub shards: u8,
+    /// Whoever wrote it states that the server syncs before it answers.
+    pub assume_durable: bool,
 }
 
 /// What an acknowledged event survives.
@@ -294,6 +315,7 @@ impl Default for Store {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(86_400);
         Self {
+            redis: None,
             path: PathBuf::from("./data"),
             durability: Durability::Strict,
             retention_events: 30 * DAY,

@@ -10,6 +10,7 @@ mod feed;
 mod mode;
 mod outbound;
 mod ports;
+mod redis;
 mod route;
 mod source;
 mod store;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::checked::{Durability, Store};
+use super::redis;
 use super::value::{period, size};
 use crate::config::document::problem::Problems;
 use crate::config::document::spanned::At;
@@ -15,12 +16,15 @@ const BYTES_MAX_MIN: u64 = 64 << 20;
 pub(super) fn store(written: Option<&At<written::Store>>, problems: &mut Problems<'_>) -> Store {
     let default = Store::default();
     let Some(At { value: written, .. }) = written else { return default };
-    if let Some(engine) = &written.engine {
-        match engine.value {
-            written::Engine::Embedded => {}
+    let redis = match written.engine.as_ref().map(|engine| engine.value) {
+        Some(written::Engine::Redis) => redis::redis(written, problems),
+        Some(written::Engine::Embedded) | None => {
+            redis::only_redis(written, problems);
+            None
         }
-    }
+    };
     let mut checked = Store {
+        redis,
         path: folder(written.path.as_ref(), default.path, problems),
         bytes_max: written
             .bytes_max

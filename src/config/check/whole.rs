@@ -10,7 +10,7 @@ pub(in crate::config) fn check(written: &Configuration, problems: &mut Problems<
     let ingress = ports::ingress(written.ingress.as_ref(), problems);
     let admin = ports::admin(written.admin.as_ref(), &ingress, problems);
     let store = store::store(written.store.as_ref(), problems);
-    let outbound = outbound::outbound(written.outbound.as_ref(), problems);
+    let outbound = outbound::outbound(written, problems);
     let sources = source::sources(&written.sources, outbound.is_some(), &ingress, problems);
     let mut destinations = destination::destinations(&written.destinations, problems);
     destinations.extend(sources.iter().filter_map(|source| destination::app(source, ingress.request_timeout)));

@@ -89,14 +89,16 @@ fn feed_file(tree: &Tree, id: NodeId) -> Option<(NodeId, PathBuf)> {
     is_one.then(|| (file, PathBuf::from(text)))
 }
 
-/// The path that stands for a certificate or a key of `ingress.tls`: there a text that is no PEM is a file's name, as
+/// The path that stands for a certificate or a key of `ingress.tls` or `store.tls`: there a text that is no PEM is a file's name, as
 /// nginx has it.
 fn pem_path(tree: &Tree, id: NodeId) -> Option<PathBuf> {
-    const KEYS: [&str; 3] = ["cert", "key", "client_ca"];
+    const KEYS: [&str; 4] = ["ca", "cert", "client_ca", "key"];
     let entry = tree.entry_of(id)?;
     let text = tree.scalar(id).filter(|scalar| !scalar.is_null())?.text.trim();
     let is_path = KEYS.contains(&&*entry.key) && !text.is_empty() && !text.contains("-----BEGIN");
-    (is_path && tree.path(id).starts_with("ingress.tls.")).then(|| PathBuf::from(text))
+    let path = tree.path(id);
+    let is_tls = ["ingress.tls.", "store.tls."].iter().any(|section| path.starts_with(section));
+    (is_path && is_tls).then(|| PathBuf::from(text))
 }
 
 /// The file's text without the line break that editors and `echo` leave at its end.

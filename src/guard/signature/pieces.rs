@@ -155,7 +155,10 @@ mod tests {
         assert_eq!(urls("http://a.example"), "http://a.example http://a.example:80");
         assert_eq!(urls("https://a.example:8443/x"), "https://a.example/x https://a.example:8443/x");
         assert_eq!(urls("https://[::1]/x"), "https://[::1]/x https://[::1]:443/x");
-        assert_eq!(super::urls(Some("https://a.example:1/"), UrlForm::AsIs), ["https://a.example:1/".into()]);
+        assert_eq!(
+            super::urls(Some("https://a.example:1/"), UrlForm::AsIs),
+            [Box::<str>::from("https://a.example:1/")]
+        );
     }
 
     #[test]

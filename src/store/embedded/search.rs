@@ -143,20 +143,8 @@ fn read_attempt(segments: &Segments, place: Place, key: Key, mint: &IdMint) -> O
     if (record.seq, record.ordinal) != (key.seq, key.ordinal) {
         return None;
     }
-    let attempt = record.attempt;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
-    let headers = attempt.response_headers.iter();
-    Some(AttemptRow {
-        id: mint.attempt(key.seq, key.ordinal, attempt.number),
-        number: attempt.number,
-        started_at: attempt.started_at,
-        duration: attempt.duration,
-        outcome: attempt.outcome,
-        status: attempt.status,
-        response_headers: headers.map(|(name, value)| (name.into(), text(value))).collect(),
-        response_body: attempt.response_body,
-        error: attempt.error,
-    })
+    let id = mint.attempt(key.seq, key.ordinal, record.attempt.number);
+    Some(AttemptRow::new(id, record.attempt))
 }
 
 /// One row more than is shown says whether more follow.

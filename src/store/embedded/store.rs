@@ -74,7 +74,7 @@ impl Store for Embedded {
         self.release_claim(claim, due_at);
     }
 
-    fn extend(&self, claim: &Claim, lease: Duration) -> bool {
+    async fn extend(&self, claim: &Claim, lease: Duration) -> bool {
         self.extend_claim(claim, lease)
     }
 
@@ -155,11 +155,11 @@ impl Store for Embedded {
         self.add_up_target(target).await
     }
 
-    fn lane(&self, target: &str) -> Option<LaneState> {
+    async fn lane(&self, target: &str) -> Option<LaneState> {
         self.lanes.state(target)
     }
 
-    fn lanes(&self) -> Vec<LaneState> {
+    async fn lanes(&self) -> Vec<LaneState> {
         self.lanes.states()
     }
 

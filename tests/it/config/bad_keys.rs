@@ -31,8 +31,6 @@ fn an_unknown_key_names_the_likeliest_one() {
 #[test]
 fn keys_of_features_that_are_not_built_are_refused_by_name() {
     let not_built = "not built yet: ";
-    check("store: { engine: ‸redis }\n", "store.engine", not_built);
-    check("store: { ‸url: 'redis://:SECRET@x' }\n", "store.url", not_built);
     source("‸validate: { schema: x }", "validate", not_built);
     check(
         "sources: { a: { path: /a, verify: { scheme: ‸fusionauth, secrets: [SECRET] } } }\n",

@@ -1,6 +1,6 @@
 //! Values that cannot be meant, and values that contradict each other.
 
-use super::{MARK, check, destination, refused, source};
+use super::{MARK, SOURCE, check, destination, refused, source};
 
 /// A problem in the `verify` of a source; without a mark, at the key itself.
 #[track_caller]
@@ -59,6 +59,40 @@ fn admin_tokens_must_be_worth_something() {
     check(&token(&twice), "admin.tokens[1].name", "two tokens");
     let same = format!("{{ name: a, token: {long}, role: admin }}, {{ name: b, token: ‸{long}, role: viewer }}");
     check(&token(&same), "admin.tokens[1].token", "two tokens are the same");
+}
+
+#[test]
+fn the_store_at_redis_must_be_whole() {
+    let redis = |rest: &str, path: &str, fragment: &str| {
+        check(&format!("store: {{ engine: redis, url: 'redis://r', {rest} }}\n"), path, fragment);
+    };
+    check("store: { engine: ‸redis }\n", "store.engine", "nothing says where Redis is");
+    check("store: { url: ‸'redis://:SECRET@x' }\n", "store.url", "of the redis engine");
+    check("store: { shards: ‸2 }\n", "store.shards", "of the redis engine");
+    check("store: { engine: redis, url: ‸'http://:SECRET@x' }\n", "store.url", "not the URL of a Redis server");
+    check("store: { engine: redis, url: ‸'redis://:SECRET@x/db' }\n", "store.url", "invalid database number");
+    check("store: { engine: redis, url: ‸'rediss://x#insecure' }\n", "store.url", "fragment");
+    redis("tls: ‸{}", "store.tls", "not `rediss://`");
+    redis("key_prefix: ‸'{a}'", "store.key_prefix", "not a prefix");
+    redis("sentinels: ‸[]", "store.sentinels", "no sentinel");
+    redis("sentinels: [‸'http://:SECRET@x']", "store.sentinels[0]", "not the URL of a Redis server");
+    redis("sentinels: [‸'unix:///s']", "store.sentinels[0]", "over TCP");
+    redis("shards: ‸0", "store.shards", "out of bounds");
+    redis("shards: ‸33", "store.shards", "out of bounds");
+    redis("disk_free_min: ‸1MiB", "store.disk_free_min", "of the embedded engine");
+}
+
+#[test]
+fn outbound_mode_needs_the_embedded_store() {
+    let sends_at = |store: &str, enabled: &str| {
+        let key = "SECRET".repeat(6);
+        format!("store: {{ {store} }}\noutbound: {{ enabled: {enabled}, secrets_key: {key} }}\n{SOURCE}")
+    };
+    let redis = "engine: redis, url: 'redis://r'";
+    check(&sends_at(redis, "‸true"), "outbound.enabled", "outbound mode needs the embedded store in this version");
+    assert!(super::good(&sends_at("engine: embedded", "true")).checked.outbound.is_some());
+    let off = super::good(&sends_at(redis, "false"));
+    assert!(off.checked.outbound.is_none() && off.checked.store.redis.is_some(), "off is off, whatever the store");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::load;
 
 const MINIMAL: &str = include_str!("../../../config/minimal.yaml");
 const FULL: &str = include_str!("../../../config/full.yaml");
+const REDIS: &str = include_str!("../../../config/redis.yaml");
 
 fn variables(name: &str) -> Option<String> {
     // Base64, so that it can sign; long enough for a token; another one for each name.
@@ -19,8 +20,9 @@ fn variables(name: &str) -> Option<String> {
         (made.cert.pem(), made.signing_key.serialize_pem())
     });
     match name {
-        "TLS_CERT" | "OTHER_CERT" | "CLIENT_CA" => return Some(certificate.clone()),
-        "TLS_KEY" | "OTHER_KEY" => return Some(key.clone()),
+        "TLS_CERT" | "OTHER_CERT" | "CLIENT_CA" | "REDIS_CA" | "REDIS_CLIENT_CERT" => return Some(certificate.clone()),
+        "TLS_KEY" | "OTHER_KEY" | "REDIS_CLIENT_KEY" => return Some(key.clone()),
+        "REDIS_URL" => return Some("rediss://hookward:a-password@redis:6379/0".to_owned()),
         _ => {}
     }
     let made_of = |name: &str| format!("{}{}", name.replace('_', "x"), "A".repeat(64 - name.len()));
@@ -121,11 +123,14 @@ fn the_examples_are_valid() {
     assert_eq!(minimal.checked.warnings, [], "the first example warns of nothing");
     let full = loaded(FULL);
     assert_eq!((full.checked.sources.len(), full.checked.destinations.len()), (6, 3));
+    let shared = loaded(REDIS);
+    assert_eq!(shared.checked.warnings, []);
+    assert!(shared.checked.store.redis.is_some());
 }
 
 #[test]
 fn the_full_example_has_every_key() {
-    let written: Vec<_> = lines(FULL).into_iter().map(|line| line.path).collect();
+    let written: Vec<_> = lines(FULL).into_iter().chain(lines(REDIS)).map(|line| line.path).collect();
     let missing: Vec<_> = schema_keys().into_keys().filter(|key| !written.contains(key)).collect();
     assert_eq!(missing, Vec::<String>::new(), "{written:#?}");
     let keys = all_keys();
@@ -143,6 +148,7 @@ fn the_full_example_and_the_schema_agree_on_the_defaults() {
         let Some(default) = default else { continue };
         let marked: Vec<_> = lines(FULL)
             .into_iter()
+            .chain(lines(REDIS))
             .filter(|line| line.path == key && line.comment.trim_start().starts_with("default"))
             .map(|line| plain(line.value))
             .collect();
@@ -160,22 +166,26 @@ fn the_full_example_and_the_schema_agree_on_the_defaults() {
 /// Leaving a key out is the same as writing what the example calls its default: for each such line by itself.
 #[test]
 fn what_the_full_example_calls_default_is_the_default() {
-    let full = loaded(FULL);
     let is_default =
         |line: &str| line.split_once(" #").is_some_and(|(_, comment)| comment.trim_start().starts_with("default"));
-    let lines: Vec<_> = FULL.lines().collect();
     let mut left_out = 0;
-    for line in
-        lines.iter().filter(|line| is_default(line)).filter(|line| !line.contains(": #") && !line.contains("tokens:"))
-    {
-        let (content, _) = line.split_once(" #").unwrap();
-        if content.trim_end().ends_with(':') {
-            continue;
+    for text in [FULL, REDIS] {
+        let whole = loaded(text);
+        let lines: Vec<_> = text.lines().collect();
+        for line in lines
+            .iter()
+            .filter(|line| is_default(line))
+            .filter(|line| !line.contains(": #") && !line.contains("tokens:"))
+        {
+            let (content, _) = line.split_once(" #").unwrap();
+            if content.trim_end().ends_with(':') {
+                continue;
+            }
+            let without: Vec<_> = lines.iter().filter(|other| *other != line).copied().collect();
+            let without = loaded(&without.join("\n"));
+            assert!(without.checked.says_the_same_as(&whole.checked), "not the default: {line}");
+            left_out += 1;
         }
-        let without: Vec<_> = lines.iter().filter(|other| *other != line).copied().collect();
-        let without = loaded(&without.join("\n"));
-        assert!(without.checked.says_the_same_as(&full.checked), "not the default: {line}");
-        left_out += 1;
     }
     assert!(left_out > 30, "{left_out}");
 }

@@ -62,8 +62,8 @@ fn schemes_bring_their_own_bounds_unless_told_otherwise() {
             format!("sources: {{ a: {{ path: /a, verify: {{ scheme: appmint, secrets: {SECRET} }}{rest} }} }}\n");
         good(&text).checked.sources[0].declared.clone()
     };
-    assert_eq!(source("").content_types.unwrap(), ["application/json".into()]);
-    assert_eq!(source(", content_types: [Text/Plain]").content_types.unwrap(), ["text/plain".into()]);
+    assert_eq!(source("").content_types.unwrap(), [Box::<str>::from("application/json")]);
+    assert_eq!(source(", content_types: [Text/Plain]").content_types.unwrap(), [Box::<str>::from("text/plain")]);
     assert_eq!(source("").body_bytes_max, 1 << 20);
     assert_eq!(source(", body_bytes_max: 25MiB").body_bytes_max, 25 << 20);
 }

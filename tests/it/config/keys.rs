@@ -261,6 +261,28 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
     ("tests/it/settings/source.rs", "copies_are_told_by_what_dedup_says", &["sources.*.dedup", "sources.*.dedup.by"]),
     ("tests/it/settings/source.rs", "only_the_content_types_of_a_source_are_taken", &["sources.*.content_types"]),
     ("tests/it/settings/source.rs", "only_the_methods_of_a_source_are_taken", &["sources.*.methods"]),
+    (
+        "tests/it/redis/settings.rs",
+        "the_url_names_user_password_and_database_and_nobody_shows_the_password",
+        &["store.url"],
+    ),
+    (
+        "tests/it/redis/sentinel.rs",
+        "a_failover_loses_nothing_where_a_replica_must_have_it",
+        &["store.replicas_min", "store.sentinels"],
+    ),
+    ("tests/it/redis/settings.rs", "stores_with_other_prefixes_do_not_see_each_other", &["store.key_prefix"]),
+    ("tests/it/redis/settings.rs", "shards_spread_the_keys_and_stay_what_they_were", &["store.shards"]),
+    (
+        "tests/it/redis/settings.rs",
+        "a_server_that_does_not_tell_its_settings_is_believed_when_told_so",
+        &["store.assume_durable"],
+    ),
+    (
+        "tests/it/redis/settings.rs",
+        "tls_with_its_own_ca_and_a_clients_certificate",
+        &["store.tls", "store.tls.ca", "store.tls.cert", "store.tls.key"],
+    ),
     ("tests/it/settings/store.rs", "rejections_go_when_their_time_is_over", &["store.retention.rejections"]),
     (
         "tests/it/settings/store.rs",

@@ -41,3 +41,4 @@ impl Factory for Folder {
 }
 
 super::suite::suite!(super::Folder::new());
+super::suite::suite!(@webhooks super::Folder::new());

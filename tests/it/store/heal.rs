@@ -63,7 +63,7 @@ async fn claim_until(store: &Embedded, target: &str, expected: usize) -> Vec<Cla
 async fn open_until(store: &Embedded, expected: usize) {
     let start = Instant::now();
     loop {
-        let open: u64 = store.lanes().iter().map(|lane| lane.pending + lane.in_flight).sum();
+        let open: u64 = store.lanes().await.iter().map(|lane| lane.pending + lane.in_flight).sum();
         assert!(open <= expected as u64, "{open} deliveries are open, {expected} were");
         if open == expected as u64 {
             return;

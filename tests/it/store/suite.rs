@@ -10,7 +10,17 @@ pub(super) use super::totals::totals_count_everything_for_good;
 pub(super) use super::webhooks::*;
 use super::world::*;
 
+/// What every engine does. `@webhooks` is what only an engine that keeps webhooks does besides: the embedded one. The
+/// Redis engine refuses them, and `webhooks_are_refused_in_so_many_words` holds it to that.
 macro_rules! suite {
+    (@webhooks $factory:expr) => {
+        mod keeps_webhooks {
+            $crate::store::suite::suite!(@tests $factory;
+                webhooks_are_kept_changed_and_forgotten
+                webhooks_are_named_when_something_is_due
+            );
+        }
+    };
     ($factory:expr) => {
         mod conforms {
             $crate::store::suite::suite!(@tests $factory;
@@ -38,8 +48,6 @@ macro_rules! suite {
                 due_wakes_up
                 rejections_are_kept_and_bounded
                 totals_count_everything_for_good
-                webhooks_are_kept_changed_and_forgotten
-                webhooks_are_named_when_something_is_due
                 everything_of_a_target_is_cancelled_at_once
                 lists_keep_projects_apart
                 an_event_is_admitted_under_an_id_that_was_given_before
@@ -173,14 +181,14 @@ pub(super) async fn leases_that_end_give_the_delivery_back(factory: &impl Factor
     let first = claim_one(&store, "crm").await;
     clock.advance(LEASE - Duration::from_millis(1));
     assert!(claim(&store, "crm", 1).await.is_empty());
-    assert!(store.extend(&first, LEASE));
+    assert!(store.extend(&first, LEASE).await);
     clock.advance(LEASE - Duration::from_millis(1));
     assert!(claim(&store, "crm", 1).await.is_empty(), "the lease was lengthened");
     clock.advance(Duration::from_millis(1));
     store.due("crm").await;
     let second = claim_one(&store, "crm").await;
     assert_eq!((second.id, second.attempt), (first.id, 1));
-    assert!(!store.extend(&first, LEASE), "an old lease cannot be lengthened");
+    assert!(!store.extend(&first, LEASE).await, "an old lease cannot be lengthened");
     store.settle(&first, settlement(clock, &first, 200, Next::Succeeded));
     let (row, _) = store.delivery(first.id).await.unwrap();
     assert_eq!(row.state, DeliveryState::InFlight, "the older claim was ignored");
@@ -230,7 +238,7 @@ pub(super) async fn unknown_and_paused_targets_are_held(factory: &impl Factory) 
     let held = DeliveryFilter { state: Some(DeliveryState::Held), ..Default::default() };
     assert_eq!(store.deliveries(held, FIRST_PAGE).await.unwrap().rows.len(), 2);
     let lanes: Vec<_> =
-        store.lanes().into_iter().map(|lane| (lane.target.to_string(), lane.pending, lane.held)).collect();
+        store.lanes().await.into_iter().map(|lane| (lane.target.to_string(), lane.pending, lane.held)).collect();
     assert_eq!(lanes, [("crm".into(), 1, 0), ("gone".into(), 0, 1), ("log".into(), 0, 1)]);
     store.set_targets(&targets(&["log", "gone"]));
     assert_eq!(claim(&store, "log", 1).await.len(), 1);

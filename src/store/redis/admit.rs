@@ -1,0 +1,117 @@
+//! The way in: one script that keeps event, deliveries and mark, or finds that this is a copy.
+
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+use siphasher::sip::SipHasher13;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+
+use super::engine::{Redis, Shared};
+use super::jobs::{AdmitJob, Planned, Verdict};
+use super::record;
+use crate::domain::{Event, EventId, PlannedDelivery, Seq, Timestamp};
+use crate::store::{Admission, AdmitError, Admitted, DedupMark};
+
+/// Between two looks at a mark that another gateway has claimed.
+const MARK_LOOK: Duration = Duration::from_millis(25);
+
+// === impl Redis ===
+
+impl Redis {
+    pub(super) async fn admit_event(&self, admission: Admission) -> Result<Admitted, AdmitError> {
+        let shared = &self.shared;
+        let Admission { id: given, mut event, plan, dedup } = admission;
+        let given = given.map(|id| shared.place_of(id, dedup.as_ref())).transpose()?;
+        loop {
+            shared.may_admit()?;
+            let (seq, shard) = given.unwrap_or_else(|| {
+                let shard = dedup.map_or_else(|| shared.next_shard(), |mark| shared.shard_of_mark(&mark.key));
+                (shared.sequence.next(&shared.clock, shard), shard)
+            });
+            let id = shared.mint.event(seq);
+            let planned = plan.deliveries.iter().map(|one| shared.planned(one, event.received_at)).collect();
+            let head = record::head(&event, fastrand::u64(..));
+            let lookup = event.source_event_id.as_deref().map(|id| shared.lookup(id)).unwrap_or_default();
+            let kept = Arc::new(Event { id, seq, received: event });
+            let (waiter, verdict) = oneshot::channel();
+            shared.outbox(shard).admit(AdmitJob {
+                seq,
+                mark: dedup,
+                head,
+                lookup,
+                event: Arc::clone(&kept),
+                planned,
+                since: Instant::now(),
+                is_repeated: false,
+                waiter,
+            });
+            match verdict.await.unwrap_or_else(|_| Verdict::Failed(AdmitError::Unavailable("it is closed".into()))) {
+                Verdict::Kept => return Ok(Admitted::Kept(id)),
+                Verdict::Duplicate(first) => return Ok(Admitted::Duplicate(shared.mint.event(first))),
+                Verdict::Failed(error) => return Err(error),
+                Verdict::SeqTaken if given.is_some() => {
+                    return Err(AdmitError::Unavailable("another event has this id: take a new one".into()));
+                }
+                Verdict::SeqTaken => {}
+                Verdict::InFlight => {
+                    tokio::select! {
+                        () = shared.mark_freed.notified() => {}
+                        () = sleep(MARK_LOOK) => {}
+                    }
+                }
+            }
+            event = Arc::try_unwrap(kept).map_or_else(|kept| kept.received.clone(), |kept| kept.received);
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Whether an event may be admitted now: nobody waits for a server that is gone.
+    pub(super) fn may_admit(&self) -> Result<(), AdmitError> {
+        self.usable()?;
+        self.link.memory.full().map_or(Ok(()), |reason| Err(AdmitError::Full(reason)))
+    }
+
+    /// Seq and shard of an id that was given before. Event and mark go into one script, and so into one shard: with
+    /// more shards than one an event that is known by a mark cannot have its id before.
+    fn place_of(&self, id: EventId, dedup: Option<&DedupMark>) -> Result<(Seq, usize), AdmitError> {
+        let refused = |reason: &str| AdmitError::Unavailable(reason.into());
+        let Ok((seq, shard)) = self.own_event(id) else { return Err(refused("the id is not from this store")) };
+        match dedup {
+            Some(mark) if self.shard_of_mark(&mark.key) != shard => {
+                Err(refused("an id that was given before needs store.shards: 1"))
+            }
+            _ => Ok((seq, shard)),
+        }
+    }
+
+    /// Whether the server can be asked now.
+    pub(super) fn usable(&self) -> Result<(), AdmitError> {
+        if self.is_closed() {
+            return Err(AdmitError::Unavailable("it is closing".into()));
+        }
+        self.link.live().map(drop).map_err(AdmitError::Unavailable)
+    }
+
+    /// A delivery as the scripts plan it.
+    pub(super) fn planned(&self, planned: &PlannedDelivery, now: Timestamp) -> Planned {
+        Planned {
+            target: Arc::clone(&planned.target),
+            plan: record::plan(planned),
+            due_at: planned.not_before.unwrap_or(now),
+            expires_at: planned.expires_at,
+            queue_max: self.lanes.lane(&planned.target).queue_max(),
+        }
+    }
+
+    /// By what a sender's id is found.
+    pub(super) fn lookup(&self, id: &str) -> String {
+        let mut hasher = SipHasher13::new_with_key(&self.lookup_key);
+        hasher.write(id.as_bytes());
+        format!("{:016x}", hasher.finish())
+    }
+}

@@ -1,0 +1,324 @@
+//! A shard's courier: brings everything that waits in one pipeline, and the answers back.
+//!
+//! One pipeline at a time: while it is on its way the next one fills, so that the round trip and the server's sync are
+//! shared by all who waited. In a pipeline errands come first, then marks, admissions and claims: whoever asks sees what
+//! was done before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::Cmd;
+use tokio::time::{Instant, sleep};
+
+use super::connection::Reply;
+use super::engine::Shared;
+use super::errand::{Errand, lease_text};
+use super::jobs::{AdmitJob, ClaimJob, MarkJob, Taken, Verdict, millis};
+use super::key::time;
+use super::link::Trouble;
+use super::outbox::Batch;
+use super::{replies, script};
+use crate::domain::Timestamp;
+use crate::store::AdmitError;
+
+/// Between two looks at what waits while there is no connection.
+const DOWN_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long an admission waits for the replicas: less than for the answer itself.
+const REPLICAS_WAIT_MILLIS: u64 = 1_000;
+
+/// Claims of one target with one lease, asked for together.
+struct ClaimGroup {
+    lease: u64,
+    jobs: Vec<ClaimJob>,
+}
+
+/// Brings until the task is dropped.
+pub(super) async fn run(shared: Arc<Shared>, shard: usize) {
+    let mut state = shared.link.watch();
+    loop {
+        if let Err(reason) = shared.link.live() {
+            shared.outbox(shard).refuse(&reason);
+            tokio::select! {
+                () = shared.outbox(shard).called() => {}
+                _ = state.changed() => {}
+                () = sleep(DOWN_PAUSE) => {}
+            }
+            continue;
+        }
+        match shared.outbox(shard).take() {
+            Some(batch) => bring(&shared, shard, batch).await,
+            None => shared.outbox(shard).called().await,
+        }
+    }
+}
+
+async fn bring(shared: &Arc<Shared>, shard: usize, batch: Batch) {
+    let Batch { errands, admissions, marks, claims, flushes } = batch;
+    let now = shared.clock.now();
+    let base = shared.bases.get(shard);
+    let groups = group(claims, shared);
+    let news = shared.new_targets(shard, &admissions);
+    let mut commands: Vec<Cmd> = Vec::with_capacity(4);
+    if !errands.is_empty() {
+        commands.push(apply(shared, base, &errands, now));
+    }
+    if !marks.is_empty() {
+        commands.push(claim_marks(base, &marks, now));
+    }
+    if !admissions.is_empty() {
+        commands.push(admit(shared, base, &admissions, &news, now));
+        if shared.replicas_min > 0 {
+            let mut wait = redis::cmd("WAIT");
+            wait.arg(shared.replicas_min).arg(REPLICAS_WAIT_MILLIS);
+            commands.push(wait);
+        }
+    }
+    if !groups.is_empty() {
+        commands.push(claim(base, &groups, now));
+    }
+    let begun = Instant::now();
+    let mut answers = match shared.link.all(commands).await {
+        Ok(answers) => answers.into_iter(),
+        Err(reason) => return lost(shared, shard, admissions, marks, groups, flushes, &reason),
+    };
+    let mut next = || answers.next().unwrap_or_else(|| Err(std::io::Error::other("an answer is missing").into()));
+    let mut flushed = Ok(());
+    if !errands.is_empty() {
+        flushed = applied(shared, shard, &errands, next()).await;
+    }
+    if !marks.is_empty() {
+        marks_claimed(shared, marks, next());
+    }
+    if !admissions.is_empty() {
+        shared.metrics.commit_events.observe_number(admissions.len() as u64);
+        shared.metrics.commit_duration.observe(begun.elapsed());
+        let reply = next();
+        let replicated = if shared.replicas_min > 0 { enough(shared.replicas_min, next()) } else { Ok(()) };
+        admitted(shared, shard, admissions, &news, reply, replicated, now);
+    }
+    if !groups.is_empty() {
+        claimed(shared, shard, groups, next());
+    }
+    flushes.into_iter().for_each(|flush| drop(flush.send(flushed.clone())));
+}
+
+// --- what is asked ---
+
+fn apply(shared: &Shared, base: &str, errands: &[Errand], now: Timestamp) -> Cmd {
+    let mut call = script::APPLY.on(base);
+    call.number(time(now)).number(errands.len() as u64);
+    for errand in errands {
+        errand.write(&mut call, shared.bounds);
+    }
+    call.done()
+}
+
+fn claim_marks(base: &str, marks: &[MarkJob], now: Timestamp) -> Cmd {
+    let mut call = script::MARK.on(base);
+    call.number(time(now)).number(marks.len() as u64);
+    for job in marks {
+        job.write(&mut call);
+    }
+    call.done()
+}
+
+fn admit(shared: &Shared, base: &str, jobs: &[AdmitJob], news: &[Arc<str>], now: Timestamp) -> Cmd {
+    let mut call = script::ADMIT.on(base);
+    call.number(time(now)).number(shared.bounds.marks_kept).number(news.len() as u64);
+    for target in news {
+        call.bytes(&**target);
+    }
+    call.number(jobs.len() as u64);
+    for job in jobs {
+        job.write(&mut call);
+    }
+    call.done()
+}
+
+fn claim(base: &str, groups: &[ClaimGroup], now: Timestamp) -> Cmd {
+    let mut call = script::CLAIM.on(base);
+    call.number(time(now)).number(groups.len() as u64);
+    for group in groups {
+        let most: usize = group.jobs.iter().map(|job| job.most).sum();
+        let Some(first) = group.jobs.first() else { continue };
+        let ends_at = now.plus(Duration::from_millis(millis(first.lease)));
+        call.bytes(&*first.target).number(most as u64).bytes(lease_text(group.lease)).number(time(ends_at));
+    }
+    call.done()
+}
+
+/// One question a target, with a lease of its own.
+fn group(claims: Vec<ClaimJob>, shared: &Shared) -> Vec<ClaimGroup> {
+    let mut groups: Vec<ClaimGroup> = Vec::new();
+    for job in claims {
+        let same = |group: &&mut ClaimGroup| {
+            group.jobs.first().is_some_and(|first| first.target == job.target && first.lease == job.lease)
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.jobs.push(job),
+            None => groups.push(ClaimGroup { lease: shared.next_lease(), jobs: vec![job] }),
+        }
+    }
+    groups
+}
+
+// --- what came back ---
+
+/// The answers are lost: nobody knows what was done.
+fn lost(
+    shared: &Shared,
+    shard: usize,
+    admissions: Vec<AdmitJob>,
+    marks: Vec<MarkJob>,
+    groups: Vec<ClaimGroup>,
+    flushes: Vec<tokio::sync::oneshot::Sender<Result<(), Arc<str>>>>,
+    reason: &Arc<str>,
+) {
+    let outbox = shared.outbox(shard);
+    outbox.again();
+    for job in admissions.into_iter().rev() {
+        if job.is_repeated {
+            job.answer(Verdict::Failed(AdmitError::Unavailable(Arc::clone(reason))));
+        } else {
+            outbox.admit_again(job);
+        }
+    }
+    marks.into_iter().for_each(|job| drop(job.waiter.send(Err(AdmitError::Unavailable(Arc::clone(reason))))));
+    let jobs = groups.into_iter().flat_map(|group| group.jobs);
+    jobs.for_each(|job| drop(job.waiter.send(Err(Arc::clone(reason)))));
+    flushes.into_iter().for_each(|flush| drop(flush.send(Err(Arc::clone(reason)))));
+}
+
+async fn applied(shared: &Shared, shard: usize, errands: &[Errand], reply: Reply) -> Result<(), Arc<str>> {
+    let outbox = shared.outbox(shard);
+    let value = match reply {
+        Ok(value) => value,
+        Err(error) => {
+            let trouble = shared.link.trouble(&error);
+            if let Trouble::Other(reason) = trouble {
+                // Again would be in vain: the deliveries come back when their leases end.
+                tracing::error!(reason = &*reason, count = errands.len(), "outcomes could not be written");
+                outbox.done();
+                return Err(reason);
+            }
+            outbox.again();
+            sleep(DOWN_PAUSE).await;
+            return Err(match trouble {
+                Trouble::Unusable(reason) | Trouble::Other(reason) => reason,
+                Trouble::Full => "redis is out of memory".into(),
+            });
+        }
+    };
+    outbox.done();
+    for (target, at) in errands.iter().filter_map(Errand::wakes) {
+        shared.lanes.lane(target).wake(shard, at);
+    }
+    if errands.iter().any(Errand::frees_mark) {
+        shared.mark_freed.notify_waiters();
+    }
+    let unfinished = replies::array(&value).unwrap_or_default().iter().filter_map(replies::text);
+    outbox.run_all(unfinished.map(|target| Errand::Hasten { target: target.into() }));
+    Ok(())
+}
+
+fn marks_claimed(shared: &Shared, jobs: Vec<MarkJob>, reply: Reply) {
+    let failed = |reply: &Reply| reply.as_ref().err().map(|error| admit_error(shared.link.trouble(error)));
+    let failure = failed(&reply);
+    let value = reply.ok();
+    let found = value.as_ref().and_then(replies::array).unwrap_or_default();
+    for (at, job) in jobs.into_iter().enumerate() {
+        let answer = found.get(at).and_then(replies::mark).ok_or_else(|| failure.clone().unwrap_or_else(strange));
+        drop(job.waiter.send(answer));
+    }
+}
+
+/// Whether so many replicas have what was written.
+fn enough(replicas_min: u64, reply: Reply) -> Result<(), Arc<str>> {
+    let have = reply.ok().as_ref().and_then(replies::number).unwrap_or(0);
+    if have >= replicas_min {
+        return Ok(());
+    }
+    Err(format!("{have} of {replicas_min} replicas have confirmed: see store.replicas_min").into())
+}
+
+fn admitted(
+    shared: &Shared,
+    shard: usize,
+    jobs: Vec<AdmitJob>,
+    news: &[Arc<str>],
+    reply: Reply,
+    replicated: Result<(), Arc<str>>,
+    now: Timestamp,
+) {
+    let value = match reply {
+        Ok(value) => value,
+        Err(error) => {
+            let error = admit_error(shared.link.trouble(&error));
+            jobs.into_iter().for_each(|job| job.answer(Verdict::Failed(error.clone())));
+            return;
+        }
+    };
+    shared.targets_known(shard, news);
+    let found = replies::array(&value).unwrap_or_default();
+    for (at, job) in jobs.into_iter().enumerate() {
+        let Some((verdict, rearmed)) = found.get(at).and_then(replies::verdict) else {
+            job.answer(Verdict::Failed(strange()));
+            continue;
+        };
+        if matches!(verdict, Verdict::Kept) {
+            shared.cache.keep(&job.event, job.planned.len());
+            for planned in &job.planned {
+                let looked_at = planned.expires_at.map_or(planned.due_at, |at| at.min(planned.due_at));
+                shared.lanes.lane(&planned.target).wake(shard, looked_at);
+            }
+        }
+        for target in rearmed {
+            shared.lanes.lane(target).wake(shard, now);
+        }
+        match &replicated {
+            Ok(()) => job.answer(verdict),
+            // It is kept, and perhaps not for long: the sender comes again, and then it is a copy that more may have.
+            Err(reason) => job.answer(Verdict::Failed(AdmitError::Unavailable(Arc::clone(reason)))),
+        }
+    }
+}
+
+fn claimed(shared: &Shared, shard: usize, groups: Vec<ClaimGroup>, reply: Reply) {
+    let value = match reply {
+        Ok(value) => value,
+        Err(error) => {
+            let reason = match shared.link.trouble(&error) {
+                Trouble::Unusable(reason) | Trouble::Other(reason) => reason,
+                Trouble::Full => "redis is out of memory".into(),
+            };
+            let jobs = groups.into_iter().flat_map(|group| group.jobs);
+            jobs.for_each(|job| drop(job.waiter.send(Err(Arc::clone(&reason)))));
+            return;
+        }
+    };
+    let found = replies::array(&value).unwrap_or_default();
+    for (at, group) in groups.into_iter().enumerate() {
+        let Some((next, taken)) = found.get(at).and_then(|one| replies::claims(one, group.lease)) else { continue };
+        let mut taken = taken.into_iter();
+        for job in group.jobs {
+            let target = Arc::clone(&job.target);
+            shared.lanes.lane(&target).look_again(shard, next);
+            let its: Vec<Taken> = taken.by_ref().take(job.most).collect();
+            if let Err(Ok(unclaimed)) = job.waiter.send(Ok(its)) {
+                shared.give_back(&target, unclaimed);
+            }
+        }
+    }
+}
+
+fn admit_error(trouble: Trouble) -> AdmitError {
+    match trouble {
+        Trouble::Full => AdmitError::Full("redis is out of memory".into()),
+        Trouble::Unusable(reason) | Trouble::Other(reason) => AdmitError::Unavailable(reason),
+    }
+}
+
+fn strange() -> AdmitError {
+    AdmitError::Unavailable("redis has answered something strange".into())
+}

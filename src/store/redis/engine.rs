@@ -1,0 +1,275 @@
+//! The engine: its parts, and how it is opened.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::cache::Cache;
+use super::config::{Config, OpenError};
+use super::courier;
+use super::errand::{Bounds, Errand};
+use super::jobs::{AdmitJob, Taken, millis};
+use super::key::Bases;
+use super::lane::Lanes;
+use super::ledger::Ledger;
+use super::link::{Link, State};
+use super::outbox::Outbox;
+use super::sequence::{Sequence, shard_of};
+use super::{replies, script};
+use crate::domain::{Clock, IdMint, Seq};
+use crate::store::LaneState;
+use crate::telemetry::StoreMetrics;
+
+/// How long a start waits for the server.
+const OPEN_MAX: Duration = Duration::from_secs(10);
+
+/// Between two tries of a start.
+const OPEN_PAUSE: Duration = Duration::from_millis(200);
+
+/// Between two looks for what other gateways admitted, or left.
+const PEEK: Duration = Duration::from_millis(100);
+
+/// Marks are kept a little longer than their window, so that only the window says when a copy is new.
+const MARKS_MARGIN: Duration = Duration::from_secs(60);
+
+/// The Redis engine: a server, or several, that any number of gateways share.
+#[derive(Debug)]
+pub struct Redis {
+    pub(super) shared: Arc<Shared>,
+    pub(super) tasks: Mutex<JoinSet<()>>,
+    pub(super) config: Config,
+    hash_key: [u8; 16],
+}
+
+/// What verbs and tasks share.
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    pub(super) mint: IdMint,
+    pub(super) bases: Bases,
+    pub(super) link: Arc<Link>,
+    pub(super) sequence: Sequence,
+    pub(super) lanes: Lanes,
+    pub(super) cache: Cache,
+    pub(super) ledger: Ledger,
+    pub(super) bounds: Bounds,
+    pub(super) metrics: StoreMetrics,
+    /// Keys the hashes by which senders' ids are found.
+    pub(super) lookup_key: [u8; 16],
+    /// A mark that an admission may wait for was committed or released.
+    pub(super) mark_freed: Notify,
+    /// Marks that are claimed here.
+    pub(super) marks: Mutex<HashSet<([u8; 16], Seq)>>,
+    /// How many replicas must have an event before it is acknowledged.
+    pub(super) replicas_min: u64,
+    pub(super) is_closed: AtomicBool,
+    pub(super) damaged: AtomicU64,
+    /// The queues as they were last seen.
+    pub(super) lanes_seen: Mutex<Vec<LaneState>>,
+    outboxes: Vec<Outbox>,
+    /// Tells this gateway's leases from all others'.
+    lease_prefix: u32,
+    leases: AtomicU64,
+    turn: AtomicU64,
+    known_targets: Mutex<HashSet<(usize, Arc<str>)>>,
+}
+
+// === impl Redis ===
+
+impl Redis {
+    /// Opens the store at the server, or makes it; waits for a server that is just starting.
+    ///
+    /// # Errors
+    /// [`OpenError`], whose sentences are for people.
+    pub async fn open(config: Config) -> Result<Self, OpenError> {
+        let bases = Bases::new(&config.key_prefix, config.shards);
+        let begun = Instant::now();
+        let (link, identity) = loop {
+            match Link::open(config.clone(), bases.get(0)).await {
+                Err(error @ OpenError::Unreachable { .. }) if begun.elapsed() < OPEN_MAX => {
+                    tracing::warn!(%error, "waiting for the store");
+                    sleep(OPEN_PAUSE).await;
+                }
+                opened => break opened?,
+            }
+        };
+        let shared = Arc::new(Shared {
+            clock: config.clock.clone(),
+            mint: IdMint::new(identity.mint),
+            link: Arc::new(link),
+            sequence: Sequence::new(identity.start),
+            lanes: Lanes::new(bases.count()),
+            cache: Cache::default(),
+            ledger: Ledger::new(config.metrics.clone()),
+            bounds: Bounds {
+                marks_kept: millis(config.dedup_window_max + MARKS_MARGIN),
+                ledger_bytes_max: config.rejections_bytes_max,
+            },
+            metrics: config.metrics.clone(),
+            lookup_key: identity.hash,
+            mark_freed: Notify::new(),
+            marks: Mutex::default(),
+            replicas_min: config.replicas_min.into(),
+            is_closed: AtomicBool::new(false),
+            damaged: AtomicU64::new(0),
+            lanes_seen: Mutex::default(),
+            outboxes: (0..bases.count()).map(|_| Outbox::default()).collect(),
+            lease_prefix: fastrand::u32(1..),
+            leases: AtomicU64::new(0),
+            turn: AtomicU64::new(0),
+            known_targets: Mutex::default(),
+            bases,
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&shared.link).supervise(identity.clone()));
+        for shard in 0..shared.bases.count() {
+            tasks.spawn(courier::run(Arc::clone(&shared), shard));
+        }
+        tasks.spawn(watch(Arc::clone(&shared)));
+        tasks.spawn(peek(Arc::clone(&shared)));
+        tasks.spawn(super::ledger::run(Arc::clone(&shared)));
+        Ok(Self { shared, tasks: Mutex::new(tasks), config, hash_key: identity.hash })
+    }
+
+    /// The store's own key for hashing what sources deduplicate by: the same for as long as the store lives.
+    #[must_use]
+    pub fn hash_key(&self) -> [u8; 16] {
+        self.hash_key
+    }
+
+    /// The mint of this store's ids.
+    #[must_use]
+    pub fn mint(&self) -> &IdMint {
+        &self.shared.mint
+    }
+
+    pub(super) fn tasks(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(super) fn outbox(&self, shard: usize) -> &Outbox {
+        self.outboxes.get(shard).unwrap_or_else(|| unreachable!("a shard is below their count"))
+    }
+
+    pub(super) fn outboxes(&self) -> impl Iterator<Item = &Outbox> {
+        self.outboxes.iter()
+    }
+
+    /// The shard of a seq; `None` where no seq of ours has it.
+    pub(super) fn shard_of(&self, seq: Seq) -> Option<usize> {
+        Some(shard_of(seq)).filter(|shard| *shard < self.outboxes.len())
+    }
+
+    /// The shard of a mark: a copy must meet the first one's.
+    pub(super) fn shard_of_mark(&self, mark: &[u8; 16]) -> usize {
+        let [first, ..] = mark;
+        usize::from(*first) % self.outboxes.len().max(1)
+    }
+
+    /// The shards in turn, for what may go anywhere.
+    pub(super) fn next_shard(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed) as usize % self.outboxes.len().max(1)
+    }
+
+    pub(super) fn run(&self, seq: Seq, errand: Errand) {
+        if let Some(shard) = self.shard_of(seq) {
+            self.outbox(shard).run(errand);
+        }
+    }
+
+    /// A lease that no other claim has.
+    pub(super) fn next_lease(&self) -> u64 {
+        u64::from(self.lease_prefix) << 32 | self.leases.fetch_add(1, Ordering::Relaxed) & u64::from(u32::MAX)
+    }
+
+    /// How every lease of this gateway begins.
+    pub(super) fn lease_prefix(&self) -> String {
+        format!("{:08x}", self.lease_prefix)
+    }
+
+    /// Claims that nobody took are as if they had not been made.
+    pub(super) fn give_back(&self, target: &Arc<str>, taken: Vec<Taken>) {
+        for one in taken {
+            let Taken { key, due_at, lease, .. } = one;
+            self.run(key.seq, Errand::Release { key, target: Arc::clone(target), lease, due_at });
+        }
+    }
+
+    /// Targets of these events that the shard has perhaps not heard of.
+    pub(super) fn new_targets(&self, shard: usize, jobs: &[AdmitJob]) -> Vec<Arc<str>> {
+        let known = self.known_targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut news: Vec<Arc<str>> = Vec::new();
+        for planned in jobs.iter().flat_map(|job| &job.planned) {
+            if !news.contains(&planned.target) && !known.contains(&(shard, Arc::clone(&planned.target))) {
+                news.push(Arc::clone(&planned.target));
+            }
+        }
+        news
+    }
+
+    pub(super) fn targets_known(&self, shard: usize, news: &[Arc<str>]) {
+        if !news.is_empty() {
+            let mut known = self.known_targets.lock().unwrap_or_else(PoisonError::into_inner);
+            known.extend(news.iter().map(|target| (shard, Arc::clone(target))));
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("link", &self.link).finish_non_exhaustive()
+    }
+}
+
+/// When the connection is back, nothing that was known counts any more.
+async fn watch(shared: Arc<Shared>) {
+    let mut state = shared.link.watch();
+    while state.changed().await.is_ok() {
+        let is_up = matches!(&*state.borrow_and_update(), State::Up(_));
+        if is_up {
+            shared.known_targets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            shared.lanes.look_at_all();
+            shared.outboxes().for_each(Outbox::ring);
+        }
+    }
+}
+
+/// Looks for what other gateways admitted, for retries that they scheduled and for leases that they left.
+async fn peek(shared: Arc<Shared>) {
+    let mut ticks = interval(PEEK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let lanes = shared.lanes.active();
+        if lanes.is_empty() || !shared.link.is_up() {
+            continue;
+        }
+        for (shard, base) in shared.bases.iter().enumerate() {
+            let mut call = script::PEEK.on(base);
+            call.number(lanes.len() as u64);
+            for lane in &lanes {
+                call.bytes(&*lane.name);
+            }
+            let looks: Vec<u64> = lanes.iter().map(|lane| lane.looks(shard)).collect();
+            let Ok(answers) = shared.link.all([call.done()]).await else { break };
+            let Some(Ok(value)) = answers.into_iter().next() else { break };
+            for ((lane, looks), next) in lanes.iter().zip(looks).zip(replies::array(&value).unwrap_or_default()) {
+                if let Some(at) = replies::next_time(next) {
+                    lane.wake_unless_newer(shard, at, looks);
+                }
+            }
+        }
+    }
+}

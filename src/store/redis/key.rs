@@ -1,0 +1,89 @@
+//! Names of keys, and members of sorted sets: text that Lua and Rust share.
+
+use crate::domain::{Seq, Timestamp};
+
+/// The latest time that is stored: fourteen digits, the most that a number keeps in Lua's own formatting.
+const TIME_MAX: u64 = 99_999_999_999_999;
+
+/// Where each shard's keys begin.
+#[derive(Clone, Debug)]
+pub(super) struct Bases(Vec<Box<str>>);
+
+/// The key of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key {
+    pub(super) seq: Seq,
+    pub(super) ordinal: u16,
+}
+
+/// A seq as it stands in keys: 16 hex digits.
+pub(super) fn seq_text(seq: Seq) -> String {
+    format!("{:016x}", seq.0)
+}
+
+/// The seq that this text is.
+pub(super) fn seq_of(text: &[u8]) -> Option<Seq> {
+    let text = std::str::from_utf8(text).ok()?;
+    u64::from_str_radix(text, 16).ok().map(Seq)
+}
+
+/// A time as it is stored.
+pub(super) fn time(at: Timestamp) -> u64 {
+    at.0.min(TIME_MAX)
+}
+
+// === impl Bases ===
+
+impl Bases {
+    pub(super) fn new(prefix: &str, shards: u8) -> Self {
+        Self((0..shards.max(1)).map(|shard| format!("{{{prefix}:{shard}}}:").into()).collect())
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn get(&self, shard: usize) -> &str {
+        self.0.get(shard).map_or("", |base| base)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|base| &**base)
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    /// As it stands in sorted sets: in the order of the events.
+    pub(super) fn member(self) -> String {
+        format!("{:016x}{:04x}", self.seq.0, self.ordinal)
+    }
+
+    /// A member, or a seq alone: then the event's first delivery.
+    pub(super) fn from_text(text: &[u8]) -> Option<Self> {
+        Self::from_member(text).or_else(|| Some(Self { seq: seq_of(text)?, ordinal: 0 }))
+    }
+
+    pub(super) fn from_member(member: &[u8]) -> Option<Self> {
+        let (seq, ordinal) = member.split_at_checked(16)?;
+        let ordinal = u16::from_str_radix(std::str::from_utf8(ordinal).ok()?, 16).ok()?;
+        Some(Self { seq: seq_of(seq)?, ordinal })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_lead_back_and_keep_the_order() {
+        let keys = [(5, 0), (5, 1), (5, 300), (6, 0), (u64::MAX >> 1, 65_535)];
+        let keys = keys.map(|(seq, ordinal)| Key { seq: Seq(seq), ordinal });
+        let members = keys.map(Key::member);
+        assert!(members.is_sorted());
+        assert_eq!(members.map(|member| Key::from_member(member.as_bytes())), keys.map(Some));
+        assert_eq!(Key::from_member(b"00"), None);
+        assert_eq!(Bases::new("hookward", 2).iter().collect::<Vec<_>>(), ["{hookward:0}:", "{hookward:1}:"]);
+    }
+}

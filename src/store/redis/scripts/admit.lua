@@ -1,0 +1,80 @@
+-- Keeps events, each with its deliveries and its mark: all of it or nothing.
+-- now, window in which marks are kept, new targets, how many events; each: seq, mark, window, head, headers, body, id
+-- to look up, source, how many deliveries; each: target, plan, due at, expires at, queue_max.
+-- Answers for each: K (kept), D first seq targets... (a copy), I end (the first is on its way), X (the seq is taken).
+
+local now, kept_for = take(), take()
+for _ = 1, tonumber(take()) do redis.call('SADD', base .. 'g', take()) end
+
+local function rearm(seq)
+  local targets = {}
+  if redis.call('ZLEXCOUNT', ended('D'), '[' .. seq, '[' .. seq .. 'g') == 0 then return targets end
+  local key = event(seq)
+  for ordinal = 0, tonumber(redis.call('HGET', key, 'c') or '0') - 1 do
+    local member = seq .. string.format('%04x', ordinal)
+    local found = redis.call('HMGET', key, field('d', member), field('p', member))
+    if found[1] and read(found[1]) == 'D' then
+      local target = string.match(found[2], '^[^\n]*')
+      restart(member, target, found[1], now)
+      targets[#targets + 1] = target
+    end
+  end
+  return targets
+end
+
+local function verdict_of_mark(mark, window, seq)
+  local old = redis.call('GET', base .. 'm:' .. mark)
+  if not old then return nil end
+  local kind, first = string.sub(old, 1, 1), string.sub(old, 2, 17)
+  if kind == 'K' then
+    -- Our own: the answer to an earlier try of this admission was lost.
+    if first == seq then return { 'K' } end
+    if tonumber(now) - millis(first) < tonumber(window) then
+      local answer = rearm(first)
+      table.insert(answer, 1, first)
+      table.insert(answer, 1, 'D')
+      return answer
+    end
+  elseif tonumber(string.sub(old, 19)) > tonumber(now) then
+    return { 'I', string.sub(old, 19) }
+  end
+  return nil
+end
+
+local answers = {}
+for _ = 1, tonumber(take()) do
+  local seq, mark, window, head = take(), take(), take(), take()
+  local headers, body, lookup, source, deliveries = take(), take(), take(), take(), tonumber(take())
+  local last = place + 5 * deliveries
+  local answer = mark ~= '' and verdict_of_mark(mark, window, seq) or nil
+  local key = event(seq)
+  if answer then
+    if answer[1] == 'D' then count('duplicates:' .. source, 1) end
+  elseif redis.call('HSETNX', key, 'h', head) == 0 then
+    answer = { redis.call('HGET', key, 'h') == head and 'K' or 'X' }
+  else
+    if mark ~= '' then redis.call('SET', base .. 'm:' .. mark, 'K' .. seq, 'PX', kept_for) end
+    local fields, open = { 'k', headers, 'b', body, 'c', deliveries }, 0
+    for ordinal = 0, deliveries - 1 do
+      local member = seq .. string.format('%04x', ordinal)
+      if plan(member, take(), take(), take(), take(), take(), now, fields) then open = open + 1 end
+    end
+    fields[#fields + 1] = 'n'
+    fields[#fields + 1] = open
+    if lookup ~= '' then
+      fields[#fields + 1] = 'l'
+      fields[#fields + 1] = lookup
+      redis.call('ZADD', base .. 'i', 0, lookup .. seq)
+    end
+    set(key, fields)
+    redis.call('ZADD', base .. 'x', 0, seq)
+    if open == 0 then redis.call('ZADD', base .. 'r', now, seq) end
+    count('accepted:' .. source, 1)
+    if deliveries == 0 then count('unrouted:' .. source, 1) end
+    answer = { 'K' }
+  end
+  place = last
+  answers[#answers + 1] = answer
+end
+write_totals()
+return answers

@@ -1,0 +1,170 @@
+//! The trait's verbs, each in one line: where it is done.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Redis;
+use super::webhooks;
+use crate::domain::{
+    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Settlement, Timestamp, Webhook, WebhookId,
+};
+use crate::store::{
+    Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
+    Health, LaneState, MarkClaim, MarkClaimed, Page, PageRequest, RejectedRequest, RejectionFilter, RejectionRow,
+    Retention, Store, StoreError, Swept, TargetSettings, TargetTotals, Totals,
+};
+
+// === impl Store for Redis ===
+
+impl Store for Redis {
+    async fn admit(&self, admission: Admission) -> Result<Admitted, AdmitError> {
+        self.admit_event(admission).await
+    }
+
+    fn next_event_id(&self) -> EventId {
+        self.shared.mint.event(self.shared.sequence.next(&self.shared.clock, self.shared.next_shard()))
+    }
+
+    async fn claim_mark(&self, source: &Arc<str>, mark: DedupMark, lease: Duration) -> Result<MarkClaimed, AdmitError> {
+        self.claim_one_mark(source, mark, lease).await
+    }
+
+    fn commit_mark(&self, claim: &MarkClaim) {
+        self.commit_one_mark(claim);
+    }
+
+    fn release_mark(&self, claim: &MarkClaim) {
+        self.release_one_mark(claim);
+    }
+
+    fn set_targets(&self, targets: &[TargetSettings]) {
+        self.shared.lanes.set_targets(targets);
+    }
+
+    fn set_target(&self, settings: &TargetSettings) {
+        self.shared.lanes.set_target(settings);
+    }
+
+    async fn claim(&self, target: &str, most: usize, lease: Duration) -> Result<Vec<Claim>, StoreError> {
+        self.claim_due(target, most, lease).await
+    }
+
+    async fn due(&self, target: &str) {
+        self.shared.lanes.lane(target).due(&self.shared.clock, || self.shared.link.is_up()).await;
+    }
+
+    async fn stirred(&self) -> Vec<Arc<str>> {
+        // Without webhooks nothing of theirs is ever due.
+        std::future::pending().await
+    }
+
+    fn rest(&self, _target: &str) {}
+
+    fn settle(&self, claim: &Claim, settlement: Settlement) {
+        self.settle_claim(claim, settlement);
+    }
+
+    fn release(&self, claim: &Claim, due_at: Timestamp) {
+        self.release_claim(claim, due_at);
+    }
+
+    async fn extend(&self, claim: &Claim, lease: Duration) -> bool {
+        self.extend_claim(claim, lease).await
+    }
+
+    fn hasten(&self, target: &str) {
+        self.hasten_target(target);
+    }
+
+    async fn redeliver(&self, id: DeliveryId) -> Result<(), StoreError> {
+        self.redeliver_one(id).await
+    }
+
+    async fn cancel(&self, id: DeliveryId) -> Result<(), StoreError> {
+        self.cancel_one(id).await
+    }
+
+    async fn cancel_all(&self, target: &str) -> Result<u64, StoreError> {
+        self.cancel_waiting(target).await
+    }
+
+    fn next_webhook_id(&self) -> WebhookId {
+        webhooks::next_id(&self.shared)
+    }
+
+    async fn keep_webhook(&self, _webhook: &Webhook) -> Result<(), StoreError> {
+        Err(webhooks::UNSUPPORTED)
+    }
+
+    async fn forget_webhook(&self, _id: WebhookId) -> Result<(), StoreError> {
+        Err(webhooks::UNSUPPORTED)
+    }
+
+    async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
+        Err(webhooks::UNSUPPORTED)
+    }
+
+    async fn replay(&self, event: EventId, deliveries: Vec<PlannedDelivery>) -> Result<Vec<DeliveryId>, StoreError> {
+        self.replay_event(event, deliveries).await
+    }
+
+    fn reject(&self, request: RejectedRequest) -> RejectionId {
+        self.note_rejection(&request)
+    }
+
+    async fn events(&self, filter: EventFilter, page: PageRequest) -> Result<Page<EventRow>, StoreError> {
+        self.list_events(filter, page).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Arc<Event>, StoreError> {
+        self.read_one_event(id).await
+    }
+
+    async fn deliveries(&self, filter: DeliveryFilter, page: PageRequest) -> Result<Page<DeliveryRow>, StoreError> {
+        self.list_deliveries(filter, page).await
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<(DeliveryRow, Vec<AttemptRow>), StoreError> {
+        self.read_one_delivery(id).await
+    }
+
+    async fn rejections(&self, filter: RejectionFilter, page: PageRequest) -> Result<Page<RejectionRow>, StoreError> {
+        self.list_rejections(filter, page).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.add_up().await
+    }
+
+    async fn target_totals(&self, target: &str) -> Result<TargetTotals, StoreError> {
+        self.add_up_target(target).await
+    }
+
+    async fn lane(&self, target: &str) -> Option<LaneState> {
+        self.lane_state(target).await
+    }
+
+    async fn lanes(&self) -> Vec<LaneState> {
+        self.lane_states().await
+    }
+
+    fn health(&self) -> Health {
+        let shared = &self.shared;
+        let closed = shared.is_closed().then(|| Arc::from("the store is closed"));
+        let down = shared.link.live().err();
+        Health {
+            reasons: closed.into_iter().chain(down).chain(shared.link.memory.full()).collect(),
+            bytes: shared.link.memory.used(),
+            damaged_records: shared.damaged.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn sweep(&self, retention: Retention) -> Result<Swept, StoreError> {
+        self.sweep_step(retention).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.close_whole().await
+    }
+}

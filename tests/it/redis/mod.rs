@@ -1,0 +1,9 @@
+//! Gateways on a real `redis-server`: what each setting does, what a fault of the server does, and that several gateways
+//! on one server lose and double nothing.
+
+mod faults;
+mod fleet;
+mod relay;
+mod replicas;
+mod sentinel;
+mod settings;

@@ -1,0 +1,144 @@
+//! The Redis engine passes the suite, against a real server.
+
+use hookward::domain::Clock;
+use hookward::store::redis::{Address, Config, Redis};
+use hookward::store::{Admission, Admitted, Store, StoreError};
+
+use super::world::{Factory, START, admission, keep, targets};
+use crate::support::RedisServer;
+
+/// A server and a clock; engines are opened at it again and again.
+pub(super) struct Server {
+    pub(super) redis: RedisServer,
+    pub(super) clock: Clock,
+    shards: u8,
+}
+
+impl Server {
+    pub(super) fn start() -> Self {
+        Self::with_shards(1)
+    }
+
+    fn with_shards(shards: u8) -> Self {
+        Self { redis: RedisServer::start(), clock: Clock::manual(START), shards }
+    }
+
+    pub(super) fn config(&self) -> Config {
+        let mut config = Config::new(Address::parse(&self.redis.url()).unwrap());
+        config.clock = self.clock.clone();
+        config.shards = self.shards;
+        config
+    }
+}
+
+impl Factory for Server {
+    type Engine = Redis;
+
+    fn open(&self) -> Redis {
+        let opening = Redis::open(self.config());
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(opening)).unwrap()
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}
+
+super::suite::suite!(super::Server::start());
+
+/// Outbound mode is refused by the configuration; whoever asks for webhooks all the same is told why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn webhooks_are_refused_in_so_many_words() {
+    let server = Server::start();
+    let store = server.open();
+    let webhook = super::webhooks::webhook(&store, "a");
+    let refused = [
+        store.keep_webhook(&webhook).await.unwrap_err(),
+        store.forget_webhook(webhook.id).await.unwrap_err(),
+        store.webhooks().await.unwrap_err(),
+    ];
+    for error in refused {
+        assert!(matches!(error, StoreError::Unsupported(_)), "{error}");
+        assert_eq!(error.to_string(), "outbound mode needs the embedded store in this version");
+    }
+}
+
+/// Event and mark go into one shard, which the id names already: nothing is kept where they would be in two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_that_was_given_before_needs_the_shard_of_its_mark() {
+    let server = Server::with_shards(5);
+    let store = server.open();
+    let mut kept = 0;
+    for _ in 0..5 {
+        let id = store.next_event_id();
+        match store.admit(Admission { id: Some(id), ..admission(&server.clock, "e1", &["crm"]) }).await {
+            Ok(admitted) => {
+                assert_eq!(admitted, Admitted::Kept(id));
+                kept += 1;
+            }
+            Err(error) => {
+                assert!(error.to_string().contains("needs store.shards: 1"), "{error}");
+                assert!(matches!(store.event(id).await, Err(StoreError::NotFound)));
+            }
+        }
+    }
+    assert_eq!(kept, 1, "the shards come in turn, and the mark is in one of them");
+    // Without a mark every shard will do; an id is taken once.
+    let unmarked = |id| Admission { id: Some(id), dedup: None, ..admission(&server.clock, "e2", &["crm"]) };
+    for _ in 0..5 {
+        let id = store.next_event_id();
+        assert_eq!(store.admit(unmarked(id)).await.unwrap(), Admitted::Kept(id));
+        let again = store.admit(unmarked(id)).await.unwrap_err();
+        assert!(again.to_string().contains("another event has this id"), "{again}");
+    }
+}
+
+/// Cancelling all ends more than one step of it, in every shard, and leaves the targets beside it alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_of_a_large_queue_is_cancelled() {
+    const EVENTS: u64 = 2_500;
+    let server = Server::with_shards(2);
+    let store = server.open();
+    store.set_targets(&targets(&["crm", "log"]));
+    for number in 0..EVENTS {
+        keep(&store, &server.clock, &format!("e{number}"), &["crm", "log"]).await;
+    }
+    assert_eq!(store.cancel_all("crm").await.unwrap(), EVENTS);
+    assert_eq!(store.cancel_all("crm").await.unwrap(), 0);
+    assert_eq!(store.target_totals("crm").await.unwrap().cancelled, EVENTS);
+    assert_eq!(store.lane("crm").await.map(|lane| lane.pending), Some(0));
+    assert_eq!(store.lane("log").await.map(|lane| lane.pending), Some(EVENTS));
+    assert_eq!(store.lane("nobody").await, None);
+}
+
+mod sharded {
+    //! The same over several shards, but for what is only so within one of them: that the oldest of all comes first, that
+    //! `queue_max` is exact, and that one claim tells how all of them stand.
+
+    super::super::suite::suite!(@tests super::Server::with_shards(5);
+        an_event_comes_back_byte_for_byte
+        deliveries_are_attempted_until_they_succeed
+        what_is_open_survives_a_reopening
+        a_copy_is_a_duplicate_also_after_a_reopening
+        a_copy_waits_for_the_first_ones_commit
+        a_mark_counts_within_its_window_only
+        a_claimed_mark_is_in_flight_then_committed_or_free
+        a_committed_mark_survives_a_reopening_and_a_claim_does_not
+        a_claim_ends_with_its_lease
+        marks_of_kept_and_passed_events_are_the_same_marks
+        a_duplicate_starts_dead_deliveries_again
+        leases_that_end_give_the_delivery_back
+        a_released_claim_counts_no_attempt
+        unknown_and_paused_targets_are_held
+        delayed_and_expiring_deliveries_keep_their_times
+        hastened_deliveries_are_due_now
+        redeliver_cancel_and_replay
+        foreign_ids_are_not_found
+        lists_page_and_filter
+        rejections_are_kept_and_bounded
+        totals_count_everything_for_good
+        everything_of_a_target_is_cancelled_at_once
+        lists_keep_projects_apart
+        a_closed_store_takes_nothing
+    );
+}
