@@ -1,8 +1,8 @@
 //! Who may ask for what: bearer tokens and their roles; without tokens, loopback only.
 //!
-//! Refused is whatever the [table](super::surface) does not allow explicitly. Tokens are kept and compared as SHA-256, in
+//! Refused is whatever the table (`surface`) does not allow explicitly. Tokens are kept and compared as SHA-256, in
 //! constant time and all of them, so that neither length nor position shows. Wrong ones are counted and slowed
-//! down ([`failures`](super::failures)).
+//! down (`failures`).
 //!
 //! Without tokens a browser on the same machine is the way in for strangers. Two checks close it: the
 //! `Host` must be a loopback name or address (a rebound DNS name is neither), and a request that another
