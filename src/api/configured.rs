@@ -86,8 +86,6 @@ pub(super) async fn stats<S: Store>(
     };
     let destination = |entry: &DestinationEntry| {
         let total = totals.targets.get(&*entry.name).copied().unwrap_or_default();
-        let ended = total.succeeded + total.dead + total.expired;
-        let mean = |attempts| total.attempt_time.as_secs_f64() / attempts as f64;
         DestinationStats {
             name: entry.name.to_string(),
             attempts: total.attempts,
@@ -95,8 +93,8 @@ pub(super) async fn stats<S: Store>(
             dead: total.dead,
             expired: total.expired,
             cancelled: total.cancelled,
-            success_rate: (ended > 0).then(|| total.succeeded as f64 / ended as f64),
-            response_time_mean: Some(total.attempts).filter(|attempts| *attempts > 0).map(mean).map(millis),
+            success_rate: total.success_rate(),
+            response_time_mean: total.attempt_time_mean().map(millis),
         }
     };
     Ok(Json(Stats {
@@ -107,7 +105,7 @@ pub(super) async fn stats<S: Store>(
 }
 
 /// Seconds as milliseconds, to the microsecond.
-fn millis(seconds: f64) -> f64 {
+pub(super) fn millis(seconds: f64) -> f64 {
     (seconds * 1e6).round() / 1e3
 }
 
@@ -144,12 +142,17 @@ fn destination(
         state: if entry.is_some() { "active" } else { "removed" },
         breaker: metrics.destination(name).breaker.get().as_str(),
         concurrency: entry.map(|entry| entry.concurrency),
-        queue: Queue {
-            pending: lane.map_or(0, |lane| lane.pending),
-            in_flight: lane.map_or(0, |lane| lane.in_flight),
-            held: lane.map_or(0, |lane| lane.held),
-            max: entry.map(|entry| entry.queue_max),
-            oldest_due_at: lane.and_then(|lane| lane.oldest_due_at).map(|time| time.to_string()),
-        },
+        queue: queue(lane, entry.map(|entry| entry.queue_max)),
+    }
+}
+
+/// How a lane stands, of which `max` may wait; all zeros where there is none.
+pub(super) fn queue(lane: Option<&LaneState>, max: Option<u64>) -> Queue {
+    Queue {
+        pending: lane.map_or(0, |lane| lane.pending),
+        in_flight: lane.map_or(0, |lane| lane.in_flight),
+        held: lane.map_or(0, |lane| lane.held),
+        max,
+        oldest_due_at: lane.and_then(|lane| lane.oldest_due_at).map(|time| time.to_string()),
     }
 }

@@ -15,8 +15,8 @@ use super::project::Project;
 use super::state::{Sending, State};
 use super::webhook_fields::{self as fields, Create, Rotate, Update};
 use super::webhook_wire::{Deleted, Webhook, WebhookStats};
-use super::wire::{Delivery, List, Queue};
-use super::{deliveries, pages};
+use super::wire::{Delivery, List};
+use super::{configured, deliveries, pages};
 use crate::domain::{DeliveryId, DisabledBy, WebhookId, WebhookState};
 use crate::outbound::{Change, NewWebhook, OpenedWebhook, WebhookError};
 use crate::store::{DeliveryFilter, Store};
@@ -199,9 +199,6 @@ pub(super) async fn stats<S: Store>(
     let target = own(&state, &caller, &key)?.webhook.id.to_string();
     let total = state.store.target_totals(&target).await?;
     let lane = state.store.lane(&target).await;
-    let lane = lane.as_ref();
-    let ended = total.succeeded + total.dead + total.expired;
-    let mean = total.attempt_time.as_secs_f64() / total.attempts as f64;
     Ok(Json(WebhookStats {
         object: "webhook_stats",
         webhook: target,
@@ -209,15 +206,9 @@ pub(super) async fn stats<S: Store>(
         succeeded: total.succeeded,
         dead: total.dead,
         cancelled: total.cancelled,
-        success_rate: (ended > 0).then(|| total.succeeded as f64 / ended as f64),
-        response_time_mean: (total.attempts > 0).then(|| (mean * 1e6).round() / 1e3),
-        queue: Queue {
-            pending: lane.map_or(0, |lane| lane.pending),
-            in_flight: lane.map_or(0, |lane| lane.in_flight),
-            held: lane.map_or(0, |lane| lane.held),
-            max: None,
-            oldest_due_at: lane.and_then(|lane| lane.oldest_due_at).map(|time| time.to_string()),
-        },
+        success_rate: total.success_rate(),
+        response_time_mean: total.attempt_time_mean().map(configured::millis),
+        queue: configured::queue(lane.as_ref(), None),
     }))
 }
 

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::lane::{Lane, Means};
+use super::running::{Running, drain};
 use super::{Attempts, Destination, pump};
 use crate::domain::Clock;
 use crate::store::{Store, TargetSettings};
@@ -24,11 +24,6 @@ struct Lanes<S, A: Attempts> {
     /// Lanes that were removed, until their last attempt has ended.
     ending: Vec<Running<S, A>>,
     draining: bool,
-}
-
-struct Running<S, A: Attempts> {
-    lane: Arc<Lane<S, A>>,
-    pump: JoinHandle<()>,
 }
 
 /// What a lane does at the moment.
@@ -99,17 +94,7 @@ impl<S: Store, A: Attempts> Dispatcher<S, A> {
             let running: Vec<_> = lanes.running.drain().map(|(_, running)| running).collect();
             lanes.ending.drain(..).chain(running).collect()
         };
-        for Running { lane, .. } in &ending {
-            lane.stop();
-        }
-        let mut cut = 0;
-        for Running { lane, mut pump } in ending {
-            if timeout_at(deadline, &mut pump).await.is_err() {
-                cut += lane.status().in_flight;
-                pump.abort();
-            }
-        }
-        cut
+        drain(ending, deadline).await
     }
 
     /// What every lane does at the moment, by name.

@@ -29,6 +29,7 @@ mod pace;
 mod pump;
 mod retry;
 mod room;
+mod running;
 mod seat;
 mod worker;
 

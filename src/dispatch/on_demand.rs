@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::lane::{Lane, Means};
 use super::room::Room;
+use super::running::{Running, drain};
 use super::{Attempts, Destination, pump};
 use crate::domain::Clock;
 use crate::store::{Store, TargetSettings};
@@ -47,11 +47,6 @@ struct Shared<S, A: Attempts> {
 struct Lanes<S, A: Attempts> {
     running: HashMap<Arc<str>, Running<S, A>>,
     draining: bool,
-}
-
-struct Running<S, A: Attempts> {
-    lane: Arc<Lane<S, A>>,
-    pump: JoinHandle<()>,
 }
 
 // === impl OnDemand ===
@@ -110,17 +105,7 @@ impl<S: Store, A: Attempts> OnDemand<S, A> {
             lanes.draining = true;
             lanes.running.drain().map(|(_, running)| running).collect()
         };
-        for Running { lane, .. } in &ending {
-            lane.stop();
-        }
-        let mut cut = 0;
-        for Running { lane, mut pump } in ending {
-            if timeout_at(deadline, &mut pump).await.is_err() {
-                cut += lane.status().in_flight;
-                pump.abort();
-            }
-        }
-        cut
+        drain(ending, deadline).await
     }
 
     /// How many webhooks have a lane at the moment.

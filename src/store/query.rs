@@ -232,7 +232,22 @@ pub struct TargetTotals {
     pub expired: u64,
 }
 
-// === impl Totals ===
+// === impl TargetTotals, Totals ===
+
+impl TargetTotals {
+    /// Of the deliveries that ended by themselves, the part that succeeded; `None` where none has ended.
+    #[must_use]
+    pub fn success_rate(&self) -> Option<f64> {
+        let ended = self.succeeded + self.dead + self.expired;
+        (ended > 0).then(|| self.succeeded as f64 / ended as f64)
+    }
+
+    /// What a request took on average, in seconds; `None` where none was made.
+    #[must_use]
+    pub fn attempt_time_mean(&self) -> Option<f64> {
+        (self.attempts > 0).then(|| self.attempt_time.as_secs_f64() / self.attempts as f64)
+    }
+}
 
 impl Totals {
     /// The counts of a source; zeros where it has none.
