@@ -133,6 +133,7 @@ fn emitted<S: Store>(surface: Surface<S>) -> Surface<S> {
             Operation::post("/v1/test-events")
                 .roles(PUBLISHERS)
                 .within_project()
+                .keeps_keys()
                 .names_project()
                 .says("emit a test event, to one webhook or to all that want its type")
                 .takes::<TestEvent>()

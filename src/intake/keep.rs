@@ -105,7 +105,7 @@ impl<S: Store> Keep<S> {
         };
         // The buffer from which they were read is free for the connection's next request.
         drop((head.headers, head.uri, body));
-        match self.store.admit(Admission { id: None, event, plan, dedup }).await {
+        match self.store.admit(Admission { id: None, event, plan, dedup, also: None }).await {
             Ok(Admitted::Kept(event)) => self.answer(Kept { event, duplicate: false, unrouted, reported }),
             Ok(Admitted::Duplicate(event)) => self.answer(Kept { event, duplicate: true, unrouted, reported }),
             Err(error) => refuse(&error, facts.client),

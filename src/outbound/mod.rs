@@ -19,7 +19,7 @@ pub mod seal;
 pub mod webhooks;
 
 pub use changes::{Change, NewWebhook, WebhookError};
-pub use emit::{Emission, EmitError, Emitted};
+pub use emit::{Emission, EmitError, Emitted, RequestKey};
 pub use event::{EventFault, StandardEvent, WrittenEvent};
 pub use health::Verdict;
 pub use seal::{SealError, Sealer};

@@ -26,6 +26,9 @@ pub struct Admission {
     pub plan: Plan,
     /// What makes a later copy a duplicate; `None` where the source does not deduplicate.
     pub dedup: Option<DedupMark>,
+    /// A second mark, where there is a first: a later event with either is a duplicate. Durable before the answer; a crash
+    /// before the answer may leave the event without it, never it without the event.
+    pub also: Option<DedupMark>,
 }
 
 /// The mark by which a copy is known.

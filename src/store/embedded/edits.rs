@@ -134,7 +134,11 @@ impl Embedded {
     }
 
     /// Keeps a record; `then` runs on the writer's thread with whether it was kept.
-    async fn edit(&self, record: Framed, then: impl FnOnce(bool) + Send + 'static) -> Result<(), StoreError> {
+    pub(super) async fn edit(
+        &self,
+        record: Framed,
+        then: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<(), StoreError> {
         let (sender, receiver) = oneshot::channel();
         let done = move |kept: Result<Place, AdmitError>| {
             then(kept.is_ok());

@@ -22,7 +22,11 @@ const MARK_LOOK: Duration = Duration::from_millis(25);
 impl Redis {
     pub(super) async fn admit_event(&self, admission: Admission) -> Result<Admitted, AdmitError> {
         let shared = &self.shared;
-        let Admission { id: given, mut event, plan, dedup } = admission;
+        let Admission { id: given, mut event, plan, dedup, also } = admission;
+        if also.is_some() {
+            // One script keeps to one shard, and a second mark may be another shard's.
+            return Err(AdmitError::Unavailable("a second mark needs the embedded store in this version".into()));
+        }
         let given = given.map(|id| shared.place_of(id, dedup.as_ref())).transpose()?;
         loop {
             shared.may_admit()?;

@@ -106,7 +106,7 @@ impl Fixture {
     /// Keeps an event for these destinations.
     pub(crate) async fn admit(&self, event: NewEvent, targets: &[&str]) -> EventId {
         let deliveries = targets.iter().map(|target| planned(target)).collect();
-        let admission = Admission { id: None, event, plan: Plan { deliveries }, dedup: None };
+        let admission = Admission { id: None, event, plan: Plan { deliveries }, dedup: None, also: None };
         match self.store.admit(admission).await.unwrap() {
             Admitted::Kept(id) => id,
             Admitted::Duplicate(id) => panic!("{id} is a duplicate"),

@@ -18,6 +18,7 @@ macro_rules! suite {
             $crate::store::suite::suite!(@tests $factory;
                 webhooks_are_kept_changed_and_forgotten
                 webhooks_are_named_when_something_is_due
+                either_of_two_marks_makes_a_duplicate_for_good
             );
         }
     };
