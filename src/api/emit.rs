@@ -22,6 +22,7 @@ use super::webhooks::{id, sending};
 use super::wire::List;
 use crate::outbound::{Emission, EmitError, EventFault, RequestKey, StandardEvent};
 use crate::store::{AdmitError, Store};
+use crate::telemetry::tail::Happening;
 use crate::telemetry::task;
 
 /// `POST /v1/test-events`.
@@ -53,7 +54,7 @@ pub(super) async fn emit<S: Store>(
     if let Some(key) = &key {
         event.caused_by(&key.key);
     }
-    emitted(sending, Emission { project, event, key, to: None }).await
+    emitted(&state, sending, Emission { project, event, key, to: None }).await
 }
 
 pub(super) async fn test<S: Store>(
@@ -81,7 +82,7 @@ pub(super) async fn test<S: Store>(
     let data = asked.data.map_or_else(|| RawValue::from_string(r#"{"id":"test"}"#.to_owned()), Ok);
     let data = data.map_err(|error| Problem::body("/data", error.to_string()))?;
     let event = StandardEvent::test(&asked.event_type, data)?;
-    emitted(sending, Emission { project, event, key, to }).await
+    emitted(&state, sending, Emission { project, event, key, to }).await
 }
 
 pub(super) async fn event_types<S: Store>(
@@ -109,7 +110,11 @@ fn request_key(headers: &HeaderMap, path: &str, body: &[u8]) -> Result<Option<Re
 }
 
 /// Emits; what has a key is finished even if its client goes, since the client asks again under it.
-async fn emitted<S: Store>(sending: &Arc<Sending<S>>, emission: Emission) -> Result<Response, Problem> {
+async fn emitted<S: Store>(
+    state: &State<S>,
+    sending: &Arc<Sending<S>>,
+    emission: Emission,
+) -> Result<Response, Problem> {
     let emitted = if emission.key.is_some() {
         let sending = Arc::clone(sending);
         let emitting = task::spawn("keyed emission", async move { sending.webhooks.emit(emission).await });
@@ -120,6 +125,7 @@ async fn emitted<S: Store>(sending: &Arc<Sending<S>>, emission: Emission) -> Res
         sending.webhooks.emit(emission).await
     }?;
     let replayed = emitted.replayed;
+    state.tail.tell(|| Happening::Event { id: emitted.event, duplicate: emitted.duplicate || replayed });
     let mut response = (StatusCode::ACCEPTED, Json(EmittedEvent::from(emitted))).into_response();
     if replayed {
         idempotency::mark_replayed(&mut response);

@@ -20,6 +20,7 @@ use super::gateway::{Gateway, Parts};
 use super::inherited::Inherited;
 use super::opened::{Opened, open_store, succeed_to_store};
 use super::outbound::Outbound;
+use super::pauses::Pauses;
 use super::resign::Signers;
 use crate::config::{Checked, Durability};
 use crate::deliver::Client;
@@ -28,7 +29,7 @@ use crate::domain::Clock;
 use crate::guard::signature::ConfigError;
 use crate::ingress::{self, Ledger, ListenError, Listener, PathError, Router, Server};
 use crate::store::{Store, StoreError, embedded, redis};
-use crate::telemetry::{AccessLog, Metrics, Readiness, task};
+use crate::telemetry::{AccessLog, Metrics, Readiness, Tail, task};
 use crate::{api, records};
 
 /// A gateway with open ports.
@@ -52,6 +53,7 @@ trait Life: Send + Sync {
     fn clock(&self) -> &Clock;
     fn readiness(&self) -> &Readiness;
     fn metrics(&self) -> &Metrics;
+    fn tail(&self) -> &Tail;
     fn drain_timeout(&self) -> Duration;
     fn drain(&self, deadline: Instant) -> Ending<'_, usize>;
     fn close(&self) -> Ending<'_, Result<(), StoreError>>;
@@ -81,6 +83,9 @@ pub enum StartError {
     /// The webhooks of customers.
     #[error("the webhooks of customers: {0}")]
     Webhooks(#[from] StoreError),
+    /// What a person has paused.
+    #[error("what is paused: {0}")]
+    Pauses(#[source] StoreError),
     /// A port.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -177,9 +182,12 @@ async fn begin<S: Store>(
     let store = Arc::new(store);
     let signers = Signers::default();
     let client = Client::new(clock.clone(), Arc::new(signers.clone()));
-    let dispatcher = Dispatcher::new(Arc::clone(&store), Arc::new(Deliveries(client)), clock.clone(), metrics.clone());
-    let outbound = start_outbound(checked, &store, &clock, &metrics, dedup_key).await?;
-    let parts = Parts { store, metrics, clock, signers, dispatcher, dedup_key, outbound };
+    let tail = Arc::new(Tail::default());
+    let deliveries = Arc::new(Deliveries { client, tail: Arc::clone(&tail) });
+    let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&store), deliveries, clock.clone(), metrics.clone()));
+    let pauses = Pauses::load(&store, &dispatcher).await.map_err(StartError::Pauses)?;
+    let outbound = start_outbound(checked, &store, &clock, &metrics, &tail, dedup_key).await?;
+    let parts = Parts { store, metrics, clock, signers, dispatcher, pauses, tail, dedup_key, outbound };
     let gateway = Arc::new(Gateway::new(parts, checked));
     let table = Arc::new(ArcSwap::from_pointee(gateway.apply(checked)?));
     let apply: Apply = {
@@ -311,6 +319,7 @@ impl Running {
         if let Err(error) = gateway.close().await {
             tracing::error!(%error, "the store did not close cleanly; the next start verifies it");
         }
+        gateway.tail().end();
         self.stop_admin.send_replace(true);
         if tokio::time::timeout(ADMIN_DRAIN, self.admin_task).await.is_err() {
             tracing::debug!("admin port cut");
@@ -324,10 +333,11 @@ async fn start_outbound<S: Store>(
     store: &Arc<S>,
     clock: &Clock,
     metrics: &Metrics,
+    tail: &Arc<Tail>,
     dedup_key: [u8; 16],
 ) -> Result<Option<Outbound<S>>, StoreError> {
     let Some(outbound) = &checked.outbound else { return Ok(None) };
-    Outbound::start(outbound, Arc::clone(store), clock.clone(), metrics, dedup_key).await.map(Some)
+    Outbound::start(outbound, Arc::clone(store), clock.clone(), metrics, tail, dedup_key).await.map(Some)
 }
 
 async fn finished(name: &'static str, task: JoinHandle<()>) {
@@ -349,6 +359,10 @@ impl<S: Store> Life for Gateway<S> {
 
     fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     fn drain_timeout(&self) -> Duration {
@@ -380,6 +394,7 @@ fn books<S: Store>(gateway: &Gateway<S>) -> Books<S> {
         store: Arc::clone(&gateway.store),
         metrics: gateway.metrics.unmatched(),
         clock: gateway.clock.clone(),
+        tail: Arc::clone(&gateway.tail),
         secret_header: None,
     }
 }
@@ -400,6 +415,18 @@ async fn serve_admin<S: Store>(
         listens_on_loopback: address.ip().is_loopback(),
         sending: gateway.outbound.as_ref().map(|outbound| Arc::clone(&outbound.sending)),
         replays: Arc::default(),
+        tail: Arc::clone(&gateway.tail),
+        pauses: {
+            let pauses = Arc::clone(&gateway.pauses);
+            let is_paused = Arc::clone(&pauses);
+            api::Pauses {
+                is_paused: Arc::new(move |what| is_paused.is_paused(what)),
+                set: Arc::new(move |what, paused| {
+                    let pauses = Arc::clone(&pauses);
+                    Box::pin(async move { pauses.set(what, paused).await })
+                }),
+            }
+        },
     });
     // Its own limits: what floods the ingress does not shut the operator out.
     let limits = ingress::Config { listen: address, drain_timeout: ADMIN_DRAIN, ..ingress::Config::default() };

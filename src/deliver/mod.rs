@@ -22,7 +22,7 @@
 //! bytes written from where they lie, costs less than half of what a general client does.
 //!
 //! Reading order: [`endpoint`] (settings), [`policy`] (where a request may go), `request` (what goes out), `http1` (its form, and the answer's),
-//! `connector` (from URL to socket), `connection` (one exchange), [`client`] (all of it); `upstream` and `passing`.
+//! `connector` (from URL to socket; `look_ups`, how many names at once), `connection` (one exchange), [`client`] (all of it); `upstream` and `passing`.
 
 pub mod client;
 pub mod endpoint;
@@ -37,6 +37,7 @@ mod deadline;
 mod failure;
 mod get;
 mod http1;
+mod look_ups;
 mod passing;
 mod request;
 mod stream;

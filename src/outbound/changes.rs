@@ -184,21 +184,25 @@ impl<S: Store> Webhooks<S> {
         self.keep(webhook).await
     }
 
-    /// Disables a webhook because of what it answered, and cancels what is pending.
+    /// Disables a webhook because of what it answered, gives notice of that, and cancels what is pending; false where it
+    /// was disabled already.
     ///
     /// # Errors
     /// [`WebhookError`]; it stands as before then.
-    pub async fn disable(&self, id: WebhookId, by: DisabledBy) -> Result<(), WebhookError> {
+    pub async fn disable(&self, id: WebhookId, by: DisabledBy) -> Result<bool, WebhookError> {
         let _change = self.changes.lock().await;
         let mut webhook = self.get(id).ok_or(WebhookError::NotFound)?.webhook.clone();
         if !webhook.state.takes_events() {
-            return Ok(());
+            return Ok(false);
         }
         webhook.state = WebhookState::Disabled(by);
         webhook.updated_at = self.clock.now();
+        // Before it counts: after a crash in between it is said twice rather than never.
+        self.give_notice(&webhook, by).await;
         tracing::warn!(webhook = %id, project = &*webhook.project, reason = by.as_str(), "webhook disabled: {}", by.notice());
         self.keep(webhook).await?;
-        self.cancel_pending(id).await
+        self.cancel_pending(id).await?;
+        Ok(true)
     }
 
     /// Notes since when every attempt has failed, or that one has succeeded again.

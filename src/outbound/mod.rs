@@ -9,12 +9,14 @@
 //! demand, and deliver writes the requests.
 //!
 //! Reading order: [`seal`], [`webhooks`] (all of them, in memory), [`changes`] (what can be done to one), [`event`] (the
-//! standard event), [`emit`], [`health`] (what attempts say of a webhook).
+//! standard event), [`emit`], [`health`] (what attempts say of a webhook),
+//! [`notices`] (who is told).
 
 pub mod changes;
 pub mod emit;
 pub mod event;
 pub mod health;
+pub mod notices;
 pub mod seal;
 pub mod webhooks;
 

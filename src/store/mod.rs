@@ -23,6 +23,6 @@ pub use query::{
     RejectionRow, SourceTotals, TargetTotals, Totals,
 };
 pub use verbs::{
-    Admission, AdmitError, Admitted, Claim, DedupMark, Health, LaneState, MarkClaim, MarkClaimed, RejectedRequest,
-    Retention, Store, StoreError, Swept, TargetSettings,
+    Admission, AdmitError, Admitted, Claim, DedupMark, Health, LaneState, MarkClaim, MarkClaimed, Paused,
+    RejectedRequest, Retention, Store, StoreError, Swept, TargetSettings,
 };

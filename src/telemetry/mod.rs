@@ -8,7 +8,8 @@
 //! - Whatever a sender writes, no entry of a log can be forged and no terminal driven.
 //!
 //! Reading order: [`metrics`] (the catalogue) and [`handles`] with [`counters`] (who counts what), [`logging`] and
-//! [`access`] over [`lines`], [`trace`] (what ties lines together), [`readiness`], [`task`].
+//! [`access`] over [`lines`], [`trace`] (what ties lines together), [`readiness`], [`task`],
+//! [`tail`] (what happens, for those who look on).
 
 pub mod access;
 pub mod counters;
@@ -20,6 +21,7 @@ pub mod logging;
 pub mod metrics;
 pub mod process;
 pub mod readiness;
+pub mod tail;
 pub mod task;
 pub mod trace;
 
@@ -33,4 +35,5 @@ pub use histogram::Histogram;
 pub use lines::LinesWriter;
 pub use metrics::Metrics;
 pub use readiness::Readiness;
+pub use tail::Tail;
 pub use trace::{RequestId, TraceId};

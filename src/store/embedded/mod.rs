@@ -52,6 +52,7 @@ mod loader;
 mod names;
 mod pacing;
 mod packed;
+mod pauses;
 mod readers;
 mod rejections;
 mod retention;

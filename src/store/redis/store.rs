@@ -11,8 +11,8 @@ use crate::domain::{
 };
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
-    Health, LaneState, MarkClaim, MarkClaimed, Page, PageRequest, RejectedRequest, RejectionFilter, RejectionRow,
-    Retention, Store, StoreError, Swept, TargetSettings, TargetTotals, Totals,
+    Health, LaneState, MarkClaim, MarkClaimed, Page, PageRequest, Paused, RejectedRequest, RejectionFilter,
+    RejectionRow, Retention, Store, StoreError, Swept, TargetSettings, TargetTotals, Totals,
 };
 
 // === impl Store for Redis ===
@@ -87,6 +87,19 @@ impl Store for Redis {
 
     async fn cancel_all(&self, target: &str) -> Result<u64, StoreError> {
         self.cancel_waiting(target).await
+    }
+
+    async fn keep_pause(&self, _what: &Paused, _paused: bool) -> Result<(), StoreError> {
+        Err(webhooks::PAUSES_UNSUPPORTED)
+    }
+
+    async fn pauses(&self) -> Result<Vec<Paused>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn release_held(&self, _over: impl Fn(Timestamp) -> bool + Send) -> u64 {
+        // Nothing can be paused, and so nothing waits.
+        0
     }
 
     fn next_webhook_id(&self) -> WebhookId {

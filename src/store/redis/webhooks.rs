@@ -11,6 +11,10 @@ use crate::store::StoreError;
 pub(super) const UNSUPPORTED: StoreError =
     StoreError::Unsupported("outbound mode needs the embedded store in this version");
 
+/// What a pause answers: nothing would tell a gateway of what another one has paused.
+pub(super) const PAUSES_UNSUPPORTED: StoreError =
+    StoreError::Unsupported("pausing needs the embedded store in this version");
+
 /// An id, which is ours like all others.
 pub(super) fn next_id(shared: &Shared) -> WebhookId {
     shared.mint.webhook(shared.sequence.next(&shared.clock, shared.next_shard()))

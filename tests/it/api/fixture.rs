@@ -99,6 +99,8 @@ impl Fixture {
             listens_on_loopback,
             sending: None,
             replays: Arc::default(),
+            tail: ended(),
+            pauses: api::Pauses { is_paused: Arc::new(|_| false), set: Arc::new(|_, _| Box::pin(async { Ok(()) })) },
         });
         Self { store, clock, metrics, readiness, router, _folder: folder }
     }
@@ -179,6 +181,7 @@ fn configured(tokens: Vec<Token>) -> Configured {
         destinations: vec![destination("crm"), destination("log")],
         masks: Masks::new([HeaderName::from_static("x-gitlab-token")]),
         diagnose: Box::new(|_rejection| None),
+        readmit: Box::new(|_| Box::pin(async { Err(api::NotReadmitted::Impossible("nobody sends here")) })),
         feeds: Box::new(Vec::new),
         plan: Box::new(move |event, now| {
             routes.plan(&event.received.source, event.received.event_type.as_deref(), now)
@@ -245,3 +248,10 @@ pub(crate) fn settled(claim: &Claim, clock: &Clock, status: u16, body: &[u8], ne
 
 /// Given up after this attempt.
 pub(crate) const DEAD: Next = Next::Dead(DeadReason::Exhausted);
+
+/// Streams end at once: nothing happens here.
+fn ended() -> Arc<hookward::telemetry::Tail> {
+    let tail = Arc::new(hookward::telemetry::Tail::default());
+    tail.end();
+    tail
+}

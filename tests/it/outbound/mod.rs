@@ -8,5 +8,8 @@ mod loss;
 mod projects;
 mod receivers;
 mod settings;
+mod stream;
 mod webhooks;
 mod world;
+
+pub(crate) use world::SECRETS_KEY;
