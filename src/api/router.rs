@@ -14,10 +14,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::access::Gate;
 use super::failures::Failures;
 use super::idempotency::Keys;
+use super::openapi::Document;
 use super::problem::Problem;
 use super::state::State;
 use super::surface::Table;
-use super::{access, openapi, operations};
+use super::{access, operations};
 use crate::store::Store;
 
 /// The service of the admin port.
@@ -28,7 +29,8 @@ pub fn router<S: Store>(state: State<S>) -> axum::Router {
 
 /// The handlers as whoever asks reaches them: only through the table.
 fn behind_gate<S: Store>(handlers: axum::Router<State<S>>, table: Table, state: State<S>) -> axum::Router {
-    let document = openapi::document(&table);
+    let table = Arc::new(table);
+    let document = Document::new(Arc::clone(&table));
     let gate = Gate { state: state.clone(), table, failures: Failures::default(), keys: Keys::default() };
     handlers
         .fallback(no_such_path)

@@ -29,7 +29,7 @@ use crate::domain::Clock;
 use crate::guard::signature::ConfigError;
 use crate::ingress::{self, Ledger, ListenError, Listener, PathError, Router, Server};
 use crate::store::{Store, StoreError, embedded, redis};
-use crate::telemetry::{AccessLog, Metrics, Readiness, Tail, task};
+use crate::telemetry::{AccessLog, Cores, Metrics, Readiness, Tail, task};
 use crate::{api, records};
 
 /// A gateway with open ports.
@@ -113,7 +113,7 @@ pub enum StartError {
 /// How long the admin port may take to finish its answers at the end.
 const ADMIN_DRAIN: Duration = Duration::from_secs(2);
 
-/// The runtime that everything runs on: a thread for each core.
+/// The runtime that everything but connections and attempts runs on: a thread for each core.
 ///
 /// # Errors
 /// The system gives no threads.
@@ -182,11 +182,14 @@ async fn begin<S: Store>(
     let store = Arc::new(store);
     let signers = Signers::default();
     let client = Client::new(clock.clone(), Arc::new(signers.clone()));
+    let cores =
+        Cores::start().map_err(|cause| StartError::Machine { what: "starting a thread for each core", cause })?;
     let tail = Arc::new(Tail::default());
-    let deliveries = Arc::new(Deliveries { client, tail: Arc::clone(&tail) });
-    let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&store), deliveries, clock.clone(), metrics.clone()));
+    let attempts = Arc::new(Deliveries { client, tail: Arc::clone(&tail) });
+    let dispatcher = Dispatcher::new(Arc::clone(&store), attempts, clock.clone(), metrics.clone(), cores.for_others());
+    let dispatcher = Arc::new(dispatcher);
     let pauses = Pauses::load(&store, &dispatcher).await.map_err(StartError::Pauses)?;
-    let outbound = start_outbound(checked, &store, &clock, &metrics, &tail, dedup_key).await?;
+    let outbound = start_outbound(checked, &store, &clock, &metrics, &tail, &cores, dedup_key).await?;
     let parts = Parts { store, metrics, clock, signers, dispatcher, pauses, tail, dedup_key, outbound };
     let gateway = Arc::new(Gateway::new(parts, checked));
     let table = Arc::new(ArcSwap::from_pointee(gateway.apply(checked)?));
@@ -210,7 +213,8 @@ async fn begin<S: Store>(
     let service = ServiceBuilder::new().layer(AccessLayer(Arc::clone(&desk))).service(Router::new(table));
     let server = Server::new(ingress_listener, Arc::clone(&gateway.limits))
         .ledger(Ledger::new(move |turned| desk.turn_away(turned)))
-        .metrics(gateway.metrics.ingress().clone());
+        .metrics(gateway.metrics.ingress().clone())
+        .cores(cores);
     let ingress_task = task::spawn("ingress", server.serve(service, stopped(ingress_stopped)));
     let admin_task = task::spawn("admin", serve_admin(Arc::clone(&gateway), admin_listener, admin, admin_stopped));
     let retention = Arc::clone(&gateway.retention);
@@ -334,10 +338,12 @@ async fn start_outbound<S: Store>(
     clock: &Clock,
     metrics: &Metrics,
     tail: &Arc<Tail>,
+    cores: &Cores,
     dedup_key: [u8; 16],
 ) -> Result<Option<Outbound<S>>, StoreError> {
     let Some(outbound) = &checked.outbound else { return Ok(None) };
-    Outbound::start(outbound, Arc::clone(store), clock.clone(), metrics, tail, dedup_key).await.map(Some)
+    let cores = cores.for_others();
+    Outbound::start(outbound, Arc::clone(store), clock.clone(), metrics, tail, cores, dedup_key).await.map(Some)
 }
 
 async fn finished(name: &'static str, task: JoinHandle<()>) {
