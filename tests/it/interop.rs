@@ -5,6 +5,7 @@
 mod certificates;
 mod json_test_suite;
 mod octokit;
+mod ours;
 mod providers;
 mod standard_webhooks;
 mod tls_profile;
