@@ -40,6 +40,17 @@ fn limits_must_agree() {
     check("ingress: { headers_bytes_max: ‸1GiB }\n", "ingress.headers_bytes_max", "out of bounds");
     check("ingress: { body_bytes_max: ‸0B }\n", "ingress.body_bytes_max", "out of bounds");
     check("ingress: { ‸body_memory_max: 1KiB }\n", "ingress.body_memory_max", "smaller than body_bytes_max");
+    let app = "path: /a, mode: proxy, app: 'http://app.example'";
+    for (settings, source) in [
+        ("body_spool_max: 4MiB", format!("{app}, ‸body_bytes_max: 5MiB, verify: {{ scheme: none }}")),
+        // What nobody wrote: the most that the provider sends, and what the ingress takes.
+        ("body_spool_max: 24MiB", format!("{app}, verify: {{ scheme: github, secrets: [xyz] }}")),
+        ("body_spool_max: 1MiB, body_bytes_max: 2MiB", format!("{app}, verify: {{ scheme: none }}")),
+    ] {
+        let mark = if source.contains(MARK) { "" } else { "‸" };
+        let text = format!("ingress: {{ {settings} }}\nsources: {{ {mark}a: {{ {source} }} }}\n");
+        check(&text, "sources.a.body_bytes_max", "more than ingress.body_spool_max");
+    }
     check("ingress: { ‸header_timeout: 9s }\n", "ingress.header_timeout", "longer than request_timeout");
     check("ingress: { request_timeout: ‸0s }\n", "ingress.request_timeout", "zero");
 }
