@@ -3,6 +3,7 @@
 //! The packages come from `tests/install` and are never skipped where they are missing.
 
 mod certificates;
+mod handshakes;
 mod json_test_suite;
 mod octokit;
 mod ours;
