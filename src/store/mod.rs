@@ -10,14 +10,16 @@
 //! - A claimed delivery that nobody settles comes back when its lease ends, at any time, not only at start.
 //! - What is open is never pruned.
 //!
-//! Reading order: [`verbs`] (the trait), [`query`] (what can be asked), then the engines:
-//! [`embedded`] (a folder) and [`redis`] (a server that several gateways share).
+//! Reading order: [`verbs`] (the trait), [`query`] (what can be asked), [`moved`] (what goes to another store), then the
+//! engines: [`embedded`] (a folder) and [`redis`] (a server that several gateways share).
 
 pub mod embedded;
+pub mod moved;
 pub mod query;
 pub mod redis;
 pub mod verbs;
 
+pub use moved::{MovedDelivery, MovedEvent, MovedMark, MovedPage, StoreKeys};
 pub use query::{
     AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Listed, Page, PageRequest, RejectionFilter,
     RejectionRow, SourceTotals, TargetTotals, Totals,

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::moved::{MovedEvent, MovedMark, MovedPage, StoreKeys};
 use super::query::{
     AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Page, PageRequest, RejectionFilter, RejectionRow,
     TargetTotals, Totals,
 };
 use crate::domain::{
-    DeliveryId, Event, EventId, NewEvent, Plan, PlannedDelivery, Rejection, RejectionId, Settlement, Timestamp,
+    DeliveryId, Event, EventId, NewEvent, Plan, PlannedDelivery, Rejection, RejectionId, Seq, Settlement, Timestamp,
     Webhook, WebhookId,
 };
 
@@ -399,6 +400,43 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Engine`].
     fn sweep(&self, retention: Retention) -> impl Future<Output = Result<Swept, StoreError>> + Send;
+
+    /// What this store is known by.
+    fn keys(&self) -> StoreKeys;
+
+    /// How many events it holds, roughly: for whoever shows how far a move is.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    fn count_events(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// The oldest events behind `after`, as they stand; a bounded number of them, in bytes too.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]. An event that is damaged is counted and passed over.
+    fn read_out(&self, after: Option<Seq>) -> impl Future<Output = Result<MovedPage, StoreError>> + Send;
+
+    /// Some dedup marks from a place on, and the place of the next; `None` begins, and ends. One may come twice.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    fn read_marks(
+        &self,
+        from: Option<u64>,
+    ) -> impl Future<Output = Result<(Vec<MovedMark>, Option<u64>), StoreError>> + Send;
+
+    /// Keeps events of another store with the same [`keys`](Self::keys) as they stood there, durable before it returns how
+    /// many were new: those that are here already are left as they are.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: some may have been kept.
+    fn take_in(&self, events: Vec<MovedEvent>) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Keeps marks of another store with the same keys, durable before it returns. One that is too old to count is left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: some may have been kept.
+    fn take_marks(&self, marks: Vec<MovedMark>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Takes no more admissions, writes and syncs everything, and stops the engine's threads.
     ///

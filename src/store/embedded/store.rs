@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::Embedded;
 use crate::domain::{
-    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Settlement, Timestamp, Webhook, WebhookId,
+    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Seq, Settlement, Timestamp, Webhook, WebhookId,
 };
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
-    Health, LaneState, MarkClaim, MarkClaimed, Page, PageRequest, RejectedRequest, RejectionFilter, RejectionRow,
-    Retention, Store, StoreError, Swept, TargetSettings, TargetTotals, Totals,
+    Health, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest, RejectedRequest,
+    RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept, TargetSettings, TargetTotals,
+    Totals,
 };
 
 // === impl Store for Embedded ===
@@ -173,6 +174,30 @@ impl Store for Embedded {
 
     async fn sweep(&self, retention: Retention) -> Result<Swept, StoreError> {
         self.sweep_step(retention).await
+    }
+
+    fn keys(&self) -> StoreKeys {
+        *self.segments.keys()
+    }
+
+    async fn count_events(&self) -> Result<u64, StoreError> {
+        self.count_all_events().await
+    }
+
+    async fn read_out(&self, after: Option<Seq>) -> Result<MovedPage, StoreError> {
+        self.read_events_out(after).await
+    }
+
+    async fn read_marks(&self, from: Option<u64>) -> Result<(Vec<MovedMark>, Option<u64>), StoreError> {
+        self.read_marks_out(from).await
+    }
+
+    async fn take_in(&self, events: Vec<MovedEvent>) -> Result<u64, StoreError> {
+        self.take_events_in(events).await
+    }
+
+    async fn take_marks(&self, marks: Vec<MovedMark>) -> Result<(), StoreError> {
+        self.take_marks_in(marks).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

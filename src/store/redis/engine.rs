@@ -19,10 +19,10 @@ use super::lane::Lanes;
 use super::ledger::Ledger;
 use super::link::{Link, State};
 use super::outbox::Outbox;
-use super::sequence::{Sequence, shard_of};
+use super::sequence::Sequence;
 use super::{replies, script};
 use crate::domain::{Clock, IdMint, Seq};
-use crate::store::LaneState;
+use crate::store::{LaneState, StoreKeys};
 use crate::telemetry::StoreMetrics;
 
 /// How long a start waits for the server.
@@ -43,7 +43,7 @@ pub struct Redis {
     pub(super) shared: Arc<Shared>,
     pub(super) tasks: Mutex<JoinSet<()>>,
     pub(super) config: Config,
-    hash_key: [u8; 16],
+    keys: StoreKeys,
 }
 
 /// What verbs and tasks share.
@@ -99,7 +99,7 @@ impl Redis {
         };
         let shared = Arc::new(Shared {
             clock: config.clock.clone(),
-            mint: IdMint::new(identity.mint),
+            mint: IdMint::new(identity.keys.mint),
             link: Arc::new(link),
             sequence: Sequence::new(identity.start),
             lanes: Lanes::new(bases.count()),
@@ -110,7 +110,7 @@ impl Redis {
                 ledger_bytes_max: config.rejections_bytes_max,
             },
             metrics: config.metrics.clone(),
-            lookup_key: identity.hash,
+            lookup_key: identity.keys.hash,
             mark_freed: Notify::new(),
             marks: Mutex::default(),
             replicas_min: config.replicas_min.into(),
@@ -132,19 +132,23 @@ impl Redis {
         tasks.spawn(watch(Arc::clone(&shared)));
         tasks.spawn(peek(Arc::clone(&shared)));
         tasks.spawn(super::ledger::run(Arc::clone(&shared)));
-        Ok(Self { shared, tasks: Mutex::new(tasks), config, hash_key: identity.hash })
+        Ok(Self { shared, tasks: Mutex::new(tasks), config, keys: identity.keys })
     }
 
     /// The store's own key for hashing what sources deduplicate by: the same for as long as the store lives.
     #[must_use]
     pub fn hash_key(&self) -> [u8; 16] {
-        self.hash_key
+        self.keys.hash
     }
 
     /// The mint of this store's ids.
     #[must_use]
     pub fn mint(&self) -> &IdMint {
         &self.shared.mint
+    }
+
+    pub(super) fn store_keys(&self) -> StoreKeys {
+        self.keys
     }
 
     pub(super) fn tasks(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
@@ -163,11 +167,6 @@ impl Shared {
         self.outboxes.iter()
     }
 
-    /// The shard of a seq; `None` where no seq of ours has it.
-    pub(super) fn shard_of(&self, seq: Seq) -> Option<usize> {
-        Some(shard_of(seq)).filter(|shard| *shard < self.outboxes.len())
-    }
-
     /// The shard of a mark: a copy must meet the first one's.
     pub(super) fn shard_of_mark(&self, mark: &[u8; 16]) -> usize {
         let [first, ..] = mark;
@@ -180,9 +179,7 @@ impl Shared {
     }
 
     pub(super) fn run(&self, seq: Seq, errand: Errand) {
-        if let Some(shard) = self.shard_of(seq) {
-            self.outbox(shard).run(errand);
-        }
+        self.outbox(self.bases.shard_of(seq)).run(errand);
     }
 
     /// A lease that no other claim has.

@@ -48,6 +48,7 @@ mod end;
 mod engine;
 mod ledger;
 mod lists;
+mod moving;
 mod newest;
 mod store;
 mod sweep;

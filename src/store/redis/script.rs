@@ -41,6 +41,7 @@ scripts! {
     REPLAY "replay.lua";
     ROWS "rows.lua";
     SWEEP "sweep.lua";
+    TAKE_IN "take_in.lua";
 }
 
 // === impl Script, Call ===

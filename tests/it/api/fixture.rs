@@ -76,6 +76,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let (clock, metrics, readiness) = (Clock::manual(START), Metrics::new(), Readiness::new());
         let config = Config {
+            new_keys: None,
             path: folder.path().join("data"),
             bytes_max: None,
             disk_free_min: 0,

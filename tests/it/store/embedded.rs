@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hookward::domain::Clock;
+use hookward::store::StoreKeys;
 use hookward::store::embedded::{Config, Embedded};
 
 use super::world::{Factory, START};
@@ -33,6 +34,10 @@ impl Factory for Folder {
 
     fn open(&self) -> Embedded {
         Embedded::open(self.config()).unwrap()
+    }
+
+    fn open_with(&self, keys: StoreKeys) -> Embedded {
+        Embedded::open(Config { new_keys: Some(keys), ..self.config() }).unwrap()
     }
 
     fn clock(&self) -> &Clock {

@@ -2,7 +2,7 @@
 
 use hookward::domain::Clock;
 use hookward::store::redis::{Address, Config, Redis};
-use hookward::store::{Admission, Admitted, Store, StoreError};
+use hookward::store::{Admission, Admitted, Store, StoreError, StoreKeys};
 
 use super::world::{Factory, START, admission, keep, targets};
 use crate::support::RedisServer;
@@ -19,8 +19,13 @@ impl Server {
         Self::with_shards(1)
     }
 
-    fn with_shards(shards: u8) -> Self {
+    pub(super) fn with_shards(shards: u8) -> Self {
         Self { redis: RedisServer::start(), clock: Clock::manual(START), shards }
+    }
+
+    fn open_as(&self, config: Config) -> Redis {
+        let opening = Redis::open(config);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(opening)).unwrap()
     }
 
     pub(super) fn config(&self) -> Config {
@@ -35,8 +40,11 @@ impl Factory for Server {
     type Engine = Redis;
 
     fn open(&self) -> Redis {
-        let opening = Redis::open(self.config());
-        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(opening)).unwrap()
+        self.open_as(self.config())
+    }
+
+    fn open_with(&self, keys: StoreKeys) -> Redis {
+        self.open_as(Config { new_keys: Some(keys), ..self.config() })
     }
 
     fn clock(&self) -> &Clock {

@@ -43,6 +43,9 @@ local function looked_at(due, expires)
   return due
 end
 
+-- The same words of progress with the time at which it ended as the last.
+local function ended_at(rest, now) return (string.gsub(rest, '%d+$', now)) end
+
 local totals = {}
 
 local function count(name, by) totals[name] = (totals[name] or 0) + by end
@@ -77,7 +80,7 @@ local function cancel(member, target, text, now)
   local _, attempts, due, expires, _, rest = read(text)
   redis.call('ZREM', queue(target), member)
   redis.call('ZADD', ended('C'), 0, member)
-  redis.call('HSET', event(seq_of(member)), field('d', member), write('C', attempts, due, expires, '-', rest))
+  redis.call('HSET', event(seq_of(member)), field('d', member), write('C', attempts, due, expires, '-', ended_at(rest, now)))
   count('cancelled:' .. target, 1)
   close(seq_of(member), now)
 end

@@ -18,7 +18,7 @@ for _ = 1, tonumber(take()) do
       local state, attempts, due, expires, _, rest = read(redis.call('HGET', key, field('d', member)) or '')
       if state == 'P' and expires ~= '0' and tonumber(expires) <= tonumber(now) then
         redis.call('ZADD', ended('X'), 0, member)
-        redis.call('HSET', key, field('d', member), write('X', attempts, due, expires, '-', rest))
+        redis.call('HSET', key, field('d', member), write('X', attempts, due, expires, '-', ended_at(rest, now)))
         count('expired:' .. target, 1)
         close(seq_of(member), now)
       elseif state == 'P' then
