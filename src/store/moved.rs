@@ -106,10 +106,9 @@ impl MovedEvent {
     /// When the last delivery ended, or the event came; `None` while one is open.
     #[must_use]
     pub fn over_at(&self) -> Option<Timestamp> {
-        let ended = self.deliveries.iter().try_fold(self.event.seq.time(), |last, delivery| {
+        self.deliveries.iter().try_fold(self.event.seq.time(), |last, delivery| {
             (!delivery.state.is_open()).then(|| last.max(delivery.finished_at))
-        });
-        ended
+        })
     }
 
     /// Roughly what it takes in memory.

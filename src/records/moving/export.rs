@@ -3,10 +3,9 @@
 use std::io::Write;
 
 use super::line::{EndLine, EventLine, Line, StoreLine};
-use super::webhook::WebhookLine;
 use super::{MoveError, Moved};
 use crate::domain::Timestamp;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, WrittenWebhook};
 
 /// Marks of one line.
 const MARKS_OF_LINE: usize = 1_000;
@@ -31,12 +30,8 @@ pub async fn export<S: Store>(
     let mut lines = Lines { out, bytes: 0, line: Vec::new() };
     let mut moved = Moved::default();
     lines.write(&Line::Store(StoreLine::new(store.keys(), now)))?;
-    let webhooks = match store.webhooks().await {
-        Err(StoreError::Unsupported(_)) => Vec::new(),
-        webhooks => webhooks?,
-    };
-    for webhook in webhooks {
-        lines.write(&Line::Webhook(Box::new(WebhookLine::new(&webhook))))?;
+    for webhook in store.webhooks().await? {
+        lines.write(&Line::Webhook(Box::new(WrittenWebhook::new(&webhook))))?;
         moved.webhooks += 1;
     }
     let mut after = None;

@@ -86,7 +86,9 @@ pub async fn import<S: Store, R: BufRead>(
             }
             Some(Line::Webhook(webhook)) => {
                 let webhook = webhook.read().map_err(|reason| lines.wrong(reason))?;
-                store.keep_webhook(&webhook).await?;
+                if store.webhook(webhook.id).await?.is_none() {
+                    store.keep_webhook(&webhook, None).await?;
+                }
                 moved.webhooks += 1;
             }
             Some(Line::Marks(marks)) => {

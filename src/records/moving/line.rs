@@ -8,11 +8,10 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 
 use super::octets::Octets;
-use super::webhook::WebhookLine;
 use crate::domain::{
     Attempt, DeadReason, DeliveryState, Event, HeaderBlock, IdMint, NewEvent, OutcomeClass, PlannedDelivery, Timestamp,
 };
-use crate::store::{MovedDelivery, MovedEvent, MovedMark, StoreKeys};
+use crate::store::{MovedDelivery, MovedEvent, MovedMark, StoreKeys, WrittenWebhook};
 
 /// The format of the lines; another one is refused.
 pub const FORMAT: u32 = 1;
@@ -27,7 +26,7 @@ const REASONS: [DeadReason; 4] =
 pub(super) enum Line<'a> {
     /// The first.
     Store(StoreLine),
-    Webhook(Box<WebhookLine>),
+    Webhook(Box<WrittenWebhook>),
     Event(Box<EventLine<'a>>),
     /// Some dedup marks: their keys, and the places in time of their events.
     Marks(Vec<(String, u64)>),
@@ -198,7 +197,7 @@ impl<'a> EventLine<'a> {
             event_type: self.event_type.map(boxed),
             project: self.project.into(),
             received_at: Timestamp(self.received_at_ms),
-            method: method.map_err(|_| format!("{} is not a method", self.method))?,
+            method: method.map_err(|_invalid| format!("{} is not a method", self.method))?,
             query: self.query.map(boxed),
             headers: headers(self.headers)?,
             body: self.body.0.into_owned().into(),

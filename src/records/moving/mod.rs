@@ -10,7 +10,6 @@ mod export;
 mod import;
 mod line;
 mod octets;
-mod webhook;
 
 use std::io;
 

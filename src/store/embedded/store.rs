@@ -12,7 +12,7 @@ use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
     Health, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest, RejectedRequest,
     RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept, TargetSettings, TargetTotals,
-    Totals,
+    Totals, WebhooksChanged,
 };
 
 // === impl Store for Embedded ===
@@ -22,7 +22,7 @@ impl Store for Embedded {
         self.admit_event(admission).await
     }
 
-    fn next_event_id(&self) -> EventId {
+    fn next_event_id(&self, _mark: Option<&DedupMark>) -> EventId {
         self.mint.event(self.next_seq())
     }
 
@@ -103,8 +103,8 @@ impl Store for Embedded {
         self.mint.webhook(self.next_seq())
     }
 
-    async fn keep_webhook(&self, webhook: &Webhook) -> Result<(), StoreError> {
-        self.write_webhook(webhook).await
+    async fn keep_webhook(&self, webhook: &Webhook, was: Option<&Webhook>) -> Result<(), StoreError> {
+        self.write_webhook(webhook, was).await
     }
 
     async fn forget_webhook(&self, id: WebhookId) -> Result<(), StoreError> {
@@ -113,6 +113,15 @@ impl Store for Embedded {
 
     async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
         self.read_webhooks().await
+    }
+
+    async fn webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        self.read_webhook(id).await
+    }
+
+    async fn changed_webhooks(&self) -> WebhooksChanged {
+        // Nobody else works in the folder.
+        std::future::pending().await
     }
 
     async fn replay(&self, event: EventId, deliveries: Vec<PlannedDelivery>) -> Result<Vec<DeliveryId>, StoreError> {

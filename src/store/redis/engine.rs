@@ -20,6 +20,7 @@ use super::ledger::Ledger;
 use super::link::{Link, State};
 use super::outbox::Outbox;
 use super::sequence::Sequence;
+use super::webhooks::Hooks;
 use super::{replies, script};
 use crate::domain::{Clock, IdMint, Seq};
 use crate::store::{LaneState, StoreKeys};
@@ -57,6 +58,7 @@ pub(super) struct Shared {
     pub(super) cache: Cache,
     pub(super) ledger: Ledger,
     pub(super) bounds: Bounds,
+    pub(super) hooks: Hooks,
     pub(super) metrics: StoreMetrics,
     /// Keys the hashes by which senders' ids are found.
     pub(super) lookup_key: [u8; 16],
@@ -102,7 +104,8 @@ impl Redis {
             mint: IdMint::new(identity.keys.mint),
             link: Arc::new(link),
             sequence: Sequence::new(identity.start),
-            lanes: Lanes::new(bases.count()),
+            lanes: Lanes::new(bases.count(), config.clock.clone()),
+            hooks: Hooks::default(),
             cache: Cache::default(),
             ledger: Ledger::new(config.metrics.clone()),
             bounds: Bounds {
@@ -249,8 +252,14 @@ async fn peek(shared: Arc<Shared>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let lanes = shared.lanes.active();
-        if lanes.is_empty() || !shared.link.is_up() {
+        if !shared.link.is_up() {
+            continue;
+        }
+        // Webhooks first: whoever hears of a delivery should know its webhook.
+        shared.look_for_changed_webhooks().await;
+        shared.look_for_webhooks().await;
+        let lanes = shared.lanes.watched();
+        if lanes.is_empty() {
             continue;
         }
         for (shard, base) in shared.bases.iter().enumerate() {

@@ -46,4 +46,3 @@ impl Factory for Folder {
 }
 
 super::suite::suite!(super::Folder::new());
-super::suite::suite!(@webhooks super::Folder::new());

@@ -94,7 +94,12 @@ pub(super) async fn keep(store: &impl Store, clock: &Clock, id: &str, targets: &
 }
 
 pub(super) fn targets(names: &[&str]) -> Vec<TargetSettings> {
-    let settings = |name: &&str| TargetSettings { name: Arc::from(*name), queue_max: 1_000_000, paused: false };
+    let settings = |name: &&str| TargetSettings {
+        name: Arc::from(*name),
+        queue_max: 1_000_000,
+        paused: false,
+        in_flight_max: None,
+    };
     names.iter().map(settings).collect()
 }
 

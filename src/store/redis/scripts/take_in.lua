@@ -14,7 +14,7 @@ for ordinal = 0, deliveries - 1 do
   redis.call('SADD', base .. 'g', target)
   if state == 'P' then
     open = open + 1
-    redis.call('ZADD', queue(target), looked_at(due, expires), member)
+    wait(target, looked_at(due, expires), member)
   else
     if state ~= 'S' then redis.call('ZADD', ended(state), 0, member) end
     count(counted[state] .. target, 1)

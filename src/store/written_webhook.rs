@@ -1,4 +1,4 @@
-//! A webhook as a line: what is sealed stays sealed, so that the other store's gateway needs the same `secrets_key`.
+//! A webhook as text: how it stands in Redis and in an export. What is sealed stays sealed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{DisabledBy, Glob, Sealed, SigningSecret, Timestamp, Webhook, WebhookState};
 
+/// A webhook that can be written as JSON. The same webhook is always the same text.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WebhookLine {
+pub struct WrittenWebhook {
     id: String,
     project: String,
     url: String,
@@ -31,27 +32,26 @@ pub(super) struct WebhookLine {
     failing_since_ms: Option<u64>,
 }
 
-// === impl WebhookLine ===
+// === impl WrittenWebhook ===
 
-impl WebhookLine {
-    pub(super) fn new(webhook: &Webhook) -> Self {
+impl WrittenWebhook {
+    /// The webhook's text to be.
+    #[must_use]
+    pub fn new(webhook: &Webhook) -> Self {
         let sealed = |sealed: &Sealed| STANDARD.encode(&sealed.0);
+        let text = |text: &str| String::from(text);
         Self {
             id: webhook.id.to_string(),
-            project: (*webhook.project).to_owned(),
-            url: webhook.url.clone().into(),
-            events: webhook.events.iter().map(|glob| glob.as_str().to_owned()).collect(),
-            description: webhook.description.clone().map(String::from),
-            metadata: webhook
-                .metadata
-                .iter()
-                .map(|(name, value)| (String::from(&**name), String::from(&**value)))
-                .collect(),
-            header_names: webhook.header_names.iter().map(|name| String::from(&**name)).collect(),
+            project: text(&webhook.project),
+            url: text(&webhook.url),
+            events: webhook.events.iter().map(|glob| text(glob.as_str())).collect(),
+            description: webhook.description.as_deref().map(text),
+            metadata: webhook.metadata.iter().map(|(name, value)| (text(name), text(value))).collect(),
+            header_names: webhook.header_names.iter().map(|name| text(name)).collect(),
             sealed_headers: sealed(&webhook.sealed_headers),
-            state: webhook.state.as_str().to_owned(),
+            state: text(webhook.state.as_str()),
             disabled_by: match webhook.state {
-                WebhookState::Disabled(by) => Some(by.as_str().to_owned()),
+                WebhookState::Disabled(by) => Some(text(by.as_str())),
                 _ => None,
             },
             sealed_secrets: webhook.secrets.iter().map(|one| (sealed(&one.sealed), one.until.map(|at| at.0))).collect(),
@@ -62,7 +62,11 @@ impl WebhookLine {
         }
     }
 
-    pub(super) fn read(self) -> Result<Webhook, String> {
+    /// The webhook again.
+    ///
+    /// # Errors
+    /// What in it [`new`](Self::new) would not have written.
+    pub fn read(self) -> Result<Webhook, String> {
         let state = self.state()?;
         let secrets = self
             .sealed_secrets
