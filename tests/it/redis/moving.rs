@@ -4,12 +4,22 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use hookward::domain::{Clock, HeaderBlock, NewEvent, Plan, PlannedDelivery};
+use hookward::store::{Admission, DedupMark, Store as _};
 use serde_json::{Value, json};
 
 use crate::support::{
     Answer, Gateway, PATIENCE, RedisServer, Sender, Sink, appmint_to, event, event_of_bytes, eventually, hookward,
 };
+
+/// Events and body bytes of the move whose memory is measured: together far more than it may take.
+const MANY_EVENTS: usize = 20_000;
+const MANY_BODY_BYTES: usize = 8_000;
+
+/// What moving may have in memory: a page of events in a few forms, SQLite's caches, the queues.
+const PEAK_BYTES_MAX: u64 = 112 << 20;
 
 /// Events of the move that is interrupted.
 const EVENTS: usize = 3_000;
@@ -136,4 +146,89 @@ async fn an_import_that_was_killed_is_simply_made_again() {
     let again = u64::try_from(sink.count() - delivered).unwrap();
     assert_eq!(again, open, "what was open, once");
     assert!(open > 0, "the old gateway had time for everything");
+}
+
+/// Runs a verb to its end and gives the most memory that it had.
+#[track_caller]
+fn peak_of(arguments: &[&str]) -> u64 {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hookward")).args(arguments).stdout(Stdio::null()).spawn().unwrap();
+    let mut peak = 0;
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        peak = peak.max(kibibytes.unwrap_or(0) * 1024);
+        if let Some(ended) = child.try_wait().unwrap() {
+            assert!(ended.success(), "{arguments:?}");
+            return peak;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+/// Fills a gateway's folder, as fast as it takes events.
+async fn fill(folder: &Path) {
+    let mut config = hookward::store::embedded::Config::new(folder);
+    config.disk_free_min = 0;
+    let store = Arc::new(hookward::store::embedded::Embedded::open(config).unwrap());
+    let mut tasks = tokio::task::JoinSet::new();
+    for worker in 0..64 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            for number in (worker..MANY_EVENTS).step_by(64) {
+                store.admit(admission(number)).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+    store.close().await.unwrap();
+}
+
+fn admission(number: usize) -> Admission {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&number.to_le_bytes());
+    let delivery = PlannedDelivery {
+        target: "crm".into(),
+        route: 0,
+        not_before: None,
+        expires_at: None,
+        order_key: None,
+        batch_key: None,
+    };
+    Admission {
+        id: None,
+        event: NewEvent {
+            source: "appmint".into(),
+            source_event_id: Some(format!("evt_{number}").into()),
+            event_type: Some("payment.succeeded".into()),
+            project: "default".into(),
+            received_at: Clock::machine().now(),
+            method: http::Method::POST,
+            query: None,
+            headers: HeaderBlock::default(),
+            body: event_of_bytes(&format!("evt_{number}"), "payment.succeeded", MANY_BODY_BYTES),
+            signed_at: None,
+            secret_index: None,
+        },
+        plan: Plan { deliveries: vec![delivery] },
+        dedup: Some(DedupMark { key, window: std::time::Duration::from_secs(3600) }),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_holds_a_page_of_what_is_moved() {
+    let sink = Sink::start().await;
+    let (old, redis) = (Gateway::prepare(&appmint_to(&[("crm", &sink)])), RedisServer::start());
+    fill(old.store()).await;
+    let file = old.folder().join("moved.ndjson");
+    let out = peak_of(&["export", "-c", path(&old.config_file()), "-o", path(&file)]);
+    assert!(std::fs::metadata(&file).unwrap().len() > (MANY_EVENTS * MANY_BODY_BYTES) as u64);
+    let new = Gateway::prepare(&(redis.store("") + &appmint_to(&[("crm", &sink)])));
+    let into_redis = peak_of(&["import", "-c", path(&new.config_file()), path(&file)]);
+    let back = Gateway::prepare(&appmint_to(&[("crm", &sink)]));
+    let into_folder = peak_of(&["import", "-c", path(&back.config_file()), path(&file)]);
+    let out_of_redis = peak_of(&["export", "-c", path(&new.config_file())]);
+    let peaks = [out, into_redis, into_folder, out_of_redis];
+    println!("peaks of {MANY_EVENTS} events: {:?} MiB", peaks.map(|bytes| bytes >> 20));
+    assert!(peaks.iter().all(|peak| *peak > 0 && *peak < PEAK_BYTES_MAX), "{:?} MiB", peaks.map(|bytes| bytes >> 20));
 }
