@@ -89,7 +89,11 @@ impl<S: Store> Webhooks<S> {
     /// [`EmitError`]; it was not emitted then.
     pub async fn emit(&self, emission: Emission) -> Result<Emitted, EmitError> {
         let Emission { project, event, key, to } = emission;
-        let own = self.store.next_event_id();
+        let by_id = event.id.as_deref().map(|id| self.mark(b"id", &project, id));
+        let by_key = key.as_ref().map(|key| self.mark(b"key", &project, &key.key));
+        // The key first: what it was used for counts more than whether the event is known.
+        let (dedup, also) = if by_key.is_some() { (by_key, by_id) } else { (by_id, None) };
+        let own = self.store.next_event_id(also.as_ref().or(dedup.as_ref()));
         let now = self.clock.now();
         let id: Box<str> = event.id.clone().unwrap_or_else(|| own.to_string().into());
         let plan = match to {
@@ -97,10 +101,6 @@ impl<S: Store> Webhooks<S> {
             None => self.plan(&project, &event.event_type),
         };
         let deliveries = plan.deliveries.len();
-        let by_id = event.id.as_deref().map(|id| self.mark(b"id", &project, id));
-        let by_key = key.as_ref().map(|key| self.mark(b"key", &project, &key.key));
-        // The key first: what it was used for counts more than whether the event is known.
-        let (dedup, also) = if by_key.is_some() { (by_key, by_id) } else { (by_id, None) };
         let mut headers = HeaderBlockBuilder::default();
         headers.try_add(b"content-type", b"application/json");
         if let Some(key) = &key {

@@ -8,6 +8,7 @@ mod loss;
 mod projects;
 mod receivers;
 mod settings;
+mod several;
 mod stream;
 mod webhooks;
 mod world;

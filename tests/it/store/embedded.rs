@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hookward::domain::{Clock, DeadReason, Next};
-use hookward::store::Store;
 use hookward::store::embedded::{Config, Embedded};
+use hookward::store::{Store, StoreKeys};
 
 use super::world::{Factory, LEASE, START, deliveries, futures, keep, settlement, targets};
 
@@ -36,13 +36,16 @@ impl Factory for Folder {
         Embedded::open(self.config()).unwrap()
     }
 
+    fn open_with(&self, keys: StoreKeys) -> Embedded {
+        Embedded::open(Config { new_keys: Some(keys), ..self.config() }).unwrap()
+    }
+
     fn clock(&self) -> &Clock {
         &self.clock
     }
 }
 
 super::suite::suite!(super::Folder::new());
-super::suite::suite!(@webhooks super::Folder::new());
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_redeliveries_share_their_syncs() {
