@@ -74,6 +74,7 @@ fn the_documentation_names_every_metric_and_no_other() {
     for counted in [&ingress.proxy_headers_refused, &ingress.tls_handshakes_failed, &ingress.http2_violations] {
         counted.count("a");
     }
+    metrics.gateway().webhooks_disabled.count("gone");
     metrics.show_feeds([("c", Some(std::time::Duration::ZERO), 1)]);
     let text = metrics.scrape([("b".into(), LaneGauges::default())]).unwrap();
     let helps = text.lines().filter_map(|line| line.strip_prefix("# HELP hookward_")?.split_once(' '));
