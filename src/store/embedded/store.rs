@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Embedded;
 use crate::domain::{
-    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Settlement, Timestamp, Webhook, WebhookId,
+    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Settlement, Timestamp, Turn, Webhook, WebhookId,
 };
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
@@ -35,6 +35,14 @@ impl Store for Embedded {
 
     fn release_mark(&self, claim: &MarkClaim) {
         self.release_one_mark(claim);
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn take_turn(&self, _turn: Turn) -> Result<Duration, StoreError> {
+        Err(StoreError::Unsupported("only a store that several gateways share counts for all of them"))
     }
 
     fn set_targets(&self, targets: &[TargetSettings]) {

@@ -41,6 +41,7 @@ scripts! {
     REPLAY "replay.lua";
     ROWS "rows.lua";
     SWEEP "sweep.lua";
+    TURN "turn.lua";
 }
 
 // === impl Script, Call ===

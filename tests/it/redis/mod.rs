@@ -1,8 +1,12 @@
 //! Gateways on a real `redis-server`: what each setting does, what a fault of the server does, and that several gateways
 //! on one server lose and double nothing.
 
+mod cluster;
 mod faults;
 mod fleet;
+mod limits;
+mod open;
+mod recovery;
 mod relay;
 mod replicas;
 mod sentinel;
