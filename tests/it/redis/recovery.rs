@@ -26,8 +26,8 @@ async fn the_first_connection_after_the_return_is_enough() {
     for round in 0..3 {
         redis.kill();
         eventually("its loss is noticed", async || (gateway.get("/readyz").await.status == 503).then_some(())).await;
-        let before = relay.connected();
         redis.run();
+        let before = relay.connected();
         let mut number = 0;
         eventually("an acknowledgement", async || {
             number += 1;
@@ -35,7 +35,9 @@ async fn the_first_connection_after_the_return_is_enough() {
             (Sender::new(&gateway).send(&body).await.status == 200).then_some(())
         })
         .await;
-        assert_eq!(relay.connected() - before, 1);
+        // None, where one that had begun before met the server's first answers.
+        let tries = relay.connected() - before;
+        assert!(tries <= 1, "{tries} connections");
     }
 }
 
