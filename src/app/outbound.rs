@@ -20,7 +20,7 @@ use crate::dispatch::{Attempts, Destination, OnDemand, Resolved};
 use crate::domain::{Attempt, Clock, Schedule, WebhookId, WebhookState};
 use crate::outbound::{Limits, OpenedWebhook, Sealer, Verdict, Webhooks};
 use crate::store::{Claim, Store, StoreError};
-use crate::telemetry::{Metrics, task};
+use crate::telemetry::{Cores, Metrics, task};
 
 /// The sending side while it runs.
 pub(super) struct Outbound<S: Store> {
@@ -52,6 +52,7 @@ impl<S: Store> Outbound<S> {
         store: Arc<S>,
         clock: Clock,
         metrics: &Metrics,
+        cores: Cores,
         dedup_key: [u8; 16],
     ) -> Result<Self, StoreError> {
         let sealer = Sealer::new(&configured.secrets_keys);
@@ -66,7 +67,7 @@ impl<S: Store> Outbound<S> {
             Box::new(move |target: &str| resolve(&webhooks, &configured.load(), target))
         };
         let attempts_max = configured.load().attempts_max;
-        let lanes = Arc::new(OnDemand::new(store, attempts, clock, metrics, attempts_max, resolve));
+        let lanes = Arc::new(OnDemand::new(store, attempts, clock, metrics, cores, attempts_max, resolve));
         webhooks.listen({
             let lanes: Weak<_> = Arc::downgrade(&lanes);
             Box::new(move |id| {

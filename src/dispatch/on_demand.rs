@@ -15,7 +15,7 @@ use super::running::{Running, drain};
 use super::{Attempts, Destination, pump};
 use crate::domain::Clock;
 use crate::store::{Store, TargetSettings};
-use crate::telemetry::{DestinationMetrics, Metrics, task};
+use crate::telemetry::{Cores, DestinationMetrics, Metrics, task};
 
 /// The name under which the deliveries of all webhooks are counted: no metric has a label for each.
 pub const COUNTED_AS: &str = "(webhooks)";
@@ -52,18 +52,19 @@ struct Lanes<S, A: Attempts> {
 // === impl OnDemand ===
 
 impl<S: Store, A: Attempts> OnDemand<S, A> {
-    /// Nothing is made before [`run`](Self::run). At most `attempts_max` attempts are under way at once.
+    /// Nothing is made before [`run`](Self::run). At most `attempts_max` attempts are under way at once, on `cores`.
     #[must_use]
     pub fn new(
         store: Arc<S>,
         attempts: Arc<A>,
         clock: Clock,
         metrics: &Metrics,
+        cores: Cores,
         attempts_max: NonZeroUsize,
         resolve: Resolver<A::Endpoint>,
     ) -> Self {
         Self(Arc::new(Shared {
-            means: Arc::new(Means { store, attempts, clock }),
+            means: Arc::new(Means { store, attempts, clock, cores }),
             metrics: metrics.destination(COUNTED_AS),
             room: Arc::new(Room::new(attempts_max.get())),
             resolve,
