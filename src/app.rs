@@ -146,7 +146,7 @@ fn innermost<S: Store>(
             };
             Intake::Keep(Arc::new(Keep::new(config, store, clock)))
         }
-        config::Mode::Proxy { app, .. } => {
+        config::Mode::Proxy { app, speaks, .. } => {
             let request_timeout = checked.ingress.request_timeout;
             let config = intake::PassConfig {
                 source: Arc::clone(&source.name),
@@ -156,7 +156,7 @@ fn innermost<S: Store>(
                 timeout: within(request_timeout),
                 lease: request_timeout + LEASE_MARGIN,
             };
-            let passing = Passing::new(gateway.upstream(app), &source.path);
+            let passing = Passing::new(gateway.upstream(app, *speaks), &source.path);
             let kept = source.kept_for_app().map(|app| {
                 let config = intake::Config {
                     source: Arc::clone(&source.name),

@@ -29,7 +29,7 @@ pub use facts::{Facts, Hop};
 pub use glob::Glob;
 pub use headers::{HeaderBlock, HeaderBlockBuilder};
 pub use id::{AttemptId, DeliveryId, EventId, IdMint, RejectionId, Seq, WebhookId};
-pub use passing::{AnswerBody, AnswerStream, AppError, RequestBody, RequestStream};
+pub use passing::{AnswerBody, AnswerStream, AppError, RequestBody, RequestPieces, RequestStream};
 pub use rejection::{Reason, Refused, Rejection};
 pub use route::{Route, Routes};
 pub use schedule::Schedule;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::{self, Checked, Destination, Loaded, Mode, Outbound, Period, Size, Source};
-use crate::deliver::Upstream;
+use crate::deliver::{Speaks, Upstream};
 use crate::domain::Route;
 use crate::guard::rate_limit::By;
 use crate::guard::{dedup, signature};
@@ -211,9 +211,17 @@ fn source(out: &mut String, source: &Source) {
     }
     match &source.mode {
         Mode::Queue => line(out, format_args!("  then {}", source.respond.status)),
-        Mode::Proxy { app, .. } => {
+        Mode::Proxy { app, speaks, .. } => {
             let to = Upstream::join(app, &source.path);
-            line(out, format_args!("  then passed on to {} as {to}, and its answer goes back (else 502, 504)", app));
+            let over = match speaks {
+                Speaks::Http1 => "",
+                Speaks::Http2 => " over HTTP/2",
+                Speaks::Either => " over the HTTP that it chooses",
+            };
+            line(
+                out,
+                format_args!("  then passed on to {app} as {to}{over}, and its answer goes back (else 502, 504)"),
+            );
             if let Some(name) = source.kept_for_app() {
                 let status = source.respond.status;
                 line(out, format_args!("  while it cannot be reached: kept, {status}, and delivered to it as {name}"));

@@ -35,7 +35,7 @@ pub(in crate::deliver) const HEAD_BYTES_MAX: usize = 64 * 1024;
 const FIELDS_MAX: usize = 100;
 
 /// How many interim answers are skipped.
-const INTERIM_ANSWERS_MAX: u32 = 16;
+pub(in crate::deliver) const INTERIM_ANSWERS_MAX: u32 = 16;
 
 /// A head of up to this size is looked at whenever more of it comes; a longer one when it has doubled, so that
 /// one that drips costs no more than it is long.

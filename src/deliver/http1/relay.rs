@@ -128,7 +128,7 @@ fn trailers(lines: &[u8]) -> Result<Option<Box<HeaderMap>>, Fault> {
 }
 
 /// Whether a field can stand behind a body: nothing that says how to read or keep a message, or who may.
-fn is_trailer(name: &str) -> bool {
+pub(in crate::deliver) fn is_trailer(name: &str) -> bool {
     is_end_to_end(name)
         && !name.starts_with("content-")
         && !matches!(name, "authorization" | "cache-control" | "max-forwards" | "set-cookie")

@@ -22,7 +22,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::budget::Share;
 use super::{BodyBudget, RETRY_AFTER};
-use crate::domain::{Reason, Rejection};
+use crate::domain::{Reason, Rejection, RequestPieces};
 
 /// Where large bodies lie; clones share it.
 #[derive(Clone, Debug)]
@@ -179,6 +179,14 @@ impl Body for Pieces {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.bytes - self.at)
+    }
+}
+
+impl RequestPieces for Pieces {
+    fn begin_again(mut self: Pin<&mut Self>) -> bool {
+        // One that is being read is dropped.
+        (self.at, self.reading) = (0, None);
+        true
     }
 }
 

@@ -7,6 +7,7 @@ mod desync;
 mod draining;
 mod duplicates;
 mod fields;
+mod http2;
 mod kept;
 mod large;
 mod paths;
