@@ -48,11 +48,14 @@ pub(super) struct Gateway<S: Store> {
     pub(super) outbound: Option<Outbound<S>>,
     rate_limits: Mutex<RateLimits>,
     /// The apps of proxy-mode sources by their URL and how they are spoken to, each with its open connections.
-    upstreams: Mutex<HashMap<(Box<str>, Speaks), Arc<Upstream>>>,
+    upstreams: Mutex<Upstreams>,
 }
 
 /// Limits that are running: a reload that does not change one must not refill it.
 type RateLimits = HashMap<(Arc<str>, usize), (rate_limit::Config, Arc<RateLimit>)>;
+
+/// The apps that are running.
+type Upstreams = HashMap<(Box<str>, Speaks), Arc<Upstream>>;
 
 /// The limits of a source that stand before the signature, and those behind it.
 type BeforeAndBehind = (Vec<Arc<RateLimit>>, Vec<Arc<RateLimit>>);

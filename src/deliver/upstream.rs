@@ -25,6 +25,7 @@ use super::http2::{Destined, Sessions, Way};
 use super::passing::{Passing, Unpassed};
 use super::policy::Policy;
 use super::tls::{HTTP1, HTTP2, Tls};
+use crate::domain::interim::OnInterim;
 use crate::domain::{AnswerBody, AppError, HeaderBlockBuilder, OutcomeClass, RequestBody};
 use crate::telemetry::task;
 
@@ -51,7 +52,6 @@ pub enum Speaks {
 }
 
 /// A request as it is passed on.
-#[derive(Debug)]
 pub struct Onward<'a> {
     /// The method.
     pub method: &'a Method,
@@ -63,6 +63,8 @@ pub struct Onward<'a> {
     pub headers: &'a HeaderBlockBuilder,
     /// The body.
     pub body: RequestBody,
+    /// Hears the interim answers.
+    pub interim: Option<OnInterim<'a>>,
 }
 
 /// Connections beyond this are closed after their answer.
@@ -199,16 +201,16 @@ impl Upstream {
         onward: Onward<'a>,
         deadline: Instant,
     ) -> Result<Result<Response<AnswerBody>, AppError>, Onward<'a>> {
-        let Onward { method, path, query, headers, body } = onward;
+        let Onward { method, path, query, headers, body, interim } = onward;
         let mut bytes = connection.take_head();
         let mut head = Head::start(&mut bytes, method, path, query, self.url.host_header().as_bytes());
         head.block(headers.as_bytes());
         head.finish(method, body.bytes());
         let is_head = *method == Method::HEAD;
-        match Passing::new(connection, bytes, body, is_head, deadline).answer(self).await {
+        match Passing::new(connection, bytes, body, is_head, deadline).answer(self, interim).await {
             Ok(answer) => Ok(Ok(answer)),
             Err(Unpassed::Failed(error)) => Ok(Err(error)),
-            Err(Unpassed::NotSent(body)) => Err(Onward { method, path, query, headers, body }),
+            Err(Unpassed::NotSent(body)) => Err(Onward { method, path, query, headers, body, interim }),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use super::interim::ToSender;
 use super::{Reason, RejectionId, Timestamp};
 
 /// Travels in the request's extensions, inserted once (by the ingress, or by the first guard in an app of
@@ -13,6 +14,8 @@ pub struct Facts {
     pub client: Option<IpAddr>,
     /// How the request came to us; `None` in an app of its own, where nobody knows.
     pub hop: Option<Hop>,
+    /// How interim answers (1xx) get to the sender.
+    pub interim: ToSender,
     /// Which of the source's secrets verified the request, counted from 0.
     pub secret_index: Option<u8>,
     /// The time that the sender signed, where the scheme has one.

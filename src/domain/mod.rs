@@ -15,6 +15,7 @@ pub mod facts;
 pub mod glob;
 pub mod headers;
 pub mod id;
+pub mod interim;
 pub mod passing;
 pub mod rejection;
 pub mod route;

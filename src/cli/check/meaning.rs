@@ -209,6 +209,11 @@ fn source(out: &mut String, source: &Source) {
             ),
         );
     }
+    mode(out, source);
+}
+
+/// What becomes of what the guards have let through.
+fn mode(out: &mut String, source: &Source) {
     match &source.mode {
         Mode::Queue => line(out, format_args!("  then {}", source.respond.status)),
         Mode::Proxy { app, speaks, .. } => {

@@ -10,7 +10,7 @@ use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_LENGTH, TRAILER};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, uri};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answer::Streaming;
@@ -18,6 +18,7 @@ use super::session::{Place, Slot};
 use crate::deliver::EndpointUrl;
 use crate::deliver::http1::{Fault, INTERIM_ANSWERS_MAX};
 use crate::deliver::upstream::Onward;
+use crate::domain::interim::OnInterim;
 use crate::domain::{AnswerBody, AppError, Rejection, RequestBody, RequestStream};
 
 /// Whom requests are for: the part of their URI that all have in common.
@@ -83,16 +84,16 @@ impl Destined {
         let Ok((response, stream)) = sent else { return Err(onward) };
         let is_head = *onward.method == Method::HEAD;
         let mut exchange = Exchange { place, sending: None, timer: Box::pin(sleep_until(deadline)) };
-        let Onward { method, path, query, headers, body } = onward;
+        let Onward { method, path, query, headers, body, interim } = onward;
         // What is in memory as a whole can go out again.
         let whole = exchange.start(stream, body);
-        match exchange.head(response).await {
+        match exchange.head(response, interim).await {
             Ok(head) => Ok(answer(exchange, head, is_head).await),
             Err(Unanswered::Failed(error)) => Ok(Err(error)),
             Err(Unanswered::Unprocessed) => {
                 exchange.place.doubt();
                 match whole.map(RequestBody::Whole).or_else(|| exchange.give_back()) {
-                    Some(body) => Err(Onward { method, path, query, headers, body }),
+                    Some(body) => Err(Onward { method, path, query, headers, body, interim }),
                     None => Ok(Err(AppError::Unreachable("the app did not take the request".into()))),
                 }
             }
@@ -150,30 +151,41 @@ impl Exchange {
         }
     }
 
-    async fn head(&mut self, mut response: ResponseFuture) -> Result<Response<RecvStream>, Unanswered> {
-        let mut interim_answers = 0;
-        poll_fn(|context| self.poll_head(&mut response, &mut interim_answers, context)).await
+    async fn head(
+        &mut self,
+        mut response: ResponseFuture,
+        interim: Option<OnInterim<'_>>,
+    ) -> Result<Response<RecvStream>, Unanswered> {
+        let mut came = 0;
+        let mut pass_on = |answer: Response<()>| {
+            came += 1;
+            let (parts, ()) = answer.into_parts();
+            match interim {
+                // RFC 9113 section 8.6.
+                _ if parts.status == StatusCode::SWITCHING_PROTOCOLS => return Err(Fault::Upgrade),
+                _ if came > INTERIM_ANSWERS_MAX => return Err(Fault::Interim),
+                Some(interim) => interim(parts.status, parts.headers),
+                None => {}
+            }
+            Ok(())
+        };
+        poll_fn(|context| self.poll_head(&mut response, &mut pass_on, context)).await
     }
 
     fn poll_head(
         &mut self,
         response: &mut ResponseFuture,
-        interim_answers: &mut u32,
+        interim: &mut impl FnMut(Response<()>) -> Result<(), Fault>,
         context: &mut Context<'_>,
     ) -> Poll<Result<Response<RecvStream>, Unanswered>> {
         if let Err(rejection) = self.send(context) {
             return Poll::Ready(Err(Unanswered::Failed(rejection.into())));
         }
-        while let Poll::Ready(Some(interim)) = response.poll_informational(context) {
-            match interim {
+        while let Poll::Ready(Some(answer)) = response.poll_informational(context) {
+            match answer.map(&mut *interim) {
+                Ok(Ok(())) => {}
+                Ok(Err(fault)) => return Poll::Ready(Err(Unanswered::Failed(broken(&fault)))),
                 Err(error) => return Poll::Ready(Err(Unanswered::from(&error))),
-                Ok(interim) if interim.status() == http::StatusCode::SWITCHING_PROTOCOLS => {
-                    return Poll::Ready(Err(Unanswered::Failed(broken(&Fault::Upgrade))));
-                }
-                Ok(_) if *interim_answers >= INTERIM_ANSWERS_MAX => {
-                    return Poll::Ready(Err(Unanswered::Failed(broken(&Fault::Interim))));
-                }
-                Ok(_) => *interim_answers += 1,
             }
         }
         match Pin::new(response).poll(context) {

@@ -8,6 +8,7 @@ mod draining;
 mod duplicates;
 mod fields;
 mod http2;
+mod interim;
 mod kept;
 mod large;
 mod paths;

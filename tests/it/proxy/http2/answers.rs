@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use h2::Reason;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Response};
 
 use super::super::app::Talk;
 use super::super::signed;
@@ -54,6 +54,30 @@ async fn an_answer_streams_with_its_trailers() {
     }
     stream.send_trailers(trailers).unwrap();
     assert_eq!(String::from_utf8(talk.until(b"\r\n\r\n").await).unwrap(), "0\r\nx-sum: 42\r\n\r\n");
+}
+
+#[tokio::test]
+async fn interim_answers_are_passed_on() {
+    let (mut app, gateway, sender) = start(100).await;
+    let mut talk = Talk::to(gateway.ingress()).await;
+    talk.say(signed(&sender, "evt_1", "")).await;
+    let mut asked = app.asked().await;
+    let hints = Response::builder().status(103).header("link", "</a>").header("hookward-x", "1").body(()).unwrap();
+    asked.respond.send_informational(hints).unwrap();
+    let hints = String::from_utf8(talk.until(b"\r\n\r\n").await).unwrap();
+    assert_eq!(hints, "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n");
+    asked.answer("OK");
+    assert_eq!(talk.message().await.body, b"OK");
+    // More than anybody needs are no answer.
+    talk.say(signed(&sender, "evt_2", "")).await;
+    let mut asked = app.asked().await;
+    for _ in 0..17 {
+        asked.respond.send_informational(Response::builder().status(102).body(()).unwrap()).unwrap();
+    }
+    for _ in 0..16 {
+        talk.until(b"HTTP/1.1 102 Processing\r\n\r\n").await;
+    }
+    assert_eq!(talk.message().await.head[0], "HTTP/1.1 502 Bad Gateway");
 }
 
 #[tokio::test]
