@@ -46,7 +46,7 @@ use crate::guard::signature::Verifier;
 use crate::guard::signature::odd::FetchingLayer;
 use crate::guard::{
     AllowIps, BodyLayer, Declared, Envelope, GuardLayer, HandshakeHead, HandshakeSigned, HandshakeUnsigned, Large,
-    RateLimit, ReceiveLayer, ReplayWindow, Reporter, Signature, SignatureHead, Spool,
+    Looks, RateLimit, ReceiveLayer, ReplayWindow, Reporter, Signature, SignatureHead, Spool,
 };
 use crate::ingress::RequestBody;
 use crate::intake::{self, Intake, Keep, Pass};
@@ -174,7 +174,12 @@ fn innermost<S: Store>(
 }
 
 /// Where a large body waits. An event that is, or may be, kept is written from memory; what an app gets need not be in it.
-fn large(source: &config::Source, verifier: &Verifier, handshakes: Option<&Arc<Handshakes>>, spool: &Spool) -> Large {
+fn large(
+    source: &config::Source,
+    verifier: &Arc<Verifier>,
+    handshakes: Option<&Arc<Handshakes>>,
+    spool: &Spool,
+) -> Large {
     let config::Mode::Proxy { keeps: false, .. } = source.mode else { return Large::Held };
     // These guards may wait for a certificate: while they look at one body, no other would be looked at.
     if verifier.odd().is_some() {
@@ -184,7 +189,12 @@ fn large(source: &config::Source, verifier: &Verifier, handshakes: Option<&Arc<H
         || verifier.scheme().proof.reads_body()
         || source.envelope.reads_body()
         || source.dedup.as_ref().is_some_and(|dedup| dedup.reads_body(&source.envelope));
-    if is_asked { Large::Spooled(spool.clone()) } else { Large::Streamed(spool.clone()) }
+    if !is_asked {
+        return Large::Streamed(spool.clone());
+    }
+    // A handshake may be anything in the body.
+    let looks = Looks::of(verifier, &source.envelope, source.dedup.as_ref()).filter(|_| handshakes.is_none());
+    Large::Spooled(spool.clone(), looks)
 }
 
 /// What a stage has of a request's time, so that its refusal still passes the books.

@@ -10,6 +10,7 @@
 pub mod catalogue;
 pub mod clock;
 pub mod delivery;
+mod digested;
 pub mod event;
 pub mod facts;
 pub mod glob;
@@ -25,6 +26,7 @@ pub mod webhook;
 
 pub use clock::{Clock, Timestamp};
 pub use delivery::{Attempt, DeadReason, DeliveryState, Next, OutcomeClass, Plan, PlannedDelivery, Settlement};
+pub use digested::{Digested, Scalar, Verified};
 pub use event::{Event, NewEvent};
 pub use facts::{Facts, Hop};
 pub use glob::Glob;
