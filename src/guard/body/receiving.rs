@@ -183,9 +183,13 @@ where
     let mut memory = layer.budget.share();
     let asked = Head { method: &head.method, uri: &head.uri, headers: &head.headers };
     let (spool, how) = match &large {
-        Large::Spooled(spool, looks) => {
-            (spool, looks.as_ref().and_then(|looks| looks.begin(asked)).map_or(Look::AtOnce, Look::InPieces))
-        }
+        Large::Spooled(spool, looks) => (
+            spool,
+            looks
+                .as_ref()
+                .and_then(|looks| looks.begin(asked))
+                .map_or(Look::AtOnce, |looking| Look::InPieces(Box::new(looking))),
+        ),
         Large::Streamed(spool) => (spool, Look::NotAtAll),
         // Never put into a file.
         Large::Held => return Ok(refused(head, overfull(Full::Memory))),
@@ -204,7 +208,7 @@ where
 /// How the guards look at a body.
 enum Look<'a> {
     AtOnce,
-    InPieces(Looking<'a>),
+    InPieces(Box<Looking<'a>>),
     NotAtAll,
 }
 
@@ -223,7 +227,7 @@ where
 {
     let deadline = began + layer.timeout;
     let mut came = 0;
-    let looking = if let Look::InPieces(looking) = &mut how { Some(looking) } else { None };
+    let looking = if let Look::InPieces(looking) = &mut how { Some(&mut **looking) } else { None };
     let (file, piece) = match timeout_at(deadline, take_in(body, layer, spool, looking, memory, &mut came)).await {
         Ok(taken) => taken?,
         Err(_elapsed) => return Err(too_late(came as u64)),
@@ -233,7 +237,7 @@ where
         let (file, _) = file.write(piece).await?;
         Ok(match how {
             Look::AtOnce => (spool.look_at(file, layer.budget.share()).await?.into(), None),
-            Look::InPieces(looking) => (file.pieces().into(), Some(looking.finish())),
+            Look::InPieces(looking) => (file.pieces().into(), Some((*looking).finish())),
             Look::NotAtAll => (file.pieces().into(), None),
         })
     };

@@ -88,6 +88,39 @@ async fn a_connection_that_says_goodbye_finishes_what_is_on_it_and_gets_nothing_
 }
 
 #[tokio::test]
+async fn a_reload_keeps_the_connections_of_an_app_that_is_spoken_to_as_before() {
+    let (mut app, gateway, _) = start(100).await;
+    let unchanged = spoken_to(&app.url(), "2");
+    for (id, settings) in [(1, None), (2, Some("    rate_limit: { requests: 1000, per: 1s }\n")), (3, Some(""))] {
+        if let Some(settings) = settings {
+            gateway.reload(&format!("{unchanged}{settings}")).await;
+        }
+        let sent = send_all(&gateway, id..id + 1);
+        let asked = app.asked().await;
+        assert_eq!(asked.connection, 0);
+        asked.answer("OK");
+        assert_eq!(sent.join_all().await, [200]);
+    }
+}
+
+#[tokio::test]
+async fn f50_what_is_under_way_is_answered_while_the_gateway_drains() {
+    let (mut app, mut gateway, _) = start(100).await;
+    let senders = send_all(&gateway, 0..5);
+    let mut under_way = Vec::new();
+    while under_way.len() < 5 {
+        under_way.push(app.asked().await);
+    }
+    gateway.terminate();
+    while tokio::net::TcpStream::connect(gateway.ingress()).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    under_way.into_iter().for_each(|asked| asked.answer("OK"));
+    assert_eq!(senders.join_all().await, [200; 5]);
+    assert!(gateway.ended().await.success());
+}
+
+#[tokio::test]
 async fn a_connection_whose_other_end_is_gone_gets_no_second_request() {
     let listener = RawApp::listen().await;
     let ingress = "ingress: { listen: \"@INGRESS@\", request_timeout: 1s, header_timeout: 1s }\n";
