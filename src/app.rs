@@ -49,7 +49,7 @@ use crate::guard::signature::Verifier;
 use crate::guard::signature::odd::FetchingLayer;
 use crate::guard::{
     AllowIps, BodyLayer, Declared, Envelope, GuardLayer, HandshakeHead, HandshakeSigned, HandshakeUnsigned, Large,
-    RateLimit, ReceiveLayer, ReplayWindow, Reporter, Signature, SignatureHead, Spool,
+    Looks, RateLimit, ReceiveLayer, ReplayWindow, Reporter, Signature, SignatureHead, Spool,
 };
 use crate::ingress::RequestBody;
 use crate::intake::{self, Intake, Keep, Pass};
@@ -151,7 +151,7 @@ fn innermost<S: Store>(
             };
             Intake::Keep(Arc::new(Keep::new(config, store, clock)))
         }
-        config::Mode::Proxy { app, fails_open, .. } => {
+        config::Mode::Proxy { app, speaks, fails_open, .. } => {
             let request_timeout = checked.ingress.request_timeout;
             let config = intake::PassConfig {
                 source: Arc::clone(&source.name),
@@ -162,7 +162,7 @@ fn innermost<S: Store>(
                 lease: request_timeout + LEASE_MARGIN,
                 fails_open: *fails_open,
             };
-            let passing = Passing::new(gateway.upstream(app), &source.path);
+            let passing = Passing::new(gateway.upstream(app, *speaks), &source.path);
             let kept = source.kept_for_app().map(|app| {
                 let config = intake::Config {
                     source: Arc::clone(&source.name),
@@ -180,7 +180,12 @@ fn innermost<S: Store>(
 }
 
 /// Where a large body waits. An event that is, or may be, kept is written from memory; what an app gets need not be in it.
-fn large(source: &config::Source, verifier: &Verifier, handshakes: Option<&Arc<Handshakes>>, spool: &Spool) -> Large {
+fn large(
+    source: &config::Source,
+    verifier: &Arc<Verifier>,
+    handshakes: Option<&Arc<Handshakes>>,
+    spool: &Spool,
+) -> Large {
     let config::Mode::Proxy { keeps: false, .. } = source.mode else { return Large::Held };
     // These guards may wait for a certificate: while they look at one body, no other would be looked at.
     if verifier.odd().is_some() {
@@ -190,7 +195,12 @@ fn large(source: &config::Source, verifier: &Verifier, handshakes: Option<&Arc<H
         || verifier.scheme().proof.reads_body()
         || source.envelope.reads_body()
         || source.dedup.as_ref().is_some_and(|dedup| dedup.reads_body(&source.envelope));
-    if is_asked { Large::Spooled(spool.clone()) } else { Large::Streamed(spool.clone()) }
+    if !is_asked {
+        return Large::Streamed(spool.clone());
+    }
+    // A handshake may be anything in the body.
+    let looks = Looks::of(verifier, &source.envelope, source.dedup.as_ref()).filter(|_| handshakes.is_none());
+    Large::Spooled(spool.clone(), looks)
 }
 
 /// What a stage has of a request's time, so that its refusal still passes the books.

@@ -14,7 +14,7 @@ use super::resign::{Signer, Signers};
 use super::{Stack, StartError, is_by_address, stack};
 use crate::api::{self, Configured, DestinationEntry, Masks, SourceEntry};
 use crate::config::{self, Checked};
-use crate::deliver::{EndpointUrl, Upstream};
+use crate::deliver::{EndpointUrl, Speaks, Upstream};
 use crate::dispatch::Dispatcher;
 use crate::domain::{Clock, Routes};
 use crate::guard::handshake::Handshakes;
@@ -48,12 +48,15 @@ pub(super) struct Gateway<S: Store> {
     /// The sending side, where it is on.
     pub(super) outbound: Option<Outbound<S>>,
     rate_limits: Mutex<RateLimits>,
-    /// The apps of proxy-mode sources by their URL, each with its open connections.
-    upstreams: Mutex<HashMap<Box<str>, Arc<Upstream>>>,
+    /// The apps of proxy-mode sources by their URL and how they are spoken to, each with its open connections.
+    upstreams: Mutex<Upstreams>,
 }
 
 /// Limits that are running: a reload that does not change one must not refill it.
 type RateLimits = HashMap<(Arc<str>, usize), (rate_limit::Config, Arc<RateLimit>)>;
+
+/// The apps that are running.
+type Upstreams = HashMap<(Box<str>, Speaks), Arc<Upstream>>;
 
 /// The limits of a source that stand before the signature, and those behind it.
 type BeforeAndBehind = (Vec<Arc<RateLimit>>, Vec<Arc<RateLimit>>);
@@ -169,16 +172,21 @@ impl<S: Store> Gateway<S> {
     }
 
     /// The app at this URL; a reload that does not change it keeps its connections.
-    pub(super) fn upstream(&self, app: &EndpointUrl) -> Arc<Upstream> {
+    pub(super) fn upstream(&self, app: &EndpointUrl, speaks: Speaks) -> Arc<Upstream> {
         let mut running = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(running.entry(app.as_str().into()).or_insert_with(|| Upstream::new(app.clone())))
+        let key = (app.as_str().into(), speaks);
+        Arc::clone(running.entry(key).or_insert_with(|| Upstream::new(app.clone(), speaks)))
     }
 
     /// Requests that are under way keep theirs.
     fn forget_upstreams(&self, checked: &Checked) {
         let mut running = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        running.retain(|url, _| {
-            checked.sources.iter().any(|source| source.mode.app().is_some_and(|app| app.as_str() == &**url))
+        running.retain(|(url, spoken), _| {
+            let is_wanted = |source: &config::Source| match &source.mode {
+                config::Mode::Proxy { app, speaks, .. } => app.as_str() == &**url && speaks == spoken,
+                config::Mode::Queue => false,
+            };
+            checked.sources.iter().any(is_wanted)
         });
     }
 

@@ -10,11 +10,13 @@
 pub mod catalogue;
 pub mod clock;
 pub mod delivery;
+mod digested;
 pub mod event;
 pub mod facts;
 pub mod glob;
 pub mod headers;
 pub mod id;
+pub mod interim;
 pub mod passing;
 pub mod rejection;
 pub mod route;
@@ -25,12 +27,13 @@ pub mod webhook;
 
 pub use clock::{Clock, Timestamp};
 pub use delivery::{Attempt, DeadReason, DeliveryState, Next, OutcomeClass, Plan, PlannedDelivery, Settlement};
+pub use digested::{Digested, Scalar, Verified};
 pub use event::{Event, NewEvent};
 pub use facts::{Facts, Hop};
 pub use glob::Glob;
 pub use headers::{HeaderBlock, HeaderBlockBuilder};
 pub use id::{AttemptId, DeliveryId, EventId, IdMint, RejectionId, Seq, WebhookId};
-pub use passing::{AnswerBody, AnswerStream, AppError, RequestBody, RequestStream};
+pub use passing::{AnswerBody, AnswerStream, AppError, RequestBody, RequestPieces, RequestStream};
 pub use rejection::{Reason, Refused, Rejection};
 pub use route::{Route, Routes};
 pub use schedule::Schedule;

@@ -5,6 +5,7 @@
 //! - An answer that is whole with its head, as nearly all are, commits before the sender has its first byte; one that
 //!   streams commits with its last. An answer that breaks off in the middle releases: the sender has no whole answer
 //!   either, and its retry gets through. A sender that leaves in the middle of a 2xx leaves a committed mark.
+//! - Interim answers (1xx) go back as they come, where the sender's protocol lets us.
 //! - A request is given to the app once. Whether an app that broke off has seen it nobody knows; the sender decides.
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 use super::app::{App, Onward};
 use super::{Keep, Respond, back, body, onward};
+use crate::domain::interim::OnInterim;
 use crate::domain::{
     AnswerBody, AppError, Clock, EventId, Facts, Reason, Refused, Rejection, RejectionId, RequestBody,
 };
@@ -162,7 +164,15 @@ impl<S: Store, A: App> Pass<S, A> {
         let headers = onward::headers(head, facts, &self.config.needed_headers, &ours, with_trailers);
         let began = Instant::now();
         let since = facts.hop.map_or(began, |hop| Instant::from_std(hop.began));
-        let onward = Onward { method: &head.method, query: head.uri.query(), headers: &headers, body };
+        let connection = facts.interim.connection();
+        let pass_back = |status, mut headers| {
+            back::clean(&mut headers, false, false);
+            if let Some(connection) = connection {
+                connection.answer(status, &headers);
+            }
+        };
+        let interim = connection.map(|_| &pass_back as OnInterim<'_>);
+        let onward = Onward { method: &head.method, query: head.uri.query(), headers: &headers, body, interim };
         let answer = self.app.pass(onward, since + self.config.timeout).await?;
         let app_duration = began.elapsed();
         let reported = facts.reported.first().copied();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::{self, Checked, Destination, Loaded, Mode, Outbound, Period, Size, Source};
-use crate::deliver::Upstream;
+use crate::deliver::{Speaks, Upstream};
 use crate::domain::Route;
 use crate::guard::rate_limit::By;
 use crate::guard::{dedup, signature};
@@ -210,16 +210,24 @@ fn source(out: &mut String, source: &Source) {
             ),
         );
     }
-    end(out, source);
+    mode(out, source);
 }
 
-/// What becomes of what the guards let through.
-fn end(out: &mut String, source: &Source) {
+/// What becomes of what the guards have let through.
+fn mode(out: &mut String, source: &Source) {
     match &source.mode {
         Mode::Queue => line(out, format_args!("  then {}", source.respond.status)),
-        Mode::Proxy { app, fails_open, .. } => {
+        Mode::Proxy { app, speaks, fails_open, .. } => {
             let to = Upstream::join(app, &source.path);
-            line(out, format_args!("  then passed on to {} as {to}, and its answer goes back (else 502, 504)", app));
+            let over = match speaks {
+                Speaks::Http1 => "",
+                Speaks::Http2 => " over HTTP/2",
+                Speaks::Either => " over the HTTP that it chooses",
+            };
+            line(
+                out,
+                format_args!("  then passed on to {app} as {to}{over}, and its answer goes back (else 502, 504)"),
+            );
             if *fails_open {
                 line(
                     out,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
-use super::{AllowEntry, Verify};
+use super::{AllowEntry, App, Verify};
 use crate::config::document::spanned::{At, OneOrMany};
 use crate::config::quantity::{Period, Size};
 
@@ -20,8 +20,9 @@ pub(in crate::config) struct Source {
     /// answer goes back; nothing is kept, and no route takes it.
     #[schemars(extend("default" = "queue"))]
     pub(in crate::config) mode: Option<At<Mode>>,
-    /// The URL of the app that requests are passed on to, with the source's path and the query behind it; `mode: proxy` only.
-    pub(in crate::config) app: Option<At<String>>,
+    /// The app that requests are passed on to, with the source's path and the query behind its URL; `mode: proxy` only. A URL,
+    /// or `{ url, http }`.
+    pub(in crate::config) app: Option<At<App>>,
     /// What happens while the app cannot be reached; `mode: proxy` only. `reject`: 502, and the sender tries again. `keep`: the
     /// event is kept durably, answered with 2xx, and delivered to the app as to a destination, which is called `app:` and the
     /// source's name.

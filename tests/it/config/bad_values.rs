@@ -285,6 +285,10 @@ fn a_source_has_one_mode() {
     source("mode: proxy, app: ‸'ftp://x'", "app", "http or https");
     source("mode: proxy, app: ‸'http://u:SECRET@x'", "app", "credentials");
     source("mode: proxy, app: ‸'http://x/?token=SECRET'", "app", "has a query");
+    source("mode: proxy, app: { url: ‸'ftp://x' }", "app.url", "http or https");
+    source("mode: proxy, app: { url: 'http://x', http: ‸3 }", "app.http", "not one of");
+    source("mode: proxy, app: { url: 'http://x', http: ‸auto }", "app.http", "http:// has none");
+    source("mode: proxy, if_app_fails: keep, app: { url: 'http://x', http: ‸2 }", "app.http", "over HTTP/1.1");
     source("mode: proxy, app: 'http://x', respond: ‸{ status: 202 }", "respond", "the app answers");
     let shop = "sources: { a: { path: /a, verify: { scheme: none }, mode: proxy, app: 'http://x' } }\n";
     let routes = "destinations: { b: { discard: true } }\nroutes: [{ from: ‸a, to: b }]\n";

@@ -167,8 +167,9 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
     (
         "tests/it/proxy/bytes.rs",
         "request_and_answer_go_through_unchanged_but_for_what_belongs_to_one_hop",
-        &["sources.*.app"],
+        &["sources.*.app", "sources.*.app.url"],
     ),
+    ("tests/it/proxy/http2/servers.rs", "over_tls_both_sides_agree_on_the_version", &["sources.*.app.http"]),
     (
         "tests/it/proxy/large.rs",
         "bodies_beyond_body_spool_max_are_refused_and_a_file_is_gone_with_its_request",
