@@ -12,15 +12,16 @@ const FORBIDDEN_NAMES: [&str; 9] =
 
 /// Who may import which of our modules. `app`, `api`, `cli` and `config` stand above the stages and may import
 /// anything; the stages meet in `app` and never import each other.
-const IMPORTS: [(&str, &[&str]); 10] = [
+const IMPORTS: [(&str, &[&str]); 11] = [
     ("domain", &[]),
+    ("deadline", &[]),
     ("telemetry", &["domain"]),
     ("store", &["domain", "telemetry"]),
-    ("ingress", &["domain", "telemetry", "store"]),
-    ("guard", &["domain", "telemetry", "store"]),
+    ("ingress", &["deadline", "domain", "telemetry", "store"]),
+    ("guard", &["deadline", "domain", "telemetry", "store"]),
     ("intake", &["domain", "telemetry", "store"]),
     ("dispatch", &["domain", "telemetry", "store"]),
-    ("deliver", &["domain", "telemetry", "store"]),
+    ("deliver", &["deadline", "domain", "telemetry", "store"]),
     ("records", &["domain", "telemetry", "store"]),
     ("outbound", &["domain", "telemetry", "store"]),
 ];

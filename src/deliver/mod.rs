@@ -33,7 +33,6 @@ pub mod webhook;
 
 mod connection;
 mod connector;
-mod deadline;
 mod failure;
 mod get;
 mod http1;

@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use super::live::Live;
 use super::received::Received;
 use super::spool::{PIECE_BYTES, Spool};
 use super::{BodyLayer, Buffered, Collected, Collecting, Full, began, broken, overfull, refused, too_late};
+use crate::deadline::{Late, within_while};
 use crate::domain::Rejection;
 
 /// A body that is larger is not held in memory, unless its source says so.
@@ -199,10 +201,11 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>> + Send,
 {
     let deadline: Instant = began(head) + layer.timeout;
-    let mut came = 0;
-    let (file, piece) = match timeout_at(deadline, take_in(body, layer, spool, memory, &mut came)).await {
+    let came = AtomicU64::new(0);
+    let taking = take_in(body, layer, spool, memory, &came);
+    let (file, piece) = match within_while(deadline, || came.load(Relaxed), taking).await {
         Ok(taken) => taken?,
-        Err(_elapsed) => return Err(too_late(came as u64)),
+        Err(Late) => return Err(too_late(came.into_inner())),
     };
     let Some(file) = file else { return Ok(Buffered::from(Bytes::from(piece)).into()) };
     let looked_at = async {
@@ -221,7 +224,7 @@ async fn take_in<B>(
     layer: &BodyLayer,
     spool: &Spool,
     memory: &mut Share,
-    came: &mut usize,
+    came: &AtomicU64,
 ) -> Result<(Option<super::spool::Writer>, Vec<u8>), Rejection>
 where
     B: Body<Data = Bytes>,
@@ -232,8 +235,9 @@ where
     while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
         let frame = frame.map_err(|error| broken(&*error.into()))?;
         let Ok(data) = frame.into_data() else { continue };
-        *came = came.saturating_add(data.len());
-        if *came > layer.bytes_max {
+        let bytes = came.load(Relaxed).saturating_add(data.len() as u64);
+        came.store(bytes, Relaxed);
+        if bytes > layer.bytes_max as u64 {
             return Err(overfull(Full::TooLarge));
         }
         if !memory.grow_to(piece.len() + data.len()) {

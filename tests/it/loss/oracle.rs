@@ -146,7 +146,10 @@ impl Verdict {
             self.repeated_by_crashes += 1;
             self.oldest_repeat = self.oldest_repeat.max(age);
             if age > OUTCOMES_UNWRITTEN_MAX + READING_MAX {
-                self.repeated.push(format!("{name}: again in life {}, answered {age:?} before the crash", second.life));
+                let (life, [one, other]) = (second.life, [first.attempt, second.attempt]);
+                self.repeated.push(format!(
+                    "{name}: attempt {one} was answered {age:?} before the crash, attempt {other} in life {life}"
+                ));
             }
         }
     }
