@@ -41,7 +41,7 @@ pub struct Token {
 /// What stands in front of every handler.
 pub(super) struct Gate<S> {
     pub(super) state: State<S>,
-    pub(super) table: Table,
+    pub(super) table: Arc<Table>,
     pub(super) failures: Failures,
     pub(super) keys: Keys,
 }

@@ -1,5 +1,7 @@
 //! The OpenAPI 3.1 document, made of the table of operations and of the types of the wire: nothing in it is written twice.
 
+use std::sync::{Arc, OnceLock};
+
 use axum::Extension;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -16,9 +18,15 @@ use super::params::Query;
 use super::problem::Problem;
 use super::surface::{Operation, Table};
 
-/// The document as it is sent.
+/// The document, made when it is first asked for: at rest it would be a tenth of the gateway's memory.
 #[derive(Clone, Debug)]
-pub(super) struct Document(pub(super) Bytes);
+pub(super) struct Document(Arc<Lazy>);
+
+#[derive(Debug)]
+struct Lazy {
+    table: Arc<Table>,
+    bytes: OnceLock<Bytes>,
+}
 
 /// The document itself, for its own description.
 #[derive(JsonSchema)]
@@ -41,11 +49,24 @@ const KEY_CHARS_MAX: usize = 255;
 
 pub(super) async fn show(Extension(document): Extension<Document>, query: Query) -> Result<Response, Problem> {
     query.only(&[])?;
-    Ok(([(CONTENT_TYPE, "application/json")], document.0).into_response())
+    Ok(([(CONTENT_TYPE, "application/json")], document.bytes()).into_response())
 }
 
-/// The document of these operations.
-pub(super) fn document(table: &Table) -> Document {
+// === impl Document ===
+
+impl Document {
+    /// The document of these operations.
+    pub(super) fn new(table: Arc<Table>) -> Self {
+        Self(Arc::new(Lazy { table, bytes: OnceLock::new() }))
+    }
+
+    /// As it is sent.
+    pub(super) fn bytes(&self) -> Bytes {
+        self.0.bytes.get_or_init(|| write(&self.0.table)).clone()
+    }
+}
+
+fn write(table: &Table) -> Bytes {
     let mut answers = generator(|settings| settings.for_serialize());
     let mut requests = generator(|settings| settings.for_deserialize());
     let problem = answers.subschema_for::<Problem>().to_value();
@@ -77,7 +98,7 @@ pub(super) fn document(table: &Table) -> Document {
         },
     });
     // Maps, texts and numbers: writing them into memory does not fail.
-    Document(serde_json::to_vec(&document).unwrap_or_default().into())
+    serde_json::to_vec(&document).unwrap_or_default().into()
 }
 
 fn generator(contract: fn(SchemaSettings) -> SchemaSettings) -> SchemaGenerator {

@@ -14,15 +14,17 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::access::Gate;
 use super::failures::Failures;
 use super::idempotency::Keys;
+use super::openapi::Document;
 use super::problem::Problem;
 use super::state::State;
-use super::{access, openapi, operations};
+use super::{access, operations};
 use crate::store::Store;
 
 /// The service of the admin port.
 pub fn router<S: Store>(state: State<S>) -> axum::Router {
     let (handlers, table) = operations::all::<S>().into_parts();
-    let document = openapi::document(&table);
+    let table = Arc::new(table);
+    let document = Document::new(Arc::clone(&table));
     let gate = Gate { state: state.clone(), table, failures: Failures::default(), keys: Keys::default() };
     handlers
         .fallback(no_such_path)

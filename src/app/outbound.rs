@@ -20,7 +20,7 @@ use crate::dispatch::{Attempts, Destination, OnDemand, Resolved};
 use crate::domain::{Attempt, Clock, Schedule, WebhookId, WebhookState};
 use crate::outbound::{Limits, OpenedWebhook, Sealer, Verdict, Webhooks};
 use crate::store::{Claim, Store, StoreError};
-use crate::telemetry::{Metrics, task};
+use crate::telemetry::{Cores, Metrics, task};
 
 /// The sending side while it runs.
 pub(super) struct Outbound<S: Store> {
@@ -29,6 +29,7 @@ pub(super) struct Outbound<S: Store> {
     lanes: Arc<OnDemand<S, WebhookAttempts<S>>>,
     configured: Arc<ArcSwap<config::Outbound>>,
     task: JoinHandle<()>,
+    following: JoinHandle<()>,
 }
 
 /// Deliver's client for webhooks: looks at what came of each attempt.
@@ -52,6 +53,7 @@ impl<S: Store> Outbound<S> {
         store: Arc<S>,
         clock: Clock,
         metrics: &Metrics,
+        cores: Cores,
         dedup_key: [u8; 16],
     ) -> Result<Self, StoreError> {
         let sealer = Sealer::new(&configured.secrets_keys);
@@ -66,7 +68,7 @@ impl<S: Store> Outbound<S> {
             Box::new(move |target: &str| resolve(&webhooks, &configured.load(), target))
         };
         let attempts_max = configured.load().attempts_max;
-        let lanes = Arc::new(OnDemand::new(store, attempts, clock, metrics, attempts_max, resolve));
+        let lanes = Arc::new(OnDemand::new(store, attempts, clock, metrics, cores, attempts_max, resolve));
         webhooks.listen({
             let lanes: Weak<_> = Arc::downgrade(&lanes);
             Box::new(move |id| {
@@ -91,7 +93,9 @@ impl<S: Store> Outbound<S> {
         });
         let running = Arc::clone(&lanes);
         let task = task::spawn("webhooks", async move { running.run().await });
-        Ok(Self { sending, webhooks, lanes, configured, task })
+        let followed = Arc::clone(&webhooks);
+        let following = task::spawn("webhooks of other gateways", async move { followed.follow().await });
+        Ok(Self { sending, webhooks, lanes, configured, task, following })
     }
 
     /// Goes over to other settings, for what is pending too.
@@ -108,6 +112,7 @@ impl<S: Store> Outbound<S> {
     /// Begins nothing new and waits for what is under way; how many attempts were cut at `deadline`.
     pub(super) async fn drain(&self, deadline: Instant) -> usize {
         self.task.abort();
+        self.following.abort();
         self.lanes.drain(deadline).await
     }
 }

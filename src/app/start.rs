@@ -28,7 +28,7 @@ use crate::domain::Clock;
 use crate::guard::signature::ConfigError;
 use crate::ingress::{self, Ledger, ListenError, Listener, PathError, Router, Server};
 use crate::store::{Store, StoreError, embedded, redis};
-use crate::telemetry::{AccessLog, Metrics, Readiness, task};
+use crate::telemetry::{AccessLog, Cores, Metrics, Readiness, task};
 use crate::{api, records};
 
 /// A gateway with open ports.
@@ -108,7 +108,7 @@ pub enum StartError {
 /// How long the admin port may take to finish its answers at the end.
 const ADMIN_DRAIN: Duration = Duration::from_secs(2);
 
-/// The runtime that everything runs on: a thread for each core.
+/// The runtime that everything but connections and attempts runs on: a thread for each core.
 ///
 /// # Errors
 /// The system gives no threads.
@@ -149,7 +149,7 @@ pub async fn start_at(
         (store, inherited.admin(checked.admin.listen, patience).await?)
     } else {
         let admin_listener = inherited.admin(checked.admin.listen, patience).await?;
-        (open_store(checked, &clock, &metrics).await?, admin_listener)
+        (open_store(checked, &clock, &metrics, None).await?, admin_listener)
     };
     let doors = Doors { ingress: ingress_listener, admin: admin_listener, log };
     match store {
@@ -177,8 +177,11 @@ async fn begin<S: Store>(
     let store = Arc::new(store);
     let signers = Signers::default();
     let client = Client::new(clock.clone(), Arc::new(signers.clone()));
-    let dispatcher = Dispatcher::new(Arc::clone(&store), Arc::new(Deliveries(client)), clock.clone(), metrics.clone());
-    let outbound = start_outbound(checked, &store, &clock, &metrics, dedup_key).await?;
+    let cores =
+        Cores::start().map_err(|cause| StartError::Machine { what: "starting a thread for each core", cause })?;
+    let attempts = Arc::new(Deliveries(client));
+    let dispatcher = Dispatcher::new(Arc::clone(&store), attempts, clock.clone(), metrics.clone(), cores.for_others());
+    let outbound = start_outbound(checked, &store, &clock, &metrics, &cores, dedup_key).await?;
     let parts = Parts { store, metrics, clock, signers, dispatcher, dedup_key, outbound };
     let gateway = Arc::new(Gateway::new(parts, checked));
     let table = Arc::new(ArcSwap::from_pointee(gateway.apply(checked)?));
@@ -202,7 +205,8 @@ async fn begin<S: Store>(
     let service = ServiceBuilder::new().layer(AccessLayer(Arc::clone(&desk))).service(Router::new(table));
     let server = Server::new(ingress_listener, Arc::clone(&gateway.limits))
         .ledger(Ledger::new(move |turned| desk.turn_away(turned)))
-        .metrics(gateway.metrics.ingress().clone());
+        .metrics(gateway.metrics.ingress().clone())
+        .cores(cores);
     let ingress_task = task::spawn("ingress", server.serve(service, stopped(ingress_stopped)));
     let admin_task = task::spawn("admin", serve_admin(Arc::clone(&gateway), admin_listener, admin, admin_stopped));
     let retention = Arc::clone(&gateway.retention);
@@ -324,10 +328,12 @@ async fn start_outbound<S: Store>(
     store: &Arc<S>,
     clock: &Clock,
     metrics: &Metrics,
+    cores: &Cores,
     dedup_key: [u8; 16],
 ) -> Result<Option<Outbound<S>>, StoreError> {
     let Some(outbound) = &checked.outbound else { return Ok(None) };
-    Outbound::start(outbound, Arc::clone(store), clock.clone(), metrics, dedup_key).await.map(Some)
+    let cores = cores.for_others();
+    Outbound::start(outbound, Arc::clone(store), clock.clone(), metrics, cores, dedup_key).await.map(Some)
 }
 
 async fn finished(name: &'static str, task: JoinHandle<()>) {

@@ -10,7 +10,7 @@ use super::running::{Running, drain};
 use super::{Attempts, Destination, pump};
 use crate::domain::Clock;
 use crate::store::{Store, TargetSettings};
-use crate::telemetry::{BreakerState, Metrics, task};
+use crate::telemetry::{BreakerState, Cores, Metrics, task};
 
 /// Brings due deliveries to whoever makes attempts, each destination in a lane of its own.
 pub struct Dispatcher<S, A: Attempts> {
@@ -44,11 +44,11 @@ pub struct LaneStatus {
 // === impl Dispatcher ===
 
 impl<S: Store, A: Attempts> Dispatcher<S, A> {
-    /// A dispatcher without lanes.
+    /// A dispatcher without lanes. Attempts are made on `cores`.
     #[must_use]
-    pub fn new(store: Arc<S>, attempts: Arc<A>, clock: Clock, metrics: Metrics) -> Self {
+    pub fn new(store: Arc<S>, attempts: Arc<A>, clock: Clock, metrics: Metrics, cores: Cores) -> Self {
         let lanes = Lanes { running: HashMap::new(), ending: Vec::new(), draining: false };
-        Self { means: Arc::new(Means { store, attempts, clock }), metrics, lanes: Mutex::new(lanes) }
+        Self { means: Arc::new(Means { store, attempts, clock, cores }), metrics, lanes: Mutex::new(lanes) }
     }
 
     /// Makes these the destinations, each with where its requests go (`None`: it accepts and drops).
@@ -121,5 +121,10 @@ impl<S, A: Attempts> Drop for Dispatcher<S, A> {
 }
 
 fn target(destination: &Destination) -> TargetSettings {
-    TargetSettings { name: Arc::clone(&destination.name), queue_max: destination.queue_max, paused: destination.paused }
+    TargetSettings {
+        name: Arc::clone(&destination.name),
+        queue_max: destination.queue_max,
+        paused: destination.paused,
+        in_flight_max: destination.concurrency_shared.then_some(destination.concurrency.get() as u64),
+    }
 }

@@ -8,22 +8,26 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::breaker::Turn;
 use super::gate::{Entry, Gate};
 use super::room::{Idle, Place, Room};
 use super::seat::{Call, Handed, Seat};
+use super::worker::Worker;
 use super::{Attempts, Destination, LaneStatus, retry};
 use crate::domain::{Attempt, Clock, DeadReason, HeaderBlock, Next, OutcomeClass, Settlement};
 use crate::store::{Claim, Store};
-use crate::telemetry::{BreakerState, DestinationMetrics, task};
+use crate::telemetry::{BreakerState, Cores, DestinationMetrics, task};
 
 /// What every lane works with.
 pub(super) struct Means<S, A> {
     pub(super) store: Arc<S>,
     pub(super) attempts: Arc<A>,
     pub(super) clock: Clock,
+    /// Where workers live.
+    pub(super) cores: Cores,
 }
 
 /// One destination's deliveries on their way.
@@ -116,6 +120,11 @@ impl<S: Store, A: Attempts> Lane<S, A> {
     }
 
     // --- the pump's part ---
+
+    /// Starts a worker.
+    pub(super) fn employ(self: &Arc<Self>, workers: &mut JoinSet<()>, handed: Handed) {
+        self.means.cores.spawn_in(workers, Worker::new(Arc::clone(self)).run(handed));
+    }
 
     /// Waits until something may be due.
     pub(super) async fn due(&self) {

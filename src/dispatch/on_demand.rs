@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::lane::{Lane, Means};
 use super::room::Room;
@@ -15,10 +16,13 @@ use super::running::{Running, drain};
 use super::{Attempts, Destination, pump};
 use crate::domain::Clock;
 use crate::store::{Store, TargetSettings};
-use crate::telemetry::{DestinationMetrics, Metrics, task};
+use crate::telemetry::{Cores, DestinationMetrics, Metrics, task};
 
 /// The name under which the deliveries of all webhooks are counted: no metric has a label for each.
 pub const COUNTED_AS: &str = "(webhooks)";
+
+/// By then what another gateway did to a webhook is known here too.
+const KNOWN_SOON: Duration = Duration::from_millis(200);
 
 /// What becomes of a webhook's deliveries.
 pub enum Resolved<E> {
@@ -52,18 +56,19 @@ struct Lanes<S, A: Attempts> {
 // === impl OnDemand ===
 
 impl<S: Store, A: Attempts> OnDemand<S, A> {
-    /// Nothing is made before [`run`](Self::run). At most `attempts_max` attempts are under way at once.
+    /// Nothing is made before [`run`](Self::run). At most `attempts_max` attempts are under way at once, on `cores`.
     #[must_use]
     pub fn new(
         store: Arc<S>,
         attempts: Arc<A>,
         clock: Clock,
         metrics: &Metrics,
+        cores: Cores,
         attempts_max: NonZeroUsize,
         resolve: Resolver<A::Endpoint>,
     ) -> Self {
         Self(Arc::new(Shared {
-            means: Arc::new(Means { store, attempts, clock }),
+            means: Arc::new(Means { store, attempts, clock, cores }),
             metrics: metrics.destination(COUNTED_AS),
             room: Arc::new(Room::new(attempts_max.get())),
             resolve,
@@ -135,13 +140,22 @@ impl<S: Store, A: Attempts> Shared<S, A> {
                 lanes.running.insert(target, Running { lane, pump });
             }
             Resolved::Paused => {
-                store.set_target(&TargetSettings { name: Arc::clone(&target), queue_max: u64::MAX, paused: true });
+                store.set_target(&TargetSettings {
+                    name: Arc::clone(&target),
+                    queue_max: u64::MAX,
+                    paused: true,
+                    in_flight_max: None,
+                });
                 store.rest(&target);
             }
             Resolved::Gone => {
                 let shared = Arc::clone(shared);
                 task::spawn("cancelling", async move {
-                    shared.cancel(&target).await;
+                    if shared.is_gone(&target).await {
+                        shared.cancel(&target).await;
+                    } else {
+                        sleep(KNOWN_SOON).await;
+                    }
                     shared.means.store.rest(&target);
                 });
             }
@@ -157,6 +171,19 @@ impl<S: Store, A: Attempts> Shared<S, A> {
         };
         if was_ours {
             shared.means.store.rest(&lane.name);
+        }
+    }
+
+    /// Whether a webhook that is not known here takes no deliveries indeed: another gateway may have registered it a
+    /// moment ago, or switched it on.
+    async fn is_gone(&self, target: &str) -> bool {
+        let Ok(id) = target.parse() else { return true };
+        match self.means.store.webhook(id).await {
+            Ok(webhook) => webhook.is_none_or(|webhook| !webhook.state.takes_events()),
+            Err(error) => {
+                tracing::warn!(webhook = target, %error, "it cannot be read whether there is such a webhook");
+                false
+            }
         }
     }
 

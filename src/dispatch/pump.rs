@@ -11,7 +11,6 @@ use super::Attempts;
 use super::gate::Entry;
 use super::lane::Lane;
 use super::seat::Handed;
-use super::worker::Worker;
 use crate::store::Store;
 use crate::telemetry::task;
 
@@ -67,7 +66,7 @@ async fn pump<S: Store, A: Attempts>(lane: &Arc<Lane<S, A>>) {
                 for claim in claims {
                     if let Some(handed) = lane.hand_over(Handed { claim, place: places.pop() }) {
                         reap(&mut workers);
-                        workers.spawn(Worker::new(Arc::clone(lane)).run(handed));
+                        lane.employ(&mut workers, handed);
                     }
                 }
                 drop(places);

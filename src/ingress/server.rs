@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use super::connection::{Setup, drive};
 use super::drain::Drain;
 use super::listener::Listener;
 use super::opening::{self, Origin, open};
-use crate::telemetry::IngressMetrics;
+use crate::telemetry::{Cores, IngressMetrics};
 
 /// A listening port with its limits, ready to [`serve`](Self::serve).
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub struct Server {
     limits: Arc<ArcSwap<Config>>,
     ledger: Ledger,
     metrics: Arc<IngressMetrics>,
+    cores: Cores,
 }
 
 /// After the drain deadline requests in flight are told so; this long for their answers to get out.
@@ -57,7 +59,7 @@ impl Server {
     /// `listen` while it runs: the time-outs for new connections, the rest at once.
     #[must_use]
     pub fn new(listener: Listener, limits: Arc<ArcSwap<Config>>) -> Self {
-        Self { listener, limits, ledger: Ledger::default(), metrics: Arc::default() }
+        Self { listener, limits, ledger: Ledger::default(), metrics: Arc::default(), cores: Cores::default() }
     }
 
     /// Tells `ledger` what is refused before the service sees it.
@@ -74,6 +76,13 @@ impl Server {
         self
     }
 
+    /// Serves connections on these threads.
+    #[must_use]
+    pub fn cores(mut self, cores: Cores) -> Self {
+        self.cores = cores;
+        self
+    }
+
     /// Accepts and serves until `shutdown` completes; then stops accepting, closes each connection with its
     /// answer, and returns when all are closed, at the latest `drain_timeout` (plus half a second for the
     /// 503s of what was cut) later.
@@ -87,10 +96,10 @@ impl Server {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let Self { listener, limits, ledger, metrics } = self;
+        let Self { listener, limits, ledger, metrics, cores } = self;
         let drain = Arc::new(Drain::new());
         let setup = Setup { service, limits, drain: Arc::clone(&drain), ledger, metrics: Arc::clone(&metrics) };
-        let mut open = Open { tasks: JoinSet::new(), setup };
+        let mut open = Open { tasks: JoinSet::new(), cores, setup };
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
@@ -125,6 +134,7 @@ impl Server {
 /// The open connections.
 struct Open<S> {
     tasks: JoinSet<()>,
+    cores: Cores,
     setup: Setup<S>,
 }
 
@@ -152,21 +162,61 @@ where
         metrics.connections_accepted.inc();
         let counted = Counted::new(metrics);
         let origin = Origin { peer, accepted: Instant::now(), secure: None };
+        let moving = match Moving::begin(stream, self.cores.is_here()) {
+            Ok(moving) => moving,
+            Err(error) => return not_moved(metrics, &error),
+        };
+        let setup = self.setup.clone();
+        // Two tasks rather than one that decides: nothing of the way through TLS is in a plain connection's memory.
         if opening::is_needed(&limits) {
-            let connection = open(stream, origin, self.setup.clone());
-            self.tasks.spawn(async move {
-                connection.await;
+            self.cores.spawn_in(&mut self.tasks, async move {
+                match moving.end() {
+                    Ok(stream) => open(stream, origin, setup).await,
+                    Err(error) => not_moved(&setup.metrics, &error),
+                }
                 drop(counted);
             });
         } else {
             // The way of plain HTTP: nothing stands between the socket and hyper.
-            let connection = drive(stream, origin, self.setup.clone());
-            self.tasks.spawn(async move {
-                connection.await;
+            self.cores.spawn_in(&mut self.tasks, async move {
+                match moving.end() {
+                    Ok(stream) => drive(stream, origin, setup).await,
+                    Err(error) => not_moved(&setup.metrics, &error),
+                }
                 drop(counted);
             });
         }
     }
+}
+
+/// A connection on its way from the runtime that accepted it to the one that will poll it.
+enum Moving {
+    /// It stays.
+    Here(TcpStream),
+    /// The one has forgotten it, the other does not know it yet.
+    Between(std::net::TcpStream),
+}
+
+// === impl Moving ===
+
+impl Moving {
+    fn begin(stream: TcpStream, stays: bool) -> io::Result<Self> {
+        if stays { Ok(Self::Here(stream)) } else { stream.into_std().map(Self::Between) }
+    }
+
+    /// Within the runtime that will poll it.
+    fn end(self) -> io::Result<TcpStream> {
+        match self {
+            Self::Here(stream) => Ok(stream),
+            Self::Between(stream) => TcpStream::from_std(stream),
+        }
+    }
+}
+
+/// The kernel has no memory to watch another socket: for the sender it is a connection that was not accepted.
+fn not_moved(metrics: &IngressMetrics, error: &io::Error) {
+    metrics.accepts_failed.inc();
+    tracing::warn!(%error, "cannot watch a new connection; it was closed");
 }
 
 // === impl Counted ===

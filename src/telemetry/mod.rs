@@ -8,9 +8,10 @@
 //! - Whatever a sender writes, no entry of a log can be forged and no terminal driven.
 //!
 //! Reading order: [`metrics`] (the catalogue) and [`handles`] with [`counters`] (who counts what), [`logging`] and
-//! [`access`] over [`lines`], [`trace`] (what ties lines together), [`readiness`], [`task`].
+//! [`access`] over [`lines`], [`trace`] (what ties lines together), [`readiness`], [`task`], [`cores`].
 
 pub mod access;
+pub mod cores;
 pub mod counters;
 pub mod escape;
 pub mod handles;
@@ -24,6 +25,7 @@ pub mod task;
 pub mod trace;
 
 pub use access::{AccessLine, AccessLog};
+pub use cores::Cores;
 pub use counters::{ByReason, Protocol, Protocols};
 pub use handles::{
     BreakerState, DestinationMetrics, FeedMetrics, GatewayMetrics, IngressMetrics, LaneGauges, Responses,

@@ -13,7 +13,7 @@ use super::segment::{HEADER_BYTES, Segment};
 use super::segments::Segments;
 
 /// Read ahead this much at a time.
-const CHUNK_BYTES: usize = 512 * 1024;
+const CHUNK_BYTES: usize = 128 * 1024;
 
 /// A walk through the journal.
 #[derive(Debug)]

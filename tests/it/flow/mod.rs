@@ -19,7 +19,7 @@ use hookward::domain::{
 };
 use hookward::store::embedded::{Config, Embedded};
 use hookward::store::{Admission, Admitted, AttemptRow, Claim, DeliveryFilter, DeliveryRow, PageRequest, Store};
-use hookward::telemetry::Metrics;
+use hookward::telemetry::{Cores, Metrics};
 use http::Method;
 use tempfile::TempDir;
 
@@ -68,7 +68,8 @@ impl<A: Attempts> Flow<A> {
         let folder = tempfile::tempdir().unwrap();
         let config = Config { clock: clock.clone(), ..Config::new(folder.path()) };
         let store = Arc::new(Embedded::open(config).unwrap());
-        let dispatcher = Dispatcher::new(Arc::clone(&store), Arc::new(attempts), clock.clone(), Metrics::new());
+        let (metrics, cores) = (Metrics::new(), Cores::start().unwrap());
+        let dispatcher = Dispatcher::new(Arc::clone(&store), Arc::new(attempts), clock.clone(), metrics, cores);
         Self { store, dispatcher, clock, _folder: folder }
     }
 

@@ -21,7 +21,7 @@ const DISK_BYTES: u64 = 4 << 30;
 const LIFE: std::ops::Range<u64> = 30..500;
 
 /// The same with retention, for which something must become old.
-const RETENTION_LIFE: std::ops::Range<u64> = 30..2000;
+const RETENTION_LIFE: std::ops::Range<u64> = 30..1000;
 
 /// How long the queue of a whole campaign may take to drain.
 const DRAIN_MAX: Duration = Duration::from_secs(180);
@@ -49,7 +49,7 @@ pub(crate) struct Campaign {
     pub(crate) relaxed: bool,
     /// The gateway is also frozen for longer than an attempt may take, in the middle of attempts.
     pub(crate) freezes: bool,
-    /// Retention removes all the time: what is a second old, a file of the journal after the other.
+    /// Retention removes all the time: what is a fifth of a second old, a file of the journal after the other.
     pub(crate) retention: bool,
     /// A broken build: drain and judge after every cycle and stop at the first loss.
     pub(crate) until_lost: bool,
@@ -96,7 +96,7 @@ impl Campaign {
     fn store(&self) -> String {
         let relaxed = if self.relaxed { ", durability: relaxed" } else { "" };
         // With a bound that is never reached retention looks ten times a second.
-        let retention = ", bytes_max: 1GiB, retention: { events: 1s, rejections: 1s }";
+        let retention = ", bytes_max: 1GiB, retention: { events: 200ms, rejections: 200ms }";
         format!("{relaxed}{}", if self.retention { retention } else { "" })
     }
 
