@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::attempts::Deliveries;
 use super::feeds::Feeds;
 use super::fetcher::Fetcher;
+use super::limits::Counts;
 use super::outbound::Outbound;
 use super::resign::{Signer, Signers};
 use super::{Stack, StartError, is_by_address, stack};
@@ -146,7 +147,7 @@ impl<S: Store> Gateway<S> {
             let limit = match running.get(&key) {
                 Some((old, limit)) if old == config => Arc::clone(limit),
                 _ => {
-                    let limit = Arc::new(RateLimit::new(config, self.clock.clone()));
+                    let limit = Arc::new(self.rate_limit(source, index, config));
                     running.insert(key, (config.clone(), Arc::clone(&limit)));
                     limit
                 }
@@ -154,6 +155,17 @@ impl<S: Store> Gateway<S> {
             if is_by_address(&config.by) { before.push(limit) } else { behind.push(limit) }
         }
         (before, behind)
+    }
+
+    /// A limit; where several gateways have the store, they keep it together.
+    fn rate_limit(&self, source: &config::Source, index: usize, config: &rate_limit::Config) -> RateLimit {
+        let limit = RateLimit::new(config, self.clock.clone());
+        if !self.store.is_shared() {
+            return limit;
+        }
+        let name = format!("{}:{index}", source.name).into();
+        let counter = Counts::new(Arc::clone(&self.store), self.metrics.source(&source.name));
+        limit.together(config, name, self.dedup_key, Arc::new(counter))
     }
 
     /// The app at this URL; a reload that does not change it keeps its connections.
@@ -220,6 +232,7 @@ fn configured(checked: &Checked, verifiers: &[Arc<Verifier>], feeds: &Arc<Feeds>
                     .map(|feed| Arc::clone(&feed.name))
                     .collect(),
                 mode: source.mode.as_str(),
+                fails_open: matches!(source.mode, config::Mode::Proxy { fails_open: true, .. }),
                 app: source.mode.app().map(|app| app.as_str().into()),
             })
             .collect(),

@@ -20,6 +20,7 @@ pub mod rejection;
 pub mod route;
 pub mod schedule;
 pub mod secret;
+pub mod turn;
 pub mod webhook;
 
 pub use clock::{Clock, Timestamp};
@@ -34,4 +35,5 @@ pub use rejection::{Reason, Refused, Rejection};
 pub use route::{Route, Routes};
 pub use schedule::Schedule;
 pub use secret::Secret;
+pub use turn::Turn;
 pub use webhook::{DisabledBy, Sealed, SigningSecret, Webhook, WebhookState};

@@ -131,7 +131,8 @@ fn ports(out: &mut String, checked: &Checked) {
             let address = Address::parse(&String::from_utf8_lossy(redis.url.expose()));
             let address = address.map(|address| address.to_string()).unwrap_or_default();
             let (prefix, shards) = (&redis.key_prefix, redis.shards);
-            line(out, format_args!("redis, at {address}, keys {prefix} in {shards} shards, {durability}"));
+            let kind = if redis.cluster { "a cluster of redis" } else { "redis" };
+            line(out, format_args!("{kind}, at {address}, keys {prefix} in {shards} shards, {durability}"));
         }
     }
     line(
@@ -209,11 +210,24 @@ fn source(out: &mut String, source: &Source) {
             ),
         );
     }
+    end(out, source);
+}
+
+/// What becomes of what the guards let through.
+fn end(out: &mut String, source: &Source) {
     match &source.mode {
         Mode::Queue => line(out, format_args!("  then {}", source.respond.status)),
-        Mode::Proxy { app, .. } => {
+        Mode::Proxy { app, fails_open, .. } => {
             let to = Upstream::join(app, &source.path);
             line(out, format_args!("  then passed on to {} as {to}, and its answer goes back (else 502, 504)", app));
+            if *fails_open {
+                line(
+                    out,
+                    format_args!(
+                        "  while the store cannot be asked: passed on, copies too, marked Hookward-Dedup: off"
+                    ),
+                );
+            }
             if let Some(name) = source.kept_for_app() {
                 let status = source.respond.status;
                 line(out, format_args!("  while it cannot be reached: kept, {status}, and delivered to it as {name}"));

@@ -100,6 +100,10 @@ pub struct RedisStore {
     pub url: Secret,
     /// Who knows the master, where the host in `url` is its name.
     pub sentinels: Vec<Secret>,
+    /// Whether it is a node of a cluster.
+    pub cluster: bool,
+    /// More nodes of the cluster.
+    pub nodes: Vec<Secret>,
     /// How many replicas must have an event before it is acknowledged.
     pub replicas_min: u8,
     /// Certificates.
@@ -167,6 +171,8 @@ pub enum Mode {
         app: EndpointUrl,
         /// Events are kept while it cannot be reached, and delivered as to a destination ([`Source::kept_for_app`]).
         keeps: bool,
+        /// They are passed on also while the store cannot be asked whether they are copies.
+        fails_open: bool,
     },
 }
 

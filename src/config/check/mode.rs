@@ -13,6 +13,7 @@ pub(super) fn mode(written: &written::Source, source: NodeId, problems: &mut Pro
             for (at, key) in [
                 (written.app.as_ref().map(|app| app.at), "app"),
                 (written.if_app_fails.as_ref().map(|value| value.at), "if_app_fails"),
+                (written.fail.as_ref().map(|value| value.at), "fail"),
             ] {
                 if let Some(at) = at {
                     problems.wrong(
@@ -33,6 +34,7 @@ fn proxy(written: &written::Source, source: NodeId, problems: &mut Problems<'_>)
         None | Some(written::IfAppFails::Reject) => false,
         Some(written::IfAppFails::Keep) => true,
     };
+    let fails_open = matches!(written.fail.as_ref().map(|value| value.value), Some(written::Fail::Open));
     if let Some(respond) = written.respond.as_ref().filter(|_| !keeps) {
         problems.wrong(respond.at, "the app answers: `respond` would say nothing", "remove it, or write `mode: queue`");
     }
@@ -44,7 +46,7 @@ fn proxy(written: &written::Source, source: NodeId, problems: &mut Problems<'_>)
         Ok(url) if url.query().is_some() => {
             problems.wrong(app.at, "the app's URL has a query", "remove it: the sender's own query is passed on");
         }
-        Ok(url) => return Mode::Proxy { app: url, keeps },
+        Ok(url) => return Mode::Proxy { app: url, keeps, fails_open },
         Err(error) => problems.wrong(app.at, error.to_string(), "write it like http://app:3000"),
     }
     Mode::Queue

@@ -28,7 +28,7 @@ pub(super) use outbound::Outbound;
 pub(super) use pem::Pem;
 pub(super) use route::Route;
 pub(super) use secret_text::SecretText;
-pub(super) use source::{Dedup, Enforce, IfAppFails, Mode, RateLimit, Respond, Source};
+pub(super) use source::{Dedup, Enforce, Fail, IfAppFails, Mode, RateLimit, Respond, Source};
 pub(super) use store::{Durability, Engine, Store, StoreTls};
 pub(super) use verify::{Algorithm, Encoding, KeyEncoding, Verify};
 

@@ -27,6 +27,10 @@ pub(in crate::config) struct Source {
     /// source's name.
     #[schemars(extend("default" = "reject"))]
     pub(in crate::config) if_app_fails: Option<At<IfAppFails>>,
+    /// What happens while the store cannot be asked whether an event is a copy; `mode: proxy` only. `closed`: 503, and the
+    /// sender tries again. `open`: it is passed on all the same, marked with `Hookward-Dedup: off`.
+    #[schemars(extend("default" = "closed"))]
+    pub(in crate::config) fail: Option<At<Fail>>,
     /// `on`: the guards refuse what they find wrong. `report`: they refuse nothing; what they would have refused is counted,
     /// noted in the ledger and marked with `Hookward-Reported`. For moving in.
     #[schemars(extend("default" = "on"))]
@@ -50,6 +54,14 @@ pub(in crate::config) struct Source {
     pub(in crate::config) verify: At<Verify>,
     /// What makes an event a copy of another; `off` delivers copies again.
     pub(in crate::config) dedup: Option<At<Dedup>>,
+}
+
+/// What becomes of requests while the store cannot be asked.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Fail {
+    Closed,
+    Open,
 }
 
 /// How events are taken.

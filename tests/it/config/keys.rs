@@ -276,6 +276,8 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         "a_failover_loses_nothing_where_a_replica_must_have_it",
         &["store.replicas_min", "store.sentinels"],
     ),
+    ("tests/it/redis/open.rs", "without_the_store_a_source_that_fails_open_goes_on_and_says_so", &["sources.*.fail"]),
+    ("tests/it/redis/cluster.rs", "a_cluster_is_found_by_any_of_its_nodes", &["store.cluster", "store.nodes"]),
     ("tests/it/redis/settings.rs", "stores_with_other_prefixes_do_not_see_each_other", &["store.key_prefix"]),
     ("tests/it/redis/settings.rs", "shards_spread_the_keys_and_stay_what_they_were", &["store.shards"]),
     (
