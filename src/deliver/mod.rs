@@ -34,7 +34,6 @@ pub mod webhook;
 
 mod connection;
 mod connector;
-mod deadline;
 mod failure;
 mod get;
 mod http1;

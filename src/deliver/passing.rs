@@ -82,7 +82,7 @@ impl Passing {
         is_head: bool,
         deadline: Instant,
     ) -> Self {
-        connection.0.deadline.move_to(deadline);
+        connection.0.deadline.as_mut().move_to(deadline);
         let (sending, relay) = (Sending::default(), Relay::new(is_head));
         let (body, rest) = match body {
             RequestBody::Whole(bytes) => (bytes, None),
@@ -137,7 +137,7 @@ impl Passing {
         for _ in 0..READS_MAX {
             let read = match inner.input.poll_fill(&mut inner.stream, context) {
                 Poll::Pending => {
-                    return match inner.deadline.poll_passed(context) {
+                    return match inner.deadline.as_mut().poll_passed(context, 0) {
                         Poll::Ready(()) => Poll::Ready(Err(self.too_late().into())),
                         Poll::Pending => Poll::Pending,
                     };
@@ -240,7 +240,7 @@ impl Passing {
             }
             let read = match inner.input.poll_fill(&mut inner.stream, context) {
                 Poll::Pending => {
-                    return match inner.deadline.poll_passed(context) {
+                    return match inner.deadline.as_mut().poll_passed(context, 0) {
                         Poll::Ready(()) => Poll::Ready(Err(Failure::timeout("the answer's body did not end"))),
                         Poll::Pending => Poll::Pending,
                     };

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use super::looks::{Looking, Looks};
 use super::received::Received;
 use super::spool::{PIECE_BYTES, Spool};
 use super::{BodyLayer, Buffered, Collected, Collecting, Full, began, broken, overfull, refused, too_late};
+use crate::deadline::{Late, within_while};
 use crate::domain::{Digested, Facts, Rejection};
 use crate::guard::layer::Head;
 
@@ -226,11 +228,12 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>> + Send,
 {
     let deadline = began + layer.timeout;
-    let mut came = 0;
+    let came = AtomicU64::new(0);
     let looking = if let Look::InPieces(looking) = &mut how { Some(&mut **looking) } else { None };
-    let (file, piece) = match timeout_at(deadline, take_in(body, layer, spool, looking, memory, &mut came)).await {
+    let taking = take_in(body, layer, spool, looking, memory, &came);
+    let (file, piece) = match within_while(deadline, || came.load(Relaxed), taking).await {
         Ok(taken) => taken?,
-        Err(_elapsed) => return Err(too_late(came as u64)),
+        Err(Late) => return Err(too_late(came.into_inner())),
     };
     let Some(file) = file else { return Ok((Buffered::from(Bytes::from(piece)).into(), None)) };
     let put_aside = async {
@@ -254,7 +257,7 @@ async fn take_in<B>(
     spool: &Spool,
     mut looking: Option<&mut Looking<'_>>,
     memory: &mut Share,
-    came: &mut usize,
+    came: &AtomicU64,
 ) -> Result<(Option<super::spool::Writer>, Vec<u8>), Rejection>
 where
     B: Body<Data = Bytes>,
@@ -265,8 +268,9 @@ where
     while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
         let frame = frame.map_err(|error| broken(&*error.into()))?;
         let Ok(data) = frame.into_data() else { continue };
-        *came = came.saturating_add(data.len());
-        if *came > layer.bytes_max {
+        let bytes = came.load(Relaxed).saturating_add(data.len() as u64);
+        came.store(bytes, Relaxed);
+        if bytes > layer.bytes_max as u64 {
             return Err(overfull(Full::TooLarge));
         }
         if !memory.grow_to(piece.len() + data.len()) {
