@@ -5,8 +5,8 @@
 //! [`Running`] (from a checked configuration to open ports, and back). `attempts`, `passing`, `resign`,
 //! `fetcher` and `limits` are the seams between intake, dispatch, deliver, guard and store; `diagnosis` answers the API why a signature was
 //! refused, [`explain`] asks the same guards about a request that nobody sent, `feeds` follows
-//! the address lists that providers publish, `outbound` puts the sending side together, [`moving`] takes what a store holds
-//! to another one.
+//! the address lists that providers publish, `outbound` puts the sending side together, `pauses` knows what a person has
+//! paused, `readmit` lets in what was refused, [`moving`] takes what a store holds to another one.
 
 mod access;
 mod account;
@@ -22,6 +22,8 @@ pub mod moving;
 mod opened;
 mod outbound;
 mod passing;
+mod pauses;
+mod readmit;
 mod resign;
 mod start;
 
@@ -99,6 +101,7 @@ fn stack<S: Store>(
         store: Arc::clone(&gateway.store),
         metrics: gateway.metrics.source(&source.name),
         clock: gateway.clock.clone(),
+        tail: Arc::clone(&gateway.tail),
         secret_header: credential_header(&verifier),
     });
     let reporter = source.reports.then(|| {
@@ -139,24 +142,17 @@ fn innermost<S: Store>(
     checked: &config::Checked,
 ) -> Intake<S, Passing> {
     let (store, clock) = (Arc::clone(&gateway.store), gateway.clock.clone());
-    let dedup_window = source.dedup.as_ref().map(|dedup| dedup.window);
     match &source.mode {
         config::Mode::Queue => {
-            let config = intake::Config {
-                source: Arc::clone(&source.name),
-                respond: source.respond.clone(),
-                dedup_window,
-                needed_headers: needed_headers(verifier),
-                routes: Arc::new(checked.routes.clone()),
-            };
-            Intake::Keep(Arc::new(Keep::new(config, store, clock)))
+            let routes = Arc::new(checked.routes.clone());
+            Intake::Keep(Arc::new(Keep::new(keeping(source, verifier, gateway, routes), store, clock)))
         }
         config::Mode::Proxy { app, speaks, fails_open, .. } => {
             let request_timeout = checked.ingress.request_timeout;
             let config = intake::PassConfig {
                 source: Arc::clone(&source.name),
                 respond: source.respond.clone(),
-                dedup_window,
+                dedup_window: source.dedup.as_ref().map(|dedup| dedup.window),
                 needed_headers: needed_headers(verifier),
                 timeout: within(request_timeout),
                 lease: request_timeout + LEASE_MARGIN,
@@ -164,18 +160,29 @@ fn innermost<S: Store>(
             };
             let passing = Passing::new(gateway.upstream(app, *speaks), &source.path);
             let kept = source.kept_for_app().map(|app| {
-                let config = intake::Config {
-                    source: Arc::clone(&source.name),
-                    respond: source.respond.clone(),
-                    dedup_window,
-                    needed_headers: needed_headers(verifier),
-                    routes: Arc::new(Routes::all_to(app)),
-                };
-                Keep::new(config, Arc::clone(&store), clock.clone())
+                let routes = Arc::new(Routes::all_to(app));
+                Keep::new(keeping(source, verifier, gateway, routes), Arc::clone(&store), clock.clone())
             });
             let pass = Pass::new(config, passing, store, clock, gateway.metrics.source(&source.name));
             Intake::Pass(Arc::new(pass.keeping(kept)))
         }
+    }
+}
+
+/// How the events of a source are kept that go by these routes.
+fn keeping<S: Store>(
+    source: &config::Source,
+    verifier: &Verifier,
+    gateway: &Gateway<S>,
+    routes: Arc<Routes>,
+) -> intake::Config {
+    intake::Config {
+        source: Arc::clone(&source.name),
+        respond: source.respond.clone(),
+        dedup_window: source.dedup.as_ref().map(|dedup| dedup.window),
+        needed_headers: needed_headers(verifier),
+        routes,
+        holding: gateway.pauses.holding(&source.name),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is configured and how it does: sources, destinations, totals.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State as Extracted;
 
@@ -8,7 +10,7 @@ use super::problem::Problem;
 use super::state::{Configured, DestinationEntry, FeedEntry, State};
 use super::wire::{Destination, DestinationStats, List, Queue, Source, SourceCounts, SourceFeed, SourceStats, Stats};
 use crate::domain::Reason;
-use crate::store::{LaneState, Store};
+use crate::store::{LaneState, Paused, Store};
 use crate::telemetry::Metrics;
 
 pub(super) async fn sources<S: Store>(
@@ -18,23 +20,33 @@ pub(super) async fn sources<S: Store>(
     query.only(&[])?;
     let configured = state.configured();
     let feeds = (configured.feeds)();
-    let show = |entry: &super::SourceEntry| Source {
+    let data = configured.sources.iter().map(|entry| source(&state, &configured, &feeds, entry)).collect();
+    Ok(Json(List { object: "list", url: "/v1/sources", has_more: false, continue_after: None, data }))
+}
+
+pub(super) fn source<S>(
+    state: &State<S>,
+    configured: &Configured,
+    feeds: &[FeedEntry],
+    entry: &super::SourceEntry,
+) -> Source {
+    let is_paused = (state.pauses.is_paused)(&Paused::Source(Arc::clone(&entry.name)));
+    Source {
         object: "source",
         name: entry.name.to_string(),
+        state: if is_paused { "paused" } else { "active" },
         path: entry.path.to_string(),
         scheme: entry.scheme.to_string(),
         mode: entry.mode,
         feeds: feeds
             .iter()
             .filter(|feed| entry.feeds.contains(&feed.name))
-            .map(|feed| shown_feed(feed, &configured))
+            .map(|feed| shown_feed(feed, configured))
             .collect(),
         app: entry.app.as_deref().map(str::to_owned),
         passed_on: entry.app.as_ref().map(|_| state.metrics.source(&entry.name).answered_by_app()),
         since_start: counts(&state.metrics, &entry.name),
-    };
-    let data = configured.sources.iter().map(show).collect();
-    Ok(Json(List { object: "list", url: "/v1/sources", has_more: false, continue_after: None, data }))
+    }
 }
 
 fn shown_feed(feed: &FeedEntry, configured: &Configured) -> SourceFeed {
@@ -117,30 +129,34 @@ pub(super) async fn destinations<S: Store>(
     let configured = state.configured();
     let lanes = state.store.lanes().await;
     let lane_of = |name: &str| lanes.iter().find(|lane| &*lane.target == name);
-    let show = |entry: &DestinationEntry| {
-        destination(&entry.name, Some(entry), lane_of(&entry.name), &configured, &state.metrics)
-    };
+    let show =
+        |entry: &DestinationEntry| destination(&state, &configured, &entry.name, Some(entry), lane_of(&entry.name));
     let mut data: Vec<Destination> = configured.destinations.iter().map(show).collect();
     // Destinations that are gone, as long as something is held for their return.
     let known = |lane: &&LaneState| configured.destinations.iter().any(|entry| entry.name == lane.target);
     let gone = lanes.iter().filter(|lane| !known(lane) && lane.pending + lane.in_flight + lane.held > 0);
-    data.extend(gone.map(|lane| destination(&lane.target, None, Some(lane), &configured, &state.metrics)));
+    data.extend(gone.map(|lane| destination(&state, &configured, &lane.target, None, Some(lane))));
     Ok(Json(List { object: "list", url: "/v1/destinations", has_more: false, continue_after: None, data }))
 }
 
-fn destination(
-    name: &str,
+pub(super) fn destination<S>(
+    state: &State<S>,
+    configured: &Configured,
+    name: &Arc<str>,
     entry: Option<&DestinationEntry>,
     lane: Option<&LaneState>,
-    configured: &Configured,
-    metrics: &Metrics,
 ) -> Destination {
+    let is_paused = (state.pauses.is_paused)(&Paused::Destination(Arc::clone(name)));
     Destination {
         object: "destination",
-        name: name.to_owned(),
+        name: name.to_string(),
         url: entry.map(|entry| configured.masks.url(&entry.url)),
-        state: if entry.is_some() { "active" } else { "removed" },
-        breaker: metrics.destination(name).breaker.get().as_str(),
+        state: match entry {
+            None => "removed",
+            Some(_) if is_paused => "paused",
+            Some(_) => "active",
+        },
+        breaker: state.metrics.destination(name).breaker.get().as_str(),
         concurrency: entry.map(|entry| entry.concurrency),
         queue: queue(lane, entry.map(|entry| entry.queue_max)),
     }

@@ -1,25 +1,29 @@
 //! The publisher's side: an event, a test event, the catalogue.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State as Extracted;
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use super::body::{JsonBytes, too_large};
+use super::idempotency;
 use super::params::Query;
 use super::problem::Problem;
 use super::project::Project;
-use super::state::State;
+use super::state::{Sending, State};
 use super::webhook_wire::{EmittedEvent, EventType};
 use super::webhooks::{id, sending};
 use super::wire::List;
-use crate::outbound::{Emission, EmitError, EventFault, StandardEvent};
+use crate::outbound::{Emission, EmitError, EventFault, RequestKey, StandardEvent};
 use crate::store::{AdmitError, Store};
-
-/// The longest `Idempotency-Key`, in bytes, as in Stripe's API.
-const KEY_BYTES_MAX: usize = 255;
+use crate::telemetry::tail::Happening;
+use crate::telemetry::task;
 
 /// `POST /v1/test-events`.
 #[derive(Debug, JsonSchema, Deserialize)]
@@ -39,29 +43,30 @@ pub(super) async fn emit<S: Store>(
     headers: HeaderMap,
     query: Query,
     body: JsonBytes,
-) -> Result<(StatusCode, Json<EmittedEvent>), Problem> {
+) -> Result<Response, Problem> {
     query.only(&[])?;
     let sending = sending(&state)?;
     if body.0.len() > sending.settings().body_bytes_max {
         return Err(too_large());
     }
-    let key = idempotency_key(&headers)?;
+    let key = request_key(&headers, "/v1/events", &body.0)?;
     let mut event = StandardEvent::parse(&body.0)?;
-    if let Some(key) = key {
-        event.caused_by(key);
+    if let Some(key) = &key {
+        event.caused_by(&key.key);
     }
-    let emission = Emission { project, event, idempotency_key: key.map(Box::from), to: None };
-    Ok((StatusCode::ACCEPTED, Json(sending.webhooks.emit(emission).await?.into())))
+    emitted(&state, sending, Emission { project, event, key, to: None }).await
 }
 
 pub(super) async fn test<S: Store>(
     Extracted(state): Extracted<State<S>>,
     Project(project): Project,
+    headers: HeaderMap,
     query: Query,
     body: JsonBytes,
-) -> Result<(StatusCode, Json<EmittedEvent>), Problem> {
+) -> Result<Response, Problem> {
     query.only(&[])?;
     let sending = sending(&state)?;
+    let key = request_key(&headers, "/v1/test-events", &body.0)?;
     let asked: TestEvent = body.read()?;
     let to = match &asked.webhook {
         Some(key) => {
@@ -77,8 +82,7 @@ pub(super) async fn test<S: Store>(
     let data = asked.data.map_or_else(|| RawValue::from_string(r#"{"id":"test"}"#.to_owned()), Ok);
     let data = data.map_err(|error| Problem::body("/data", error.to_string()))?;
     let event = StandardEvent::test(&asked.event_type, data)?;
-    let emission = Emission { project, event, idempotency_key: None, to };
-    Ok((StatusCode::ACCEPTED, Json(sending.webhooks.emit(emission).await?.into())))
+    emitted(&state, sending, Emission { project, event, key, to }).await
 }
 
 pub(super) async fn event_types<S: Store>(
@@ -95,17 +99,38 @@ pub(super) async fn event_types<S: Store>(
     Ok(Json(List { object: "list", url: "/v1/event-types", has_more: false, continue_after: None, data }))
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let mut values = headers.get_all("idempotency-key").iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let text = value.to_str().ok().filter(|text| (1..=KEY_BYTES_MAX).contains(&text.len()));
-    match (text, values.next()) {
-        (Some(text), None) => Ok(Some(text)),
-        _ => {
-            let detail = format!("Idempotency-Key: expected one of 1 to {KEY_BYTES_MAX} visible ASCII characters");
-            Err(Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_invalid", detail))
-        }
+/// The key of a request and what it is for; the path tells operations apart.
+fn request_key(headers: &HeaderMap, path: &str, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
+    let Some(key) = idempotency::key(headers)? else { return Ok(None) };
+    let mut request = Sha256::new();
+    request.update((path.len() as u64).to_be_bytes());
+    request.update(path);
+    request.update(body);
+    Ok(Some(RequestKey { key: key.into(), request: request.finalize().into() }))
+}
+
+/// Emits; what has a key is finished even if its client goes, since the client asks again under it.
+async fn emitted<S: Store>(
+    state: &State<S>,
+    sending: &Arc<Sending<S>>,
+    emission: Emission,
+) -> Result<Response, Problem> {
+    let emitted = if emission.key.is_some() {
+        let sending = Arc::clone(sending);
+        let emitting = task::spawn("keyed emission", async move { sending.webhooks.emit(emission).await });
+        emitting.await.map_err(|_panicked| {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something broke; the log says what")
+        })?
+    } else {
+        sending.webhooks.emit(emission).await
+    }?;
+    let replayed = emitted.replayed;
+    state.tail.tell(|| Happening::Event { id: emitted.event, duplicate: emitted.duplicate || replayed });
+    let mut response = (StatusCode::ACCEPTED, Json(EmittedEvent::from(emitted))).into_response();
+    if replayed {
+        idempotency::mark_replayed(&mut response);
     }
+    Ok(response)
 }
 
 impl From<EventFault> for Problem {
@@ -118,6 +143,7 @@ impl From<EmitError> for Problem {
     fn from(error: EmitError) -> Self {
         match error {
             EmitError::Store(error) => error.into(),
+            EmitError::KeyReused => idempotency::reused(),
             EmitError::NotKept(error) => {
                 let code = match &error {
                     AdmitError::Full(_) => "store_full",

@@ -8,7 +8,8 @@
 //! - A request with a key is finished even if its client goes: that is what the second copy is for.
 //! - Keys belong to a project; those of tokens that are bound to none are apart.
 //! - Bounded: keys in all, keys of one project, bytes of answers. The oldest go first.
-//! - In memory: **a restart forgets them.** `POST /v1/events` has its own, which is durable with the event.
+//! - In memory: **a restart forgets them.** What emits has its own, which are durable with the event
+//!   (`outbound::emit`).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -115,6 +116,17 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     }
 }
 
+/// The key was used for another request.
+pub(super) fn reused() -> Problem {
+    let detail = "this Idempotency-Key was used for another request; use a new one";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+}
+
+/// Says of an answer that it was given before.
+pub(super) fn mark_replayed(response: &mut Response) {
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+}
+
 /// Answers the request: by the handler, or with what that said before.
 pub(super) async fn run(keys: &Keys, now: Timestamp, caller: &Caller, request: Request, next: Next) -> Response {
     let name = match key(request.headers()) {
@@ -174,10 +186,7 @@ impl Keys {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.forget_expired(now);
         match known.entries.get(&name) {
-            Some(entry) if entry.request != request => {
-                let detail = "this Idempotency-Key was used for another request; use a new one";
-                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail))
-            }
+            Some(entry) if entry.request != request => Err(reused()),
             Some(Entry { answer: Some(answer), .. }) => Ok(Begun::Answered(answer.clone())),
             Some(_) => {
                 let detail = "the first request with this Idempotency-Key is still under way";
@@ -272,7 +281,7 @@ impl Answer {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        mark_replayed(&mut response);
         response
     }
 }

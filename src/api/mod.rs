@@ -32,12 +32,14 @@ mod operations;
 mod pages;
 mod parameter;
 mod params;
+mod pauses;
 pub mod problem;
 pub mod project;
 mod rejections;
 mod replays;
 pub mod router;
 pub mod state;
+mod stream;
 mod surface;
 mod webhook_fields;
 pub mod webhook_wire;
@@ -46,11 +48,11 @@ pub mod wire;
 
 pub use access::Token;
 pub use caller::{Caller, Role};
-pub use mask::Masks;
+pub use mask::{MASKED, Masks};
 pub use problem::Problem;
 pub use project::Project;
 pub use router::router;
 pub use state::{
-    Configured, DestinationEntry, Diagnoser, FeedEntry, FeedStates, Planner, Sending, SendingSettings, SourceEntry,
-    State, Vet,
+    Configured, DestinationEntry, Diagnoser, FeedEntry, FeedStates, NotReadmitted, Pauser, Pauses, Planner, Readmitted,
+    Readmitter, Sending, SendingSettings, SourceEntry, State, Vet,
 };

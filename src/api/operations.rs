@@ -5,6 +5,7 @@
 
 use super::emit::TestEvent;
 use super::openapi::{self, OpenApi};
+use super::rejections::Readmission;
 use super::replays::Asked;
 use super::surface::{ADMINS, EVERYBODY, Operation, PUBLISHERS, READERS, Surface};
 use super::webhook_fields::{Create, Rotate, Update};
@@ -12,7 +13,7 @@ use super::webhook_wire::{BulkReplay, Deleted, EmittedEvent, EventType, Webhook,
 use super::wire::{
     Alive, Delivery, DeliveryDetail, Destination, EventDetail, EventItem, List, Ready, Rejection, Replay, Source, Stats,
 };
-use super::{configured, deliveries, emit, events, health, rejections, replays, webhooks};
+use super::{configured, deliveries, emit, events, health, pauses, rejections, replays, stream, webhooks};
 use crate::outbound::WrittenEvent;
 use crate::store::Store;
 use crate::telemetry::metrics;
@@ -21,7 +22,7 @@ use crate::telemetry::metrics;
 pub(super) fn all<S: Store>() -> Surface<S> {
     let surface = health::<S>(Surface::new());
     let surface = received::<S>(surface);
-    let surface = operated::<S>(surface);
+    let surface = paused::<S>(operated::<S>(surface));
     replayed::<S>(registered::<S>(emitted::<S>(surface)))
 }
 
@@ -105,13 +106,40 @@ fn operated<S: Store>(surface: Surface<S>) -> Surface<S> {
                 .answers::<Rejection>(200),
             rejections::show::<S>,
         )
+        .with(
+            act("/v1/rejections/{id}/readmit", "let it in after all, where today's guards do")
+                .answers::<Readmission>(202)
+                .fails(&[409]),
+            rejections::readmit::<S>,
+        )
         .with(look("/v1/sources", "who sends").answers::<List<Source>>(200), configured::sources::<S>)
         .with(
             look("/v1/destinations", "who receives, and what waits").answers::<List<Destination>>(200),
             configured::destinations::<S>,
         )
         .with(look("/v1/stats", "totals since the store was made").answers::<Stats>(200), configured::stats::<S>)
+        .with(
+            look("/v1/stream", "what happens, as server-sent events: event, attempt, rejection")
+                .within_project()
+                .query(stream::QUERY)
+                .answers_bytes(stream::EVENT_STREAM),
+            stream::show::<S>,
+        )
         .with(look("/v1/openapi.json", "this document").within_project().answers::<OpenApi>(200), openapi::show)
+}
+
+/// What waits because a person said so.
+fn paused<S: Store>(surface: Surface<S>) -> Surface<S> {
+    let source = |path, says| act(path, says).answers::<Source>(200).fails(&[501]);
+    let destination = |path, says| act(path, says).answers::<Destination>(200).fails(&[501]);
+    surface
+        .with(
+            source("/v1/sources/{name}/pause", "its events are kept, and their deliveries wait"),
+            pauses::pause_source::<S>,
+        )
+        .with(source("/v1/sources/{name}/resume", "what waited goes, and what comes"), pauses::resume_source::<S>)
+        .with(destination("/v1/destinations/{name}/pause", "its deliveries are held"), pauses::pause_destination::<S>)
+        .with(destination("/v1/destinations/{name}/resume", "they go again"), pauses::resume_destination::<S>)
 }
 
 /// What is sent.
@@ -133,6 +161,7 @@ fn emitted<S: Store>(surface: Surface<S>) -> Surface<S> {
             Operation::post("/v1/test-events")
                 .roles(PUBLISHERS)
                 .within_project()
+                .keeps_keys()
                 .names_project()
                 .says("emit a test event, to one webhook or to all that want its type")
                 .takes::<TestEvent>()

@@ -18,6 +18,9 @@ pub(super) struct Parameter {
 /// The longest value of a filter, in characters.
 pub(super) const VALUE_CHARS_MAX: usize = 512;
 
+/// What a stream tells of.
+pub(super) const KINDS: [&str; 3] = ["event", "attempt", "rejection"];
+
 /// The latest time that can be asked for, in seconds since 1970: the end of the year 9999.
 pub(super) const SECONDS_MAX: u64 = 253_402_300_799;
 
@@ -30,6 +33,8 @@ pub(super) const AFTER_EVENT: Parameter = after(|| id(EventId::PREFIX));
 pub(super) const AFTER_DELIVERY: Parameter = after(|| id(DeliveryId::PREFIX));
 pub(super) const AFTER_REJECTION: Parameter = after(|| id(RejectionId::PREFIX));
 pub(super) const AFTER_WEBHOOK: Parameter = after(|| id(WebhookId::PREFIX));
+pub(super) const KIND: Parameter =
+    Parameter { name: "kind", tells: "only this", schema: || json!({ "type": "string", "enum": KINDS }) };
 pub(super) const SOURCE: Parameter = text("source", "of this source");
 pub(super) const TYPE: Parameter = text("type", "of exactly this type");
 pub(super) const SOURCE_EVENT_ID: Parameter =

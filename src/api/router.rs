@@ -17,12 +17,18 @@ use super::idempotency::Keys;
 use super::openapi::Document;
 use super::problem::Problem;
 use super::state::State;
+use super::surface::Table;
 use super::{access, operations};
 use crate::store::Store;
 
 /// The service of the admin port.
 pub fn router<S: Store>(state: State<S>) -> axum::Router {
     let (handlers, table) = operations::all::<S>().into_parts();
+    behind_gate(handlers, table, state)
+}
+
+/// The handlers as whoever asks reaches them: only through the table.
+fn behind_gate<S: Store>(handlers: axum::Router<State<S>>, table: Table, state: State<S>) -> axum::Router {
     let table = Arc::new(table);
     let document = Document::new(Arc::clone(&table));
     let gate = Gate { state: state.clone(), table, failures: Failures::default(), keys: Keys::default() };
@@ -56,3 +62,7 @@ fn broken(panic: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!(panic = said.unwrap_or_default(), "a handler of the admin port panicked");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something broke; the log says what").into_response()
 }
+
+#[cfg(test)]
+#[path = "router_tests.rs"]
+mod tests;

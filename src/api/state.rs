@@ -7,12 +7,12 @@ use arc_swap::ArcSwap;
 
 use super::access::Token;
 use super::mask::Masks;
-use crate::domain::{Clock, Event, Plan, Timestamp};
+use crate::domain::{Clock, Event, EventId, Plan, Rejection, Timestamp};
 use crate::guard::signature::Diagnosis;
 use crate::outbound::Webhooks;
 use crate::records::replays::Replays;
-use crate::store::RejectionRow;
-use crate::telemetry::{Metrics, Readiness};
+use crate::store::{Paused, RejectionRow, StoreError};
+use crate::telemetry::{Metrics, Readiness, Tail};
 
 /// Everything that the admin port answers from; cheap to clone.
 pub struct State<S> {
@@ -32,6 +32,47 @@ pub struct State<S> {
     pub sending: Option<Arc<Sending<S>>>,
     /// Replays by filter.
     pub replays: Arc<Replays>,
+    /// What a person has paused.
+    pub pauses: Pauses,
+    /// What happens.
+    pub tail: Arc<Tail>,
+}
+
+/// Pauses and resumes sources and destinations.
+#[derive(Clone)]
+pub struct Pauses {
+    /// Whether something is paused.
+    pub is_paused: Arc<dyn Fn(&Paused) -> bool + Send + Sync>,
+    /// Pauses it or resumes it, durably.
+    pub set: Pauser,
+}
+
+/// Pauses something (`true`) or resumes it.
+pub type Pauser =
+    Arc<dyn Fn(Paused, bool) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>> + Send + Sync>;
+
+/// Lets a refused request in after all.
+pub type Readmitter =
+    Box<dyn Fn(RejectionRow) -> Pin<Box<dyn Future<Output = Result<Readmitted, NotReadmitted>> + Send>> + Send + Sync>;
+
+/// A refused request that was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readmitted {
+    /// The event; of a copy, the first one's.
+    pub event: EventId,
+    /// Whether it was held already.
+    pub duplicate: bool,
+    /// Whether no route wants it.
+    pub unrouted: bool,
+}
+
+/// Why a refused request was not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotReadmitted {
+    /// It cannot be asked about.
+    Impossible(&'static str),
+    /// A guard of today refuses it too, or the store took nothing.
+    Refused(Rejection),
 }
 
 /// What the API needs of the sending side.
@@ -72,6 +113,8 @@ pub struct Configured {
     pub plan: Planner,
     /// What is wrong with the signature of a refused request: takes its time, so not on a thread that serves.
     pub diagnose: Diagnoser,
+    /// Lets a refused request in by today's guards.
+    pub readmit: Readmitter,
     /// How the address lists do that sources follow.
     pub feeds: FeedStates,
 }
@@ -162,6 +205,8 @@ impl<S> Clone for State<S> {
             listens_on_loopback: self.listens_on_loopback,
             sending: self.sending.clone(),
             replays: Arc::clone(&self.replays),
+            pauses: self.pauses.clone(),
+            tail: Arc::clone(&self.tail),
         }
     }
 }

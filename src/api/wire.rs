@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::diagnosed::Diagnosed;
 use super::mask::Masks;
+use crate::domain::holding::HELD_FROM;
 use crate::domain::{Event, Timestamp, WebhookId};
 use crate::guard::signature::Diagnosis;
 use crate::store::{AttemptRow, DeliveryRow, EventRow, RejectionRow};
@@ -168,6 +169,8 @@ pub struct Source {
     pub object: &'static str,
     /// Its name.
     pub name: String,
+    /// `active`, or `paused`: its events are kept, and their deliveries wait.
+    pub state: &'static str,
     /// Its path on the ingress port.
     pub path: String,
     /// How it is verified.
@@ -278,7 +281,7 @@ pub struct Destination {
     pub name: String,
     /// Where it is, credentials masked; none for one that is not configured any more.
     pub url: Option<String>,
-    /// `active`, or `removed` while deliveries are held for its return.
+    /// `active`, `paused`, or `removed` while deliveries are held for its return.
     pub state: &'static str,
     /// `closed`, `half_open` or `open`.
     pub breaker: &'static str,
@@ -421,8 +424,9 @@ impl From<DeliveryRow> for Delivery {
             status: row.state.as_str(),
             dead_reason: row.dead_reason.map(crate::domain::DeadReason::as_str),
             attempt_count: row.attempts,
-            // A delivery that is finished has no next attempt, whatever its row remembers.
-            next_attempt_at: time(row.next_attempt_at.filter(|_| row.state.is_open())),
+            // A delivery that is finished has no next attempt, whatever its row remembers, and one that waits for a
+            // person has no time.
+            next_attempt_at: time(row.next_attempt_at.filter(|at| row.state.is_open() && *at < HELD_FROM)),
             response_code: row.response_code,
             response_time: row.response_time.map(millis),
             outcome: row.outcome.map(crate::domain::OutcomeClass::as_str),

@@ -14,11 +14,13 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::readmit::{CUT, LET_THROUGH};
 use crate::domain::{Clock, Reason, Refused, Rejection, RejectionId};
 use crate::guard::handshake::Handshaken;
 use crate::intake::{Kept, Passed};
 use crate::store::{RejectedRequest, Store};
-use crate::telemetry::SourceMetrics;
+use crate::telemetry::tail::Happening;
+use crate::telemetry::{SourceMetrics, Tail};
 
 /// Headers of a refused request that the ledger keeps, in bytes.
 const LEDGER_HEADERS_BYTES_MAX: usize = 16 << 10;
@@ -32,6 +34,8 @@ pub(super) struct Books<St> {
     pub(super) store: Arc<St>,
     pub(super) metrics: Arc<SourceMetrics>,
     pub(super) clock: Clock,
+    /// Who looks on.
+    pub(super) tail: Arc<Tail>,
     /// The header in which this source's senders show a token: its value is a secret.
     pub(super) secret_header: Option<HeaderName>,
 }
@@ -128,6 +132,7 @@ impl<St: Store> Books<St> {
             }
             self.metrics.accept_duration.observe(started.elapsed());
             rejection = kept.reported;
+            self.tail.tell(|| Happening::Event { id: kept.event, duplicate: kept.duplicate });
             tracing::debug!(source = self.source.as_deref(), event = %kept.event, duplicate = kept.duplicate, "kept");
         } else if let Some(passed) = response.extensions().get::<Passed>() {
             if passed.duplicate {
@@ -158,6 +163,7 @@ impl<St: Store> Books<St> {
         let reason = refused.rejection.reason;
         self.metrics.rejected(reason);
         let id = self.store.reject(self.ledger_entry(refused));
+        self.tail.tell(|| Happening::Rejection { id, source: self.source.clone(), reason });
         tracing::debug!(source = self.source.as_deref(), rejection = %id, reason = reason.code(), "refused");
         id
     }
@@ -165,9 +171,12 @@ impl<St: Store> Books<St> {
     /// Counts what a guard would have refused and keeps it in the ledger, which says that it was let through.
     pub(super) fn report(&self, mut refused: Refused) -> RejectionId {
         let Rejection { reason, detail, .. } = &mut refused.rejection;
-        *detail = format!("let through (enforce: report): {detail}").into();
-        self.metrics.reported(*reason);
-        self.store.reject(self.ledger_entry(refused))
+        *detail = format!("{LET_THROUGH}: {detail}").into();
+        let reason = *reason;
+        self.metrics.reported(reason);
+        let id = self.store.reject(self.ledger_entry(refused));
+        self.tail.tell(|| Happening::Rejection { id, source: self.source.clone(), reason });
+        id
     }
 
     fn ledger_entry(&self, refused: Refused) -> RejectedRequest {
@@ -193,6 +202,7 @@ impl<St: Store> Books<St> {
                 || value.is_sensitive();
             let shown = if secret { "[masked]".into() } else { String::from_utf8_lossy(value.as_bytes()) };
             if lines.len() + name.as_str().len() + shown.len() > LEDGER_HEADERS_BYTES_MAX {
+                lines.push_str(CUT);
                 break;
             }
             // Writing into a String does not fail.

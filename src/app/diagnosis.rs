@@ -64,7 +64,7 @@ fn diagnose(row: &RejectionRow, source: &Checks, sources: &[Checks]) -> Option<D
 }
 
 /// The lines of the ledger as headers; what is none any more is left out.
-fn headers(lines: &str) -> HeaderMap {
+pub(super) fn headers(lines: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in lines.lines().filter_map(|line| line.split_once(": ")) {
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {

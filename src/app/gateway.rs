@@ -10,6 +10,8 @@ use super::feeds::Feeds;
 use super::fetcher::Fetcher;
 use super::limits::Counts;
 use super::outbound::Outbound;
+use super::pauses::Pauses;
+use super::readmit::readmitter;
 use super::resign::{Signer, Signers};
 use super::{Stack, StartError, is_by_address, stack};
 use crate::api::{self, Configured, DestinationEntry, Masks, SourceEntry};
@@ -23,7 +25,7 @@ use crate::guard::signature::odd::Certificates;
 use crate::guard::{BodyBudget, RateLimit, Spool, rate_limit};
 use crate::ingress::{self, Table};
 use crate::store::{Retention, Store};
-use crate::telemetry::{Metrics, Readiness};
+use crate::telemetry::{Metrics, Readiness, Tail};
 
 /// What lives as long as the process, whatever the configuration says.
 pub(super) struct Gateway<S: Store> {
@@ -40,7 +42,11 @@ pub(super) struct Gateway<S: Store> {
     pub(super) configured: Arc<ArcSwap<Configured>>,
     pub(super) retention: Arc<ArcSwap<Retention>>,
     pub(super) signers: Signers,
-    pub(super) dispatcher: Dispatcher<S, Deliveries>,
+    pub(super) dispatcher: Arc<Dispatcher<S, Deliveries>>,
+    /// What a person has paused.
+    pub(super) pauses: Arc<Pauses<S>>,
+    /// What happens, for those who look on.
+    pub(super) tail: Arc<Tail>,
     /// What senders sign with that keep their key at their own host.
     pub(super) certificates: Arc<Certificates>,
     /// The address lists that sources follow.
@@ -67,7 +73,9 @@ pub(super) struct Parts<S: Store> {
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
     pub(super) signers: Signers,
-    pub(super) dispatcher: Dispatcher<S, Deliveries>,
+    pub(super) dispatcher: Arc<Dispatcher<S, Deliveries>>,
+    pub(super) pauses: Arc<Pauses<S>>,
+    pub(super) tail: Arc<Tail>,
     pub(super) dedup_key: [u8; 16],
     pub(super) outbound: Option<Outbound<S>>,
 }
@@ -93,10 +101,17 @@ impl<S: Store> Gateway<S> {
             readiness: Readiness::new(),
             dedup_key: parts.dedup_key,
             limits: Arc::new(ArcSwap::from_pointee(checked.ingress.clone())),
-            configured: Arc::new(ArcSwap::from_pointee(configured(checked, &[], &feeds))),
+            configured: Arc::new(ArcSwap::from_pointee(configured(
+                checked,
+                &[],
+                &feeds,
+                Box::new(|_| Box::pin(async { Err(api::NotReadmitted::Impossible("starting")) })),
+            ))),
             retention: Arc::new(ArcSwap::from_pointee(retention(checked))),
             signers: parts.signers,
             dispatcher: parts.dispatcher,
+            pauses: parts.pauses,
+            tail: parts.tail,
             certificates: Arc::new(Certificates::new(Arc::new(Fetcher::default()), parts.clock.clone())),
             feeds,
             outbound: parts.outbound,
@@ -130,14 +145,18 @@ impl<S: Store> Gateway<S> {
         self.body_budget.set_max(checked.ingress.body_memory_max);
         self.spool.set_max(checked.ingress.body_spool_max);
         self.retention.store(Arc::new(retention(checked)));
-        self.configured.store(Arc::new(configured(checked, &verifiers, &self.feeds)));
+        self.configured.store(Arc::new(configured(
+            checked,
+            &verifiers,
+            &self.feeds,
+            readmitter(self, checked, &verifiers),
+        )));
         self.signers.set(signers(checked, &verifiers));
         if let (Some(running), Some(outbound)) = (&self.outbound, &checked.outbound) {
             running.apply(outbound);
         }
         let destinations = checked.destinations.iter();
-        self.dispatcher
-            .apply(destinations.map(|to| (to.settings.clone(), to.endpoint.clone().map(Arc::new))).collect());
+        self.pauses.apply(destinations.map(|to| (to.settings.clone(), to.endpoint.clone().map(Arc::new))).collect());
         Ok(table)
     }
 
@@ -216,7 +235,12 @@ fn signers(checked: &Checked, verifiers: &[Arc<Verifier>]) -> HashMap<Arc<str>, 
         .collect()
 }
 
-fn configured(checked: &Checked, verifiers: &[Arc<Verifier>], feeds: &Arc<Feeds>) -> Configured {
+fn configured(
+    checked: &Checked,
+    verifiers: &[Arc<Verifier>],
+    feeds: &Arc<Feeds>,
+    readmit: api::Readmitter,
+) -> Configured {
     let (routes, feeds) = (checked.routes.clone(), Arc::clone(feeds));
     // What was kept for an app goes to that app again.
     let apps: HashMap<Arc<str>, Routes> = checked
@@ -248,6 +272,7 @@ fn configured(checked: &Checked, verifiers: &[Arc<Verifier>], feeds: &Arc<Feeds>
         masks: Masks::new(verifiers.iter().filter_map(|verifier| super::credential_header(verifier))),
         feeds: Box::new(move || feeds.states()),
         diagnose: super::diagnosis::diagnoser(checked, verifiers),
+        readmit,
         plan: Box::new(move |event, now| {
             let routes = apps.get(&event.received.source).unwrap_or(&routes);
             routes.plan(&event.received.source, event.received.event_type.as_deref(), now)

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::attempts::tell;
 use crate::api::{Sending, SendingSettings};
 use crate::config;
 use crate::deliver::{
@@ -20,7 +21,7 @@ use crate::dispatch::{Attempts, Destination, OnDemand, Resolved};
 use crate::domain::{Attempt, Clock, Schedule, WebhookId, WebhookState};
 use crate::outbound::{Limits, OpenedWebhook, Sealer, Verdict, Webhooks};
 use crate::store::{Claim, Store, StoreError};
-use crate::telemetry::{Cores, Metrics, task};
+use crate::telemetry::{Cores, Metrics, Tail, task};
 
 /// The sending side while it runs.
 pub(super) struct Outbound<S: Store> {
@@ -36,6 +37,8 @@ pub(super) struct Outbound<S: Store> {
 pub(super) struct WebhookAttempts<S> {
     client: Client,
     webhooks: Arc<Webhooks<S>>,
+    metrics: Metrics,
+    tail: Arc<Tail>,
 }
 
 /// How long the names of a customer's URL may take to be looked up before it is kept.
@@ -53,6 +56,7 @@ impl<S: Store> Outbound<S> {
         store: Arc<S>,
         clock: Clock,
         metrics: &Metrics,
+        tail: &Arc<Tail>,
         cores: Cores,
         dedup_key: [u8; 16],
     ) -> Result<Self, StoreError> {
@@ -62,7 +66,12 @@ impl<S: Store> Outbound<S> {
         let webhooks = Arc::new(webhooks);
         let configured = Arc::new(ArcSwap::from_pointee(configured.clone()));
         let client = Client::new(clock.clone(), Arc::new(KeepSignatures));
-        let attempts = Arc::new(WebhookAttempts { client, webhooks: Arc::clone(&webhooks) });
+        let attempts = Arc::new(WebhookAttempts {
+            client,
+            webhooks: Arc::clone(&webhooks),
+            metrics: metrics.clone(),
+            tail: Arc::clone(tail),
+        });
         let resolve = {
             let (webhooks, configured) = (Arc::clone(&webhooks), Arc::clone(&configured));
             Box::new(move |target: &str| resolve(&webhooks, &configured.load(), target))
@@ -123,6 +132,7 @@ fn limits(configured: &config::Outbound) -> Limits {
         queue_max: configured.queue_max,
         rotation_grace: configured.rotation_grace,
         disable_after: configured.disable_after,
+        notices_to: configured.notices_to.clone(),
     }
 }
 
@@ -205,10 +215,11 @@ impl<S: Store> Attempts for WebhookAttempts<S> {
     ) -> Attempt {
         let parcel = Parcel { event: &claim.event, delivery: claim.id, attempt: claim.attempt };
         let attempt = self.client.attempt(endpoint, connection, parcel, begun).await;
+        tell(&self.tail, claim, &attempt);
         if let Ok(id) = claim.target.parse::<WebhookId>() {
             let verdict = self.webhooks.judge(id, &attempt);
             if verdict != Verdict::AsBefore {
-                task::spawn("verdict", act(Arc::clone(&self.webhooks), id, verdict));
+                task::spawn("verdict", act(Arc::clone(&self.webhooks), self.metrics.clone(), id, verdict));
             }
         }
         attempt
@@ -220,10 +231,14 @@ impl<S: Store> Attempts for WebhookAttempts<S> {
 }
 
 /// Acts on what attempts said, once: of those that come meanwhile the first has counted.
-async fn act<S: Store>(webhooks: Arc<Webhooks<S>>, id: WebhookId, verdict: Verdict) {
+async fn act<S: Store>(webhooks: Arc<Webhooks<S>>, metrics: Metrics, id: WebhookId, verdict: Verdict) {
     let done = match verdict {
         Verdict::AsBefore => Ok(()),
-        Verdict::Disable(by) => webhooks.disable(id, by).await,
+        Verdict::Disable(by) => webhooks.disable(id, by).await.map(|was_not| {
+            if was_not {
+                metrics.gateway().webhooks_disabled.count(by.as_str());
+            }
+        }),
         Verdict::Note(since) => webhooks.note_failing(id, since).await,
     };
     if let Err(error) = done {

@@ -20,6 +20,7 @@ use super::gateway::{Gateway, Parts};
 use super::inherited::Inherited;
 use super::opened::{Opened, open_store, succeed_to_store};
 use super::outbound::Outbound;
+use super::pauses::Pauses;
 use super::resign::Signers;
 use crate::config::{Checked, Durability};
 use crate::deliver::Client;
@@ -28,7 +29,7 @@ use crate::domain::Clock;
 use crate::guard::signature::ConfigError;
 use crate::ingress::{self, Ledger, ListenError, Listener, PathError, Router, Server};
 use crate::store::{Store, StoreError, embedded, redis};
-use crate::telemetry::{AccessLog, Cores, Metrics, Readiness, task};
+use crate::telemetry::{AccessLog, Cores, Metrics, Readiness, Tail, task};
 use crate::{api, records};
 
 /// A gateway with open ports.
@@ -52,6 +53,7 @@ trait Life: Send + Sync {
     fn clock(&self) -> &Clock;
     fn readiness(&self) -> &Readiness;
     fn metrics(&self) -> &Metrics;
+    fn tail(&self) -> &Tail;
     fn drain_timeout(&self) -> Duration;
     fn drain(&self, deadline: Instant) -> Ending<'_, usize>;
     fn close(&self) -> Ending<'_, Result<(), StoreError>>;
@@ -81,6 +83,9 @@ pub enum StartError {
     /// The webhooks of customers.
     #[error("the webhooks of customers: {0}")]
     Webhooks(#[from] StoreError),
+    /// What a person has paused.
+    #[error("what is paused: {0}")]
+    Pauses(#[source] StoreError),
     /// A port.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -179,10 +184,13 @@ async fn begin<S: Store>(
     let client = Client::new(clock.clone(), Arc::new(signers.clone()));
     let cores =
         Cores::start().map_err(|cause| StartError::Machine { what: "starting a thread for each core", cause })?;
-    let attempts = Arc::new(Deliveries(client));
+    let tail = Arc::new(Tail::default());
+    let attempts = Arc::new(Deliveries { client, tail: Arc::clone(&tail) });
     let dispatcher = Dispatcher::new(Arc::clone(&store), attempts, clock.clone(), metrics.clone(), cores.for_others());
-    let outbound = start_outbound(checked, &store, &clock, &metrics, &cores, dedup_key).await?;
-    let parts = Parts { store, metrics, clock, signers, dispatcher, dedup_key, outbound };
+    let dispatcher = Arc::new(dispatcher);
+    let pauses = Pauses::load(&store, &dispatcher).await.map_err(StartError::Pauses)?;
+    let outbound = start_outbound(checked, &store, &clock, &metrics, &tail, &cores, dedup_key).await?;
+    let parts = Parts { store, metrics, clock, signers, dispatcher, pauses, tail, dedup_key, outbound };
     let gateway = Arc::new(Gateway::new(parts, checked));
     let table = Arc::new(ArcSwap::from_pointee(gateway.apply(checked)?));
     let apply: Apply = {
@@ -315,6 +323,7 @@ impl Running {
         if let Err(error) = gateway.close().await {
             tracing::error!(%error, "the store did not close cleanly; the next start verifies it");
         }
+        gateway.tail().end();
         self.stop_admin.send_replace(true);
         if tokio::time::timeout(ADMIN_DRAIN, self.admin_task).await.is_err() {
             tracing::debug!("admin port cut");
@@ -328,12 +337,13 @@ async fn start_outbound<S: Store>(
     store: &Arc<S>,
     clock: &Clock,
     metrics: &Metrics,
+    tail: &Arc<Tail>,
     cores: &Cores,
     dedup_key: [u8; 16],
 ) -> Result<Option<Outbound<S>>, StoreError> {
     let Some(outbound) = &checked.outbound else { return Ok(None) };
     let cores = cores.for_others();
-    Outbound::start(outbound, Arc::clone(store), clock.clone(), metrics, cores, dedup_key).await.map(Some)
+    Outbound::start(outbound, Arc::clone(store), clock.clone(), metrics, tail, cores, dedup_key).await.map(Some)
 }
 
 async fn finished(name: &'static str, task: JoinHandle<()>) {
@@ -355,6 +365,10 @@ impl<S: Store> Life for Gateway<S> {
 
     fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     fn drain_timeout(&self) -> Duration {
@@ -386,6 +400,7 @@ fn books<S: Store>(gateway: &Gateway<S>) -> Books<S> {
         store: Arc::clone(&gateway.store),
         metrics: gateway.metrics.unmatched(),
         clock: gateway.clock.clone(),
+        tail: Arc::clone(&gateway.tail),
         secret_header: None,
     }
 }
@@ -406,6 +421,18 @@ async fn serve_admin<S: Store>(
         listens_on_loopback: address.ip().is_loopback(),
         sending: gateway.outbound.as_ref().map(|outbound| Arc::clone(&outbound.sending)),
         replays: Arc::default(),
+        tail: Arc::clone(&gateway.tail),
+        pauses: {
+            let pauses = Arc::clone(&gateway.pauses);
+            let is_paused = Arc::clone(&pauses);
+            api::Pauses {
+                is_paused: Arc::new(move |what| is_paused.is_paused(what)),
+                set: Arc::new(move |what, paused| {
+                    let pauses = Arc::clone(&pauses);
+                    Box::pin(async move { pauses.set(what, paused).await })
+                }),
+            }
+        },
     });
     // Its own limits: what floods the ingress does not shut the operator out.
     let limits = ingress::Config { listen: address, drain_timeout: ADMIN_DRAIN, ..ingress::Config::default() };

@@ -35,6 +35,9 @@ pub(super) struct Client {
 /// No answer of the admin port takes longer.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// After so long a stream is opened anew.
+const STREAM_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// The longest token file that is read, in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
 
@@ -116,6 +119,18 @@ impl Client {
         self.ask(Method::GET, path, &[]).await
     }
 
+    /// The answer of a GET that has no end.
+    pub(super) async fn stream(&self, path: &str, query: &[(&str, String)]) -> Result<reqwest::Response, Failure> {
+        let request = self.request(Method::GET, path, query).timeout(STREAM_MAX);
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = answer.status().as_u16();
+        if status == 200 {
+            return Ok(answer);
+        }
+        let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
+        Err(self.refused(status, &body))
+    }
+
     /// Status and body of `/readyz`, whatever they are.
     pub(super) async fn readyz(&self) -> Result<(u16, Vec<u8>), Failure> {
         self.exchange(Method::GET, "/readyz", &[], None).await
@@ -133,6 +148,17 @@ impl Client {
         query: &[(&str, String)],
         body: Option<Vec<u8>>,
     ) -> Result<(u16, Vec<u8>), Failure> {
+        let mut request = self.request(method, path, query);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
+        Ok((status, body.to_vec()))
+    }
+
+    fn request(&self, method: Method, path: &str, query: &[(&str, String)]) -> reqwest::RequestBuilder {
         let mut url = self.base.clone();
         url.set_path(path);
         url.set_query(None);
@@ -146,13 +172,7 @@ impl Client {
         if let Some(project) = &self.project {
             request = request.header("hookward-project", project);
         }
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body);
-        }
-        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
-        let status = answer.status().as_u16();
-        let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
-        Ok((status, body.to_vec()))
+        request
     }
 
     fn json(&self, body: &[u8]) -> Result<Value, Failure> {

@@ -71,7 +71,8 @@ fn done(as_json: bool, delivery: &Value) -> Result<(), Failure> {
     print(&format!("{id} to {to}: {status}\n"))
 }
 
-fn report(as_json: bool, id: &str, failure: &Failure) -> Result<(), Failure> {
+/// Says why one of several was not done.
+pub(super) fn report(as_json: bool, id: &str, failure: &Failure) -> Result<(), Failure> {
     if as_json {
         return print(&format!("{}\n", json!({ "id": id, "error": failure.to_string() })));
     }

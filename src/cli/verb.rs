@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use clap::{Parser, Subcommand};
 
 use super::{
-    Failure, check, completions, deliveries, demo, emit, events, explain, export, healthcheck, import, init, redeliver,
-    rejections, replay, schema, schemes, send, serve, sign, verify, webhooks,
+    Failure, check, completions, deliveries, demo, emit, events, explain, export, healthcheck, import, init, listen,
+    pausing, readmit, redeliver, rejections, replay, schema, schemes, send, serve, sign, tail, verify, webhooks,
 };
 
 /// A webhook gateway: lets genuine webhooks in, once, durably, and out to every service that wants them.
@@ -26,10 +26,20 @@ enum Verb {
     Demo(demo::Args),
     /// List what was received, or show one event with its deliveries.
     Events(events::Args),
+    /// Print what happens, as it happens.
+    Tail(tail::Args),
+    /// Send a gateway's events on to an address of yours, as they come: no tunnel needed.
+    Listen(listen::Args),
     /// List what became of events, or show one delivery with its attempts.
     Deliveries(deliveries::Args),
     /// List refused requests and why they were refused, or show one.
     Rejections(rejections::Args),
+    /// Let refused requests in after all, once a wrong secret is mended.
+    Readmit(readmit::Args),
+    /// List the sources, or pause or resume one.
+    Sources(pausing::Args),
+    /// List the destinations and what waits, or pause or resume one.
+    Destinations(pausing::Args),
     /// Emit an event: it goes to every webhook of its project that wants it.
     Emit(emit::Args),
     /// Customers' webhooks: list, show, create, update, rotate, pause, test, delete.
@@ -90,6 +100,11 @@ fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Deliveries(args) => deliveries::run(&args),
         Verb::Rejections(args) => rejections::run(&args),
         Verb::Redeliver(args) => redeliver::run(&args),
+        Verb::Tail(args) => tail::run(&args),
+        Verb::Listen(args) => listen::run(&args),
+        Verb::Readmit(args) => readmit::run(&args),
+        Verb::Sources(args) => pausing::run(&args, &pausing::SOURCES),
+        Verb::Destinations(args) => pausing::run(&args, &pausing::DESTINATIONS),
         Verb::Emit(args) => emit::run(&args),
         Verb::Webhooks(args) => webhooks::run(&args),
         Verb::Replay(args) => replay::run(&args),

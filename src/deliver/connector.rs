@@ -3,7 +3,8 @@
 //! Names are resolved anew for every connection, so that changes are followed; what one look-up found serves
 //! the connections of the next second. A connection that is in use asks every [`LOOK_UP_EVERY`] whether its name
 //! still leads where it goes. There is one look-up of a name at a time, and it ends by itself: attempts that give up
-//! on a silent name server do not fill the runtime's blocking threads.
+//! on a silent name server do not fill the runtime's blocking threads. How many names are looked up at once is bounded
+//! ([`LookUps`]).
 //!
 //! Whatever address is called is called from here, literals in URLs included. What the policy says of it is asked
 //! right before the connection is made, of the very addresses that it is made to: a name server that answers
@@ -23,6 +24,7 @@ use url::Host;
 
 use super::EndpointUrl;
 use super::failure::Failure;
+use super::look_ups::{LookUps, Standing};
 use super::policy::Policy;
 use super::stream::Stream;
 use super::tls::Tls;
@@ -34,6 +36,7 @@ use crate::telemetry::task;
 pub(super) struct Connector {
     tls: Tls,
     names: Mutex<HashMap<Box<str>, Name>>,
+    look_ups: LookUps,
 }
 
 /// An open stream, and which of the addresses it leads to.
@@ -59,6 +62,7 @@ type Name = Arc<AsyncMutex<Option<LookUp>>>;
 struct LookUp {
     found: Result<Arc<[IpAddr]>, Failure>,
     at: Instant,
+    standing: Standing,
 }
 
 /// A connection in use asks this often whether its name still leads to its address; so long does one look-up serve
@@ -77,14 +81,14 @@ const FOUND_MAX: usize = 4096;
 /// More addresses of a name than this are not tried within one attempt.
 const ADDRESSES_MAX: usize = 8;
 
-/// More names than this are not remembered.
-const NAMES_MAX: usize = 1024;
+/// More names than this are not remembered, those excepted that are being looked up.
+const NAMES_MAX: usize = 16_384;
 
 // === impl Connector ===
 
 impl Connector {
     pub(super) fn with_tls(tls: Tls) -> Self {
-        Self { tls, names: Mutex::default() }
+        Self { tls, names: Mutex::default(), look_ups: LookUps::default() }
     }
 
     /// A connection that requests can be sent over, or why there is none; not later than `deadline`, and to no
@@ -149,11 +153,17 @@ impl Connector {
         if let Some(found) = latest.as_ref().and_then(|latest| latest.serves(asked_at, age_max)) {
             return found;
         }
+        let standing = latest.as_ref().map(|latest| latest.standing).unwrap_or_default();
+        // Whoever gives up here has asked nobody, and the next one that wants to know waits on.
+        let place = self.look_ups.place(name, standing).await;
         let host = name.to_owned();
-        // A task of its own that takes the lock with it: whoever asks may give up, the system's resolver does not.
+        // A task of its own that takes lock and place with it: whoever asks may give up, the system's resolver does not.
         let look_up = task::spawn("look-up", async move {
+            let begun = Instant::now();
             let found = look_up(&host).await;
-            *latest = Some(LookUp { found: found.clone(), at: Instant::now() });
+            let standing = Standing::after(found.is_ok(), begun.elapsed());
+            *latest = Some(LookUp { found: found.clone(), at: Instant::now(), standing });
+            drop(place);
             found
         });
         look_up.await.unwrap_or_else(|error| Err(Failure::dns(name, &error)))
@@ -162,7 +172,7 @@ impl Connector {
     fn name(&self, name: &str) -> Name {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if names.len() >= NAMES_MAX && !names.contains_key(name) {
-            names.clear();
+            names.retain(|_, name| Arc::strong_count(name) > 1);
         }
         Arc::clone(names.entry(name.into()).or_default())
     }
@@ -258,12 +268,12 @@ mod tests {
         let at = Instant::now();
         let second = Duration::from_secs(1);
         let found: Arc<[IpAddr]> = Arc::new([IpAddr::from([10, 0, 0, 1])]);
-        let good = LookUp { found: Ok(Arc::clone(&found)), at };
+        let good = LookUp { found: Ok(Arc::clone(&found)), at, standing: Standing::Quick };
         assert_eq!(good.serves(at + second / 2, second), Some(Ok(Arc::clone(&found))));
         assert_eq!(good.serves(at + second, second), None);
         assert_eq!(good.serves(at - second, second), Some(Ok(found)));
         let failure = Failure::dns("crm.test", &"no such name");
-        let bad = LookUp { found: Err(failure.clone()), at };
+        let bad = LookUp { found: Err(failure.clone()), at, standing: Standing::Slow };
         assert_eq!(bad.serves(at - second, second), Some(Err(failure)));
         assert_eq!(bad.serves(at + Duration::from_millis(1), second), None);
     }

@@ -23,7 +23,8 @@
 //! spoken to in, is the crate h2's.
 //!
 //! Reading order: [`endpoint`] (settings), [`policy`] (where a request may go), `request` (what goes out), `http1` (its form, and the answer's),
-//! `connector` (from URL to socket), `connection` (one exchange), [`client`] (all of it); `upstream`, `passing` and `http2`.
+//! `connector` (from URL to socket; `look_ups`, how many names at once), `connection` (one exchange), [`client`] (all of it); `upstream`,
+//! `passing` and `http2`.
 
 pub mod client;
 pub mod endpoint;
@@ -38,6 +39,7 @@ mod failure;
 mod get;
 mod http1;
 mod http2;
+mod look_ups;
 mod passing;
 mod request;
 mod stream;

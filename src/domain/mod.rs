@@ -4,7 +4,7 @@
 //! a file is a type of the module that owns that wire or file.
 //!
 //! Reading order: [`clock`] and [`id`], then an [`event`] with its [`headers`] on its [`route`] becomes deliveries
-//! ([`delivery`]) that follow a [`schedule`]; what a guard refuses is a [`rejection`]; what an app is asked and answers
+//! ([`delivery`]) that follow a [`schedule`], or wait ([`holding`]); what a guard refuses is a [`rejection`]; what an app is asked and answers
 //! is [`passing`]. The sending side knows the types of the [`catalogue`] and each customer's [`webhook`].
 
 pub mod catalogue;
@@ -15,6 +15,7 @@ pub mod event;
 pub mod facts;
 pub mod glob;
 pub mod headers;
+pub mod holding;
 pub mod id;
 pub mod interim;
 pub mod passing;
@@ -32,6 +33,7 @@ pub use event::{Event, NewEvent};
 pub use facts::{Facts, Hop};
 pub use glob::Glob;
 pub use headers::{HeaderBlock, HeaderBlockBuilder};
+pub use holding::Holding;
 pub use id::{AttemptId, DeliveryId, EventId, IdMint, RejectionId, Seq, WebhookId};
 pub use passing::{AnswerBody, AnswerStream, AppError, RequestBody, RequestPieces, RequestStream};
 pub use rejection::{Reason, Refused, Rejection};

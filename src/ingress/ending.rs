@@ -9,6 +9,10 @@ use pin_project_lite::pin_project;
 
 use super::service::Shared;
 
+/// In the extensions of an answer that streams without an end: `request_timeout` does not count for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Endless;
+
 pin_project! {
     /// Tells the connection when the body has ended, or was dropped.
     pub(super) struct Ending<B> {

@@ -44,6 +44,7 @@ pub use answer::{Ledger, TurnedAway};
 pub use body::RequestBody;
 pub use client::{client_address, is_trusted};
 pub use config::Config;
+pub use ending::Endless;
 pub use listener::{ListenError, Listener};
 pub use router::{PathError, Router, Table};
 pub use server::Server;

@@ -48,6 +48,8 @@ pub(super) struct Progress {
     began: AtomicU64,
     write_blocked_since: AtomicU64,
     expired: AtomicBool,
+    /// The answer that is under way has no end of its own.
+    endless: AtomicBool,
     /// It speaks HTTP/2.
     speaks_http2: AtomicBool,
     requests: AtomicU64,
@@ -72,6 +74,9 @@ const NEVER: u64 = u64::MAX;
 /// request does not cross our close.
 pub(super) const DRAIN_QUIET: Duration = Duration::from_secs(1);
 
+/// No connection lives longer, whatever is sent over it: 30 days.
+const ENDLESS: Duration = Duration::from_secs(30 * 24 * 3600);
+
 // === impl Progress ===
 
 impl Progress {
@@ -84,6 +89,7 @@ impl Progress {
             began: AtomicU64::new(0),
             write_blocked_since: AtomicU64::new(NEVER),
             expired: AtomicBool::new(false),
+            endless: AtomicBool::new(false),
             speaks_http2: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             reads: AtomicU64::new(0),
@@ -177,9 +183,15 @@ impl Progress {
         (number, self.began())
     }
 
+    /// The answer to the request in flight has no end of its own: only whoever reads it too slowly is cut off.
+    pub(super) fn answer_is_endless(&self) {
+        self.endless.store(true, Relaxed);
+    }
+
     /// The service has answered the request with this number.
     pub(super) fn request_ends(&self, number: u64) {
         self.expired.store(false, Relaxed);
+        self.endless.store(false, Relaxed);
         let next_begun = self.wire.heads.load(Relaxed) > number + 1 || self.wire.in_head.load(Relaxed);
         if next_begun {
             self.begin(Phase::Head);
@@ -231,6 +243,7 @@ impl Progress {
         }
         let since = self.at(self.since.load(Relaxed));
         let (deadline, overdue) = match phase {
+            Phase::Serving if self.endless.load(Relaxed) => (self.accepted + ENDLESS, Overdue::Quiet),
             Phase::Serving => (self.began() + limits.request_timeout, Overdue::Request),
             Phase::Fresh | Phase::Head => (since + limits.header_timeout, Overdue::Head),
             Phase::Idle => (since + limits.idle_timeout, Overdue::Quiet),

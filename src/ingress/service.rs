@@ -25,7 +25,7 @@ use super::call::Call;
 use super::client::{self, client_address};
 use super::connection::Setup;
 use super::drain::{Drain, Stage};
-use super::ending::Ending;
+use super::ending::{Ending, Endless};
 use super::host::check_target;
 use super::interim::Waiting;
 use super::line::Asked;
@@ -235,6 +235,9 @@ where
         // hyper would close without saying so where the rest of the body is still on its way.
         if !is_whole() || drain.stage() != Stage::Open {
             response.headers_mut().insert(CONNECTION, CLOSE);
+        }
+        if response.extensions().get::<Endless>().is_some() {
+            progress.answer_is_endless();
         }
         this.shared.metrics.responses.count(response.status());
         Poll::Ready(Ok(response.map(|body| Ending::new(body, *this.number, Arc::clone(this.shared)))))

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
 use super::headers::{end_to_end, mark_reported};
 use crate::domain::event::DEFAULT_PROJECT;
-use crate::domain::{Clock, EventId, Facts, NewEvent, Reason, Refused, Rejection, RejectionId, Routes};
+use crate::domain::{Clock, EventId, Facts, Holding, NewEvent, Reason, Refused, Rejection, RejectionId, Routes};
 use crate::store::{Admission, AdmitError, Admitted, DedupMark, Store};
 
 /// What the service must know of its source.
@@ -25,6 +25,8 @@ pub struct Config {
     pub needed_headers: Vec<HeaderName>,
     /// Where events go.
     pub routes: Arc<Routes>,
+    /// Whether the source is paused.
+    pub holding: Arc<Holding>,
 }
 
 /// The answer of a source (`sources.*.respond`).
@@ -80,11 +82,13 @@ impl<S: Store> Keep<S> {
         Self { config, store, clock }
     }
 
-    pub(super) async fn keep<B: AsRef<Bytes>>(&self, mut request: Request<B>) -> Response<Bytes> {
+    /// Keeps the event that a request is by what is known of it, and answers.
+    pub async fn keep<B: AsRef<Bytes>>(&self, mut request: Request<B>) -> Response<Bytes> {
         let facts = request.extensions_mut().remove::<Facts>().unwrap_or_default();
         let received_at = self.clock.now();
         let (head, body) = request.into_parts();
-        let plan = self.config.routes.plan(&self.config.source, facts.event_type.as_deref(), received_at);
+        let mut plan = self.config.routes.plan(&self.config.source, facts.event_type.as_deref(), received_at);
+        let held = self.config.holding.hold(&mut plan);
         let unrouted = plan.deliveries.is_empty();
         let dedup = facts.dedup_key.zip(self.config.dedup_window).map(|(key, window)| DedupMark { key, window });
         let mut headers = end_to_end(&head.headers, &self.config.needed_headers);
@@ -105,7 +109,12 @@ impl<S: Store> Keep<S> {
         };
         // The buffer from which they were read is free for the connection's next request.
         drop((head.headers, head.uri, body));
-        match self.store.admit(Admission { id: None, event, plan, dedup }).await {
+        let admitted = self.store.admit(Admission { id: None, event, plan, dedup, also: None }).await;
+        if held && !self.config.holding.is_on() {
+            // Resumed meanwhile: what was released then did not have this one yet.
+            self.store.release_held(|moment| moment == self.config.holding.moment()).await;
+        }
+        match admitted {
             Ok(Admitted::Kept(event)) => self.answer(Kept { event, duplicate: false, unrouted, reported }),
             Ok(Admitted::Duplicate(event)) => self.answer(Kept { event, duplicate: true, unrouted, reported }),
             Err(error) => refuse(&error, facts.client),

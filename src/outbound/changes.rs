@@ -204,12 +204,21 @@ impl<S: Store> Webhooks<S> {
         kept.map_or_else(|| self.of_project(project, id), Ok)
     }
 
-    /// Disables a webhook because of what it answered, and cancels what is pending.
+    /// Disables a webhook because of what it answered, gives notice of that, and cancels what is pending; false where it
+    /// was disabled already.
     ///
     /// # Errors
     /// [`WebhookError`]; it stands as before then.
-    pub async fn disable(&self, id: WebhookId, by: DisabledBy) -> Result<(), WebhookError> {
+    pub async fn disable(&self, id: WebhookId, by: DisabledBy) -> Result<bool, WebhookError> {
         let _change = self.changes.lock().await;
+        let mut leaving = self.get(id).ok_or(WebhookError::NotFound)?.webhook.clone();
+        if !leaving.state.takes_events() {
+            return Ok(false);
+        }
+        leaving.state = WebhookState::Disabled(by);
+        leaving.updated_at = self.clock.now();
+        // Before it counts: after a crash in between it is said twice rather than never.
+        self.give_notice(&leaving, by).await;
         let kept = self
             .change(id, |mut webhook| {
                 if !webhook.state.takes_events() {
@@ -220,10 +229,11 @@ impl<S: Store> Webhooks<S> {
                 Ok(Some(webhook))
             })
             .await?;
-        let Some(kept) = kept else { return Ok(()) };
+        let Some(kept) = kept else { return Ok(false) };
         let (project, reason) = (&*kept.webhook.project, by.as_str());
         tracing::warn!(webhook = %id, project, reason, "webhook disabled: {}", by.notice());
-        self.cancel_pending(id).await
+        self.cancel_pending(id).await?;
+        Ok(true)
     }
 
     /// Notes since when every attempt has failed, or that one has succeeded again.

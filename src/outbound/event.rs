@@ -114,6 +114,18 @@ impl StandardEvent {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn test(event_type: &str, data: Box<RawValue>) -> Result<Self, EventFault> {
+        Self::of_ours(event_type, data, false)
+    }
+
+    /// An event about the sending side itself, see [`notices`](super::notices).
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn notice(event_type: &str, data: Box<RawValue>) -> Result<Self, EventFault> {
+        Self::of_ours(event_type, data, true)
+    }
+
+    fn of_ours(event_type: &str, data: Box<RawValue>, livemode: bool) -> Result<Self, EventFault> {
         let event = Self {
             id: None,
             event_type: event_type.into(),
@@ -122,7 +134,7 @@ impl StandardEvent {
             data,
             previous_attributes: None,
             request: Request::default(),
-            livemode: false,
+            livemode,
         };
         event.check()?;
         Ok(event)

@@ -9,7 +9,7 @@
 //! demand, and deliver writes the requests.
 //!
 //! Reading order: [`seal`], [`webhooks`] (all of them, in memory), [`changes`] (what can be done to one), [`event`] (the
-//! standard event), [`emit`], [`health`] (what attempts say of a webhook), `following` (what
+//! standard event), [`emit`], [`health`] (what attempts say of a webhook), [`notices`] (who is told), `following` (what
 //! other gateways do to webhooks).
 
 pub mod changes;
@@ -17,11 +17,12 @@ pub mod emit;
 pub mod event;
 mod following;
 pub mod health;
+pub mod notices;
 pub mod seal;
 pub mod webhooks;
 
 pub use changes::{Change, NewWebhook, WebhookError};
-pub use emit::{Emission, EmitError, Emitted};
+pub use emit::{Emission, EmitError, Emitted, RequestKey};
 pub use event::{EventFault, StandardEvent, WrittenEvent};
 pub use health::Verdict;
 pub use seal::{SealError, Sealer};

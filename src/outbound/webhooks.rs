@@ -24,8 +24,8 @@ pub struct OpenedWebhook {
     pub seed: Option<Secret>,
 }
 
-/// The bounds of webhooks; a reload changes them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The bounds of webhooks, and who hears of what becomes of them; a reload changes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Of one project.
     pub webhooks_max: usize,
@@ -35,6 +35,8 @@ pub struct Limits {
     pub rotation_grace: Duration,
     /// After so long without a success a webhook is disabled.
     pub disable_after: Duration,
+    /// The project in which that is emitted, for the operator.
+    pub notices_to: Option<Arc<str>>,
 }
 
 /// Told which webhook has changed.

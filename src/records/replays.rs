@@ -134,14 +134,17 @@ impl Replay {
         loop {
             let page = store.deliveries(filter.clone(), PageRequest { limit: PAGE_ROWS_MAX, after }).await?;
             let last = page.stopped_at.or(page.rows.last().map(|row| row.id));
-            for row in page.rows {
-                let again = if self.dry_run { None } else { Some(store.redeliver(row.id).await) };
-                self.state.send_modify(|state| {
-                    state.matched += 1;
-                    state.redelivered += u64::from(matches!(again, Some(Ok(()))));
-                    state.skipped += u64::from(matches!(again, Some(Err(_))));
-                });
-                if let Some(Err(error @ (StoreError::Engine(_) | StoreError::Damaged(_)))) = again {
+            let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
+            let matched = ids.len();
+            // A page at once: its deliveries share what durability costs.
+            let again = if self.dry_run { Vec::new() } else { store.redeliver_many(ids).await };
+            self.state.send_modify(|state| {
+                state.matched += matched as u64;
+                state.redelivered += again.iter().filter(|again| again.is_ok()).count() as u64;
+                state.skipped += again.iter().filter(|again| again.is_err()).count() as u64;
+            });
+            for again in again {
+                if let Err(error @ (StoreError::Engine(_) | StoreError::Damaged(_))) = again {
                     return Err(error);
                 }
             }

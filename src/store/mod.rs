@@ -26,7 +26,7 @@ pub use query::{
     RejectionRow, SourceTotals, TargetTotals, Totals,
 };
 pub use verbs::{
-    Admission, AdmitError, Admitted, Claim, DedupMark, Health, LaneState, MarkClaim, MarkClaimed, RejectedRequest,
-    Retention, Store, StoreError, Swept, TargetSettings, WebhooksChanged,
+    Admission, AdmitError, Admitted, Claim, DedupMark, Health, LaneState, MarkClaim, MarkClaimed, Paused,
+    RejectedRequest, Retention, Store, StoreError, Swept, TargetSettings, WebhooksChanged,
 };
 pub use written_webhook::WrittenWebhook;

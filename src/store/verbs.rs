@@ -27,6 +27,9 @@ pub struct Admission {
     pub plan: Plan,
     /// What makes a later copy a duplicate; `None` where the source does not deduplicate.
     pub dedup: Option<DedupMark>,
+    /// A second mark, where there is a first: a later event with either is a duplicate. Durable before the answer; a crash
+    /// before the answer may leave the event without it, never it without the event.
+    pub also: Option<DedupMark>,
 }
 
 /// The mark by which a copy is known.
@@ -93,6 +96,9 @@ pub enum StoreError {
     /// The engine failed.
     #[error("the store failed: {0}")]
     Engine(Arc<str>),
+    /// The engine has no place for this, by design.
+    #[error("{0}")]
+    Unsupported(&'static str),
 }
 
 /// What others have done to webhooks.
@@ -121,6 +127,15 @@ pub struct Claim {
     pub expires_at: Option<Timestamp>,
     /// Tells this claim from an earlier one whose lease ended: only the newest may settle.
     pub lease: u64,
+}
+
+/// What a person has paused, by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Paused {
+    /// Its events are kept; their deliveries wait.
+    Source(Arc<str>),
+    /// Its deliveries are held.
+    Destination(Arc<str>),
 }
 
 /// What the store must know of a destination.
@@ -298,6 +313,17 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] while it is in flight, [`StoreError::Engine`].
     fn redeliver(&self, id: DeliveryId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// The same for many, in their order; an engine that can lets all of them share what durability costs.
+    fn redeliver_many(&self, ids: Vec<DeliveryId>) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send {
+        async move {
+            let mut done = Vec::with_capacity(ids.len());
+            for id in ids {
+                done.push(self.redeliver(id).await);
+            }
+            done
+        }
+    }
+
     /// Stops a delivery that is open; durable before it returns.
     ///
     /// # Errors
@@ -310,6 +336,22 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Engine`].
     fn cancel_all(&self, target: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Notes that something is paused, or is not any more; durable before it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`], [`StoreError::Damaged`], [`StoreError::Unsupported`]; it stands as before then.
+    fn keep_pause(&self, what: &Paused, paused: bool) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// What is paused.
+    ///
+    /// # Errors
+    /// As [`keep_pause`](Self::keep_pause).
+    fn pauses(&self) -> impl Future<Output = Result<Vec<Paused>, StoreError>> + Send;
+
+    /// Makes the deliveries due that [wait for their source](crate::domain::holding), those whose moment is `over`; how
+    /// many. Nothing is written: after a restart it must be asked for again.
+    fn release_held(&self, over: impl Fn(Timestamp) -> bool + Send) -> impl Future<Output = u64> + Send;
 
     /// An id for a webhook that is about to be registered.
     fn next_webhook_id(&self) -> WebhookId;

@@ -148,6 +148,8 @@ pub struct StoreMetrics {
 pub struct GatewayMetrics {
     /// Requests to the admin port with a wrong token.
     pub auth_failures: Counter,
+    /// Webhooks that were disabled by what they answered.
+    pub webhooks_disabled: ByReason,
     /// Tasks that panicked; filled in from [`task`](super::task).
     pub tasks_panicked: Counter,
     /// Entries of the log that were dropped; filled in from [`logging`](super::logging).

@@ -290,6 +290,7 @@ fn register_gateway(to: &mut Registry, m: &GatewayMetrics, r: &RetentionMetrics)
     to.register("config_last_reload_successful", "1 if the last attempt succeeded", m.last_reload_ok.clone());
     to.register_with_unit("config_loaded_timestamp", "When the running configuration was loaded, since 1970", Unit::Seconds, m.loaded_at.clone());
     to.register("admin_auth_failures", "Requests to the admin port with a token that nobody has", m.auth_failures.clone());
+    to.register("webhooks_disabled", "Webhooks that were disabled by what they answered, by reason", m.webhooks_disabled.0.clone());
     to.register("tasks_panicked", "Tasks that panicked; the log says where", m.tasks_panicked.clone());
     to.register("log_dropped", "Entries of the log that its reader was too slow for", m.log_dropped.clone());
     to.register("retention_events_removed", "Events that retention removed", r.events.clone());

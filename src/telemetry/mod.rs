@@ -8,7 +8,8 @@
 //! - Whatever a sender writes, no entry of a log can be forged and no terminal driven.
 //!
 //! Reading order: [`metrics`] (the catalogue) and [`handles`] with [`counters`] (who counts what), [`logging`] and
-//! [`access`] over [`lines`], [`trace`] (what ties lines together), [`readiness`], [`task`], [`cores`].
+//! [`access`] over [`lines`], [`trace`] (what ties lines together), [`readiness`], [`task`], [`cores`],
+//! [`tail`] (what happens, for those who look on).
 
 pub mod access;
 pub mod cores;
@@ -21,6 +22,7 @@ pub mod logging;
 pub mod metrics;
 pub mod process;
 pub mod readiness;
+pub mod tail;
 pub mod task;
 pub mod trace;
 
@@ -35,4 +37,5 @@ pub use histogram::Histogram;
 pub use lines::LinesWriter;
 pub use metrics::Metrics;
 pub use readiness::Readiness;
+pub use tail::Tail;
 pub use trace::{RequestId, TraceId};

@@ -216,6 +216,8 @@ pub struct Outbound {
     pub body_bytes_max: usize,
     /// After so long without a success a webhook is disabled.
     pub disable_after: Duration,
+    /// The project in which it is emitted that a webhook was disabled.
+    pub notices_to: Option<Arc<str>>,
     /// How long an old secret signs too.
     pub rotation_grace: Duration,
 }
@@ -308,6 +310,7 @@ impl Default for Outbound {
             webhooks_max: NonZeroUsize::MIN.saturating_add(999),
             body_bytes_max: 256 << 10,
             disable_after: 120 * HOUR,
+            notices_to: None,
             rotation_grace: 24 * HOUR,
         }
     }

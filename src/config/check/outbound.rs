@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::checked::Outbound;
 use super::ports::networks;
-use super::value::{count, period, size};
+use super::value::{NAME_HINT, count, is_name, period, size};
 use crate::config::document::problem::Problems;
 use crate::config::document::spanned::At;
 use crate::config::written;
@@ -63,6 +63,7 @@ pub(super) fn outbound(whole: &written::Configuration, problems: &mut Problems<'
         ))
         .unwrap_or(default.body_bytes_max),
         disable_after: period(written.disable_after.as_ref(), default.disable_after, problems),
+        notices_to: written.notices_to.as_ref().map(|project| project_name(project, problems)),
         rotation_grace: period(written.rotation_grace.as_ref(), default.rotation_grace, problems),
     };
     if enabled && written.secrets_key.is_none() {
@@ -93,10 +94,17 @@ fn keys(written: &written::Outbound, problems: &mut Problems<'_>) -> Vec<crate::
     checked
 }
 
+fn project_name(At { value, at }: &At<String>, problems: &mut Problems<'_>) -> Arc<str> {
+    if !is_name(value) {
+        problems.wrong(*at, "not a name of a project", NAME_HINT);
+    }
+    value.as_str().into()
+}
+
 fn prefix(At { value, at }: &At<String>, problems: &mut Problems<'_>) -> Box<str> {
-    let is_name = (1..=PREFIX_CHARS_MAX).contains(&value.len()) && value.parse::<HeaderName>().is_ok();
+    let is_header_name = (1..=PREFIX_CHARS_MAX).contains(&value.len()) && value.parse::<HeaderName>().is_ok();
     // `webhook-signature` is Standard Webhooks' own name.
-    if !is_name || value.ends_with('-') || value.eq_ignore_ascii_case("webhook") {
+    if !is_header_name || value.ends_with('-') || value.eq_ignore_ascii_case("webhook") {
         problems.wrong(
             *at,
             "header names cannot begin with it",

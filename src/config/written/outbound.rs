@@ -54,6 +54,9 @@ pub(in crate::config) struct Outbound {
     /// A webhook whose every attempt has failed for this long is disabled.
     #[schemars(extend("default" = "5d"))]
     pub(in crate::config) disable_after: Option<At<Period>>,
+    /// The project in which `webhook.disabled` is emitted when a webhook of any project is disabled by what it answered;
+    /// the operator's own webhooks are there. Nothing is emitted by default.
+    pub(in crate::config) notices_to: Option<At<String>>,
     /// How long the old secret signs too after a rotation, where nobody says otherwise.
     #[schemars(extend("default" = "24h"))]
     pub(in crate::config) rotation_grace: Option<At<Period>>,

@@ -38,11 +38,15 @@ impl Embedded {
         if let Some(mark) = admission.dedup {
             let mut ticket = match self.take_mark(mark).await? {
                 Ok(ticket) => ticket,
-                Err(first) => {
-                    self.rearm(first).await.map_err(|error| AdmitError::Unavailable(error.to_string().into()))?;
-                    self.ledger.count_copy(&admission.event.source, self.clock.now());
-                    return Ok(Admitted::Duplicate(self.mint.event(first)));
-                }
+                Err(first) => return self.is_copy_of(first, &admission).await,
+            };
+            // Always behind the first: nobody has a second mark and waits for a first.
+            let also = match admission.also {
+                Some(mark) => match self.take_mark(mark).await? {
+                    Ok(ticket) => Some(ticket),
+                    Err(first) => return self.is_copy_of(first, &admission).await,
+                },
+                None => None,
             };
             let seq = admission.id.map_or_else(|| self.next_seq(), EventId::seq);
             if cfg!(feature = "fault-split-admission") {
@@ -50,10 +54,38 @@ impl Embedded {
             }
             // From here on the writer says what becomes of the mark, whether or not we are still there.
             ticket.kept = true;
-            return self.submit(admission, seq).await;
+            return match also {
+                Some(also) => self.submit_with_second_mark(admission, seq, also).await,
+                None => self.submit(admission, seq).await,
+            };
         }
         let seq = admission.id.map_or_else(|| self.next_seq(), EventId::seq);
         self.submit(admission, seq).await
+    }
+
+    async fn is_copy_of(&self, first: Seq, admission: &Admission) -> Result<Admitted, AdmitError> {
+        self.rearm(first).await.map_err(|error| AdmitError::Unavailable(error.to_string().into()))?;
+        self.ledger.count_copy(&admission.event.source, self.clock.now());
+        Ok(Admitted::Duplicate(self.mint.event(first)))
+    }
+
+    /// The event first: a mark that a crash leaves alone would make a copy of nothing.
+    async fn submit_with_second_mark(
+        &self,
+        admission: Admission,
+        seq: Seq,
+        ticket: Ticket<'_>,
+    ) -> Result<Admitted, AdmitError> {
+        let admitted = self.submit(admission, seq).await?;
+        let (dedup, key) = (Arc::clone(&self.dedup), ticket.key);
+        let commit = move |kept: bool| {
+            if kept {
+                dedup.commit(&key, seq);
+            }
+        };
+        let marked = self.edit(encode::marks(&[Mark { key, seq }]), commit).await;
+        marked.map_err(|error| AdmitError::Unavailable(error.to_string().into()))?;
+        Ok(admitted)
     }
 
     async fn submit(&self, admission: Admission, seq: Seq) -> Result<Admitted, AdmitError> {

@@ -16,6 +16,7 @@ use super::key::Key;
 use super::lane::Lane;
 use super::queue::{Entry, NEVER, Removed};
 use super::record::{Framed, Place, RedeliverRecord, ReplayRecord, StopRecord};
+use super::rows::DeliveryRecordRow;
 use super::search::read_delivery;
 use crate::domain::{DeliveryId, DeliveryState, EventId, PlannedDelivery, Seq, Timestamp};
 use crate::store::{AdmitError, StoreError};
@@ -28,6 +29,36 @@ impl Embedded {
         let _edit = self.edits.lock().await;
         self.settle_view().await?;
         self.restart(key).await
+    }
+
+    /// Each reads and writes for itself, but all of them wait for the same syncs.
+    pub(super) async fn restart_many(&self, ids: Vec<DeliveryId>) -> Vec<Result<(), StoreError>> {
+        let keys: Vec<_> = ids.into_iter().map(|id| self.delivery_key(id)).collect();
+        let _edit = self.edits.lock().await;
+        let wanted: Vec<Key> = keys.iter().filter_map(|key| key.as_ref().ok().copied()).collect();
+        let read = async {
+            self.settle_view().await?;
+            let rows = move |connection: &rusqlite::Connection| {
+                wanted.iter().map(|key| read_delivery(connection, *key)).collect::<Result<Vec<_>, _>>()
+            };
+            self.readers.read(rows).await
+        };
+        let mut rows = match read.await {
+            Ok(rows) => rows.into_iter(),
+            Err(error) => return keys.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let begun: Vec<_> = keys
+            .into_iter()
+            .map(|key| self.begin_restart(key?, rows.next().flatten().ok_or(StoreError::NotFound)?))
+            .collect();
+        let mut done = Vec::with_capacity(begun.len());
+        for kept in begun {
+            done.push(match kept {
+                Ok(kept) => is_kept(kept).await,
+                Err(error) => Err(error),
+            });
+        }
+        done
     }
 
     pub(super) async fn cancel_one(&self, id: DeliveryId) -> Result<(), StoreError> {
@@ -116,7 +147,10 @@ impl Embedded {
     /// Any delivery that is not in flight is due now.
     async fn restart(&self, key: Key) -> Result<(), StoreError> {
         let row = self.readers.read(move |connection| read_delivery(connection, key)).await?;
-        let row = row.ok_or(StoreError::NotFound)?;
+        is_kept(self.begin_restart(key, row.ok_or(StoreError::NotFound)?)?).await
+    }
+
+    fn begin_restart(&self, key: Key, row: DeliveryRecordRow) -> Result<Kept, StoreError> {
         let lane = self.lanes.lane(&row.target);
         let now = self.clock.now();
         let (entry, waited) = match lane.with(|queue| queue.remove(key, now)) {
@@ -130,19 +164,26 @@ impl Embedded {
             }
         };
         let record = encode::redeliver(&RedeliverRecord { seq: key.seq, ordinal: key.ordinal, at: now });
-        self.edit(record, move |kept| put_back(&lane, entry, waited, kept, now)).await
+        Ok(self.begin_edit(record, move |kept| put_back(&lane, entry, waited, kept, now)))
     }
 
     /// Keeps a record; `then` runs on the writer's thread with whether it was kept.
-    async fn edit(&self, record: Framed, then: impl FnOnce(bool) + Send + 'static) -> Result<(), StoreError> {
+    pub(super) async fn edit(
+        &self,
+        record: Framed,
+        then: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        is_kept(self.begin_edit(record, then)).await
+    }
+
+    fn begin_edit(&self, record: Framed, then: impl FnOnce(bool) + Send + 'static) -> Kept {
         let (sender, receiver) = oneshot::channel();
         let done = move |kept: Result<Place, AdmitError>| {
             then(kept.is_ok());
             drop(sender.send(kept));
         };
         self.journal.append(&record, true, Done::Then(Box::new(done)));
-        let kept = receiver.await.unwrap_or_else(|_| Err(AdmitError::Unavailable("it is closed".into())));
-        kept.map(drop).map_err(|error| StoreError::Engine(error.to_string().into()))
+        receiver
     }
 
     /// Queues and index show everything that has happened so far.
@@ -163,6 +204,14 @@ impl Embedded {
         let seq = id.seq();
         if self.mint.event(seq) == id { Ok(seq) } else { Err(StoreError::NotFound) }
     }
+}
+
+/// Whether a record is on disk, once that is known.
+type Kept = oneshot::Receiver<Result<Place, AdmitError>>;
+
+async fn is_kept(kept: Kept) -> Result<(), StoreError> {
+    let kept = kept.await.unwrap_or_else(|_| Err(AdmitError::Unavailable("it is closed".into())));
+    kept.map(drop).map_err(|error| StoreError::Engine(error.to_string().into()))
 }
 
 fn put_back(lane: &Arc<Lane>, mut entry: Entry, waited: bool, kept: bool, now: Timestamp) {

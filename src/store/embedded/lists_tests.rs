@@ -121,7 +121,7 @@ impl World {
         };
         let deliveries = targets.map(planned).collect();
         let dedup = Some(DedupMark { key, window: DAY });
-        let admission = Admission { id: None, event, plan: Plan { deliveries }, dedup };
+        let admission = Admission { id: None, event, plan: Plan { deliveries }, dedup, also: None };
         let Ok(Admitted::Kept(id)) = self.store().admit(admission).await else { panic!("not kept") };
         self.events.push(id);
         self.clock.advance(Duration::from_millis(self.sent % 3));

@@ -53,6 +53,7 @@ mod moving;
 mod names;
 mod pacing;
 mod packed;
+mod pauses;
 mod readers;
 mod rejections;
 mod retention;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::cache::Cached;
 use super::key::{Key, MixState};
 use super::record::Place;
+use crate::domain::holding::HELD_FROM;
 use crate::domain::{Seq, Timestamp};
 
 /// Stands for "never expires" in an [`Entry`].
@@ -155,14 +156,28 @@ impl Queue {
         }
     }
 
-    /// Makes everything that waits due now.
+    /// Makes everything due now that waits for its time, and not for a person.
     pub(super) fn hasten(&mut self, now: Timestamp) {
-        let mut waiting: Vec<Entry> = self.later.drain().map(|later| later.0).collect();
+        self.make_due(|due_at| due_at < HELD_FROM, now);
+    }
+
+    /// Makes due what waits for a person, where that is over; how many those were.
+    pub(super) fn release(&mut self, over: impl Fn(Timestamp) -> bool, now: Timestamp) -> u64 {
+        self.make_due(|due_at| due_at >= HELD_FROM && over(due_at), now)
+    }
+
+    fn make_due(&mut self, is_meant: impl Fn(Timestamp) -> bool, now: Timestamp) -> u64 {
+        let all = std::mem::take(&mut self.later).into_iter();
+        let (meant, others): (Vec<Later>, Vec<Later>) = all.partition(|later| is_meant(later.0.due_at));
+        self.later = others.into();
+        let mut waiting: Vec<Entry> = meant.into_iter().map(|later| later.0).collect();
         waiting.sort_unstable_by_key(|entry| (entry.due_at, entry.key));
+        let count = waiting.len() as u64;
         for mut entry in waiting {
             entry.due_at = now;
             self.ready.push_back(entry);
         }
+        count
     }
 
     /// Takes a waiting delivery out, wherever it stands. Walks through all of them: a person asked.
@@ -313,3 +328,34 @@ impl PartialEq for Later {
 }
 
 impl Eq for Later {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::holding::moment_of;
+
+    #[test]
+    fn what_waits_for_a_person_is_hastened_by_nothing_and_released_by_its_moment() {
+        let (now, mut queue) = (Timestamp(1_000), Queue::new(false));
+        let (ours, theirs) = (moment_of("ours"), moment_of("theirs"));
+        for (ordinal, due_at) in (0..).zip([Timestamp(5_000), ours, theirs, ours]) {
+            let key = Key { seq: Seq(1), ordinal };
+            let place = Place::default();
+            // The last one is too late before anybody releases it.
+            let expires_at = if ordinal == 3 { Timestamp(9_000) } else { NEVER };
+            queue.push(Entry { key, attempts: 0, place, due_at, expires_at, event: None }, now);
+        }
+        queue.hasten(now);
+        let claimed = |queue: &mut Queue, now| {
+            let taken = queue.claim(10, now, now.plus(std::time::Duration::from_secs(3600)));
+            let of = |entries: Vec<Entry>| entries.iter().map(|entry| entry.key.ordinal).collect::<Vec<_>>();
+            (of(taken.claimed.into_iter().map(|(entry, _)| entry).collect()), of(taken.expired))
+        };
+        assert_eq!(claimed(&mut queue, now), (vec![0], vec![]));
+        assert_eq!(claimed(&mut queue, Timestamp(10_000)), (vec![], vec![3]), "what expires does so while it waits");
+        assert_eq!(queue.release(|moment| moment == ours, Timestamp(10_000)), 1);
+        assert_eq!(claimed(&mut queue, Timestamp(10_000)), (vec![1], vec![]));
+        assert_eq!(queue.release(|moment| moment == theirs, Timestamp(10_000)), 1);
+        assert_eq!(claimed(&mut queue, Timestamp(10_000)), (vec![2], vec![]));
+    }
+}

@@ -10,9 +10,9 @@ use crate::domain::{
 };
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
-    Health, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest, RejectedRequest,
-    RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept, TargetSettings, TargetTotals,
-    Totals, WebhooksChanged,
+    Health, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest, Paused,
+    RejectedRequest, RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept, TargetSettings,
+    TargetTotals, Totals, WebhooksChanged,
 };
 
 // === impl Store for Embedded ===
@@ -99,12 +99,40 @@ impl Store for Embedded {
         self.redeliver_one(id).await
     }
 
+    async fn redeliver_many(&self, ids: Vec<DeliveryId>) -> Vec<Result<(), StoreError>> {
+        self.restart_many(ids).await
+    }
+
     async fn cancel(&self, id: DeliveryId) -> Result<(), StoreError> {
         self.cancel_one(id).await
     }
 
     async fn cancel_all(&self, target: &str) -> Result<u64, StoreError> {
         self.cancel_waiting(target).await
+    }
+
+    async fn keep_pause(&self, what: &Paused, paused: bool) -> Result<(), StoreError> {
+        self.write_pause(what, paused).await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Paused>, StoreError> {
+        self.read_pauses().await
+    }
+
+    async fn release_held(&self, over: impl Fn(Timestamp) -> bool + Send) -> u64 {
+        // Those of before the start too; where they cannot be read the store has closed itself.
+        if self.wait_loaded().await.is_err() {
+            return 0;
+        }
+        let now = self.clock.now();
+        let release = |lane: &std::sync::Arc<super::lane::Lane>| {
+            let released = lane.with(|queue| queue.release(&over, now));
+            if released > 0 {
+                lane.notify();
+            }
+            released
+        };
+        self.lanes.all().iter().map(release).sum()
     }
 
     fn next_webhook_id(&self) -> WebhookId {

@@ -11,18 +11,52 @@ use tokio::time::{Instant, sleep};
 use super::engine::{Redis, Shared};
 use super::jobs::{AdmitJob, Planned, Verdict};
 use super::record;
-use crate::domain::{Event, EventId, PlannedDelivery, Seq, Timestamp};
-use crate::store::{Admission, AdmitError, Admitted, DedupMark};
+use crate::domain::{Event, EventId, NewEvent, Plan, PlannedDelivery, Seq, Timestamp};
+use crate::store::{Admission, AdmitError, Admitted, DedupMark, MarkClaim, MarkClaimed};
 
 /// Between two looks at a mark that another gateway has claimed.
 const MARK_LOOK: Duration = Duration::from_millis(25);
+
+/// How long the first of two marks is claimed while the event is admitted with the other one.
+const SECOND_MARK_LEASE: Duration = Duration::from_secs(30);
 
 // === impl Redis ===
 
 impl Redis {
     pub(super) async fn admit_event(&self, admission: Admission) -> Result<Admitted, AdmitError> {
+        let Admission { id, event, plan, dedup, also } = admission;
+        let (Some(first), Some(also)) = (dedup, also) else {
+            return self.admit_marked(id, event, plan, dedup.or(also)).await;
+        };
+        // One script keeps to one shard, and the two marks may be of two: one goes with the event, the other one is
+        // claimed before and committed behind it.
+        let claim = loop {
+            match self.claim_one_mark(&event.source, first, SECOND_MARK_LEASE).await? {
+                MarkClaimed::Ours(claim) => break claim,
+                MarkClaimed::Duplicate(first) => return Ok(Admitted::Duplicate(first)),
+                MarkClaimed::InFlight => sleep(MARK_LOOK).await,
+            }
+        };
+        let admitted = self.admit_marked(id, event, plan, Some(also)).await;
+        let Ok(Admitted::Kept(event)) = admitted else {
+            self.release_one_mark(&claim);
+            return admitted;
+        };
+        self.claimed_marks().remove(&(claim.key, claim.event.seq()));
+        self.commit_one_mark(&MarkClaim { event, key: claim.key });
+        let outbox = self.shared.outbox(self.shared.shard_of_mark(&claim.key));
+        outbox.flush().await.map_err(AdmitError::Unavailable)?;
+        Ok(Admitted::Kept(event))
+    }
+
+    async fn admit_marked(
+        &self,
+        given: Option<EventId>,
+        mut event: NewEvent,
+        plan: Plan,
+        dedup: Option<DedupMark>,
+    ) -> Result<Admitted, AdmitError> {
         let shared = &self.shared;
-        let Admission { id: given, mut event, plan, dedup } = admission;
         let given = given.map(|id| shared.place_of(id, dedup.as_ref())).transpose()?;
         loop {
             let (seq, shard) = given.unwrap_or_else(|| {

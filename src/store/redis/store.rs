@@ -10,9 +10,9 @@ use crate::domain::{
 };
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
-    Health, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest, RejectedRequest,
-    RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept, TargetSettings, TargetTotals,
-    Totals, WebhooksChanged,
+    Health, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest, Paused,
+    RejectedRequest, RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept, TargetSettings,
+    TargetTotals, Totals, WebhooksChanged,
 };
 
 // === impl Store for Redis ===
@@ -98,6 +98,20 @@ impl Store for Redis {
 
     async fn cancel_all(&self, target: &str) -> Result<u64, StoreError> {
         self.cancel_waiting(target).await
+    }
+
+    async fn keep_pause(&self, _what: &Paused, _paused: bool) -> Result<(), StoreError> {
+        // Nothing would tell a gateway of what another one has paused.
+        Err(StoreError::Unsupported("pausing needs the embedded store in this version"))
+    }
+
+    async fn pauses(&self) -> Result<Vec<Paused>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn release_held(&self, _over: impl Fn(Timestamp) -> bool + Send) -> u64 {
+        // Nothing can be paused, and so nothing waits.
+        0
     }
 
     fn next_webhook_id(&self) -> WebhookId {

@@ -4,6 +4,7 @@
 mod explain;
 mod feeds;
 mod ledger;
+mod readmit;
 mod send;
 mod verify;
 

@@ -5,7 +5,7 @@ use http::{Method, Request};
 use http_body_util::Full;
 
 use super::fixture::{ADMIN, Fixture, TOKENS, VIEWER};
-use crate::support::{Client, eventually};
+use crate::support::{Client, eventually, join_all};
 
 /// Every operation of the admin port and who may use it; the same as the document says, written by hand: whoever adds
 /// one says here once more who it is for.
@@ -29,6 +29,7 @@ const EXPECTED: &[(&str, &str, char)] = &[
     ("GET", "/v1/sources", 'r'),
     ("GET", "/v1/destinations", 'r'),
     ("GET", "/v1/stats", 'r'),
+    ("GET", "/v1/stream", 'R'),
     ("GET", "/v1/openapi.json", 'R'),
     ("POST", "/v1/events", 'E'),
     ("POST", "/v1/test-events", 'E'),
@@ -43,6 +44,11 @@ const EXPECTED: &[(&str, &str, char)] = &[
     ("POST", "/v1/webhooks/{id}/resume", 'A'),
     ("GET", "/v1/webhooks/{id}/deliveries", 'R'),
     ("GET", "/v1/webhooks/{id}/stats", 'R'),
+    ("POST", "/v1/rejections/{id}/readmit", 'a'),
+    ("POST", "/v1/sources/{name}/pause", 'a'),
+    ("POST", "/v1/sources/{name}/resume", 'a'),
+    ("POST", "/v1/destinations/{name}/pause", 'a'),
+    ("POST", "/v1/destinations/{name}/resume", 'a'),
     ("POST", "/v1/replays", 'A'),
     ("GET", "/v1/replays/{id}", 'R'),
 ];
@@ -162,26 +168,6 @@ async fn an_early_refusal_tells_nothing_about_the_token() {
     let (wrong, right) = tokio::join!(guesses, right);
     assert_eq!((wrong, right), (vec![401; 8], 429), "not even the right one is looked at now");
     assert_eq!(ask(ADMIN).await, 200, "and half a second later it is");
-}
-
-pub(super) async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
-    let mut pending: Vec<_> = futures.into_iter().map(|future| Some(Box::pin(future))).collect();
-    let mut done: Vec<Option<T>> = pending.iter().map(|_| None).collect();
-    std::future::poll_fn(move |context| {
-        for (slot, place) in pending.iter_mut().zip(&mut done) {
-            if let Some(future) = slot
-                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
-            {
-                *place = Some(value);
-                *slot = None;
-            }
-        }
-        if pending.iter().any(Option::is_some) {
-            return std::task::Poll::Pending;
-        }
-        std::task::Poll::Ready(done.drain(..).map(Option::unwrap).collect())
-    })
-    .await
 }
 
 #[tokio::test]

@@ -101,6 +101,8 @@ impl Fixture {
             listens_on_loopback,
             sending: None,
             replays: Arc::default(),
+            tail: ended(),
+            pauses: api::Pauses { is_paused: Arc::new(|_| false), set: Arc::new(|_, _| Box::pin(async { Ok(()) })) },
         });
         Self { store, clock, metrics, readiness, router, _folder: folder }
     }
@@ -108,7 +110,7 @@ impl Fixture {
     /// Keeps an event for these destinations.
     pub(crate) async fn admit(&self, event: NewEvent, targets: &[&str]) -> EventId {
         let deliveries = targets.iter().map(|target| planned(target)).collect();
-        let admission = Admission { id: None, event, plan: Plan { deliveries }, dedup: None };
+        let admission = Admission { id: None, event, plan: Plan { deliveries }, dedup: None, also: None };
         match self.store.admit(admission).await.unwrap() {
             Admitted::Kept(id) => id,
             Admitted::Duplicate(id) => panic!("{id} is a duplicate"),
@@ -182,6 +184,7 @@ fn configured(tokens: Vec<Token>) -> Configured {
         destinations: vec![destination("crm"), destination("log")],
         masks: Masks::new([HeaderName::from_static("x-gitlab-token")]),
         diagnose: Box::new(|_rejection| None),
+        readmit: Box::new(|_| Box::pin(async { Err(api::NotReadmitted::Impossible("nobody sends here")) })),
         feeds: Box::new(Vec::new),
         plan: Box::new(move |event, now| {
             routes.plan(&event.received.source, event.received.event_type.as_deref(), now)
@@ -248,3 +251,10 @@ pub(crate) fn settled(claim: &Claim, clock: &Clock, status: u16, body: &[u8], ne
 
 /// Given up after this attempt.
 pub(crate) const DEAD: Next = Next::Dead(DeadReason::Exhausted);
+
+/// Streams end at once: nothing happens here.
+fn ended() -> Arc<hookward::telemetry::Tail> {
+    let tail = Arc::new(hookward::telemetry::Tail::default());
+    tail.end();
+    tail
+}

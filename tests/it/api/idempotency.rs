@@ -72,7 +72,7 @@ async fn two_at_once_are_one_and_a_conflict() {
     let fixture = Fixture::new().await;
     let path = replay_of(&fixture, "a").await;
     let asks = (0..8).map(|_| post(&fixture, &path, ADMIN, &["key"]));
-    let replies: Vec<Reply> = super::access::join_all(asks.collect()).await;
+    let replies: Vec<Reply> = crate::support::join_all(asks.collect()).await;
     let mut done = 0;
     for reply in &replies {
         match reply.status {

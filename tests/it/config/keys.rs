@@ -162,6 +162,11 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         "a_webhook_that_fails_for_disable_after_is_disabled_also_across_a_restart",
         &["outbound.disable_after"],
     ),
+    (
+        "tests/it/outbound/health.rs",
+        "who_is_named_in_notices_to_is_told_that_a_webhook_was_disabled",
+        &["outbound.notices_to"],
+    ),
     ("tests/it/outbound/health.rs", "both_secrets_sign_until_the_grace_is_over", &["outbound.rotation_grace"]),
     ("tests/it/settings/admin.rs", "a_token_of_a_project_sees_nothing_else", &["admin.tokens[].project"]),
     (

@@ -96,7 +96,8 @@ impl<A: Attempts> Flow<A> {
             signed_at: None,
             secret_index: None,
         };
-        let admission = Admission { id: None, event, plan: Plan { deliveries: plan.collect() }, dedup: None };
+        let admission =
+            Admission { id: None, event, plan: Plan { deliveries: plan.collect() }, dedup: None, also: None };
         match self.store.admit(admission).await.unwrap() {
             Admitted::Kept(id) | Admitted::Duplicate(id) => id,
         }

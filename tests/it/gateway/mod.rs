@@ -10,6 +10,7 @@ mod guard_order;
 mod hand_over;
 mod held;
 mod isolation;
+mod paused;
 mod reload;
 mod secrets;
 mod shutdown;

@@ -68,6 +68,50 @@ async fn a_webhook_that_fails_for_disable_after_is_disabled_also_across_a_restar
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_named_in_notices_to_is_told_that_a_webhook_was_disabled() {
+    let (gone, operator, customer) = (Sink::start().await, Sink::start().await, Sink::start().await);
+    gone.answer(|_| Answer::status(410));
+    let mut world = World::with("  notices_to: operations\n").await;
+    let body = json!({ "url": operator.url("/hook"), "events": ["webhook.*"] }).to_string();
+    let headers = [("content-type", "application/json"), ("hookward-project", "operations")];
+    assert_eq!(world.ask(Method::POST, "/v1/webhooks", &headers, body.as_bytes()).await.status, 201);
+    world.webhook(&customer, &["*"]).await;
+    let body = json!({ "url": gone.url("/hook"), "events": ["user.*"], "metadata": { "team": "blue" },
+        "headers": { "X-Key": "canary-of-a-customer" } });
+    let webhook = world.webhook_with(body).await;
+    let by_a_person = world.webhook(&customer, &["file.*"]).await;
+    world.send(Method::PATCH, &format!("/v1/webhooks/{}", by_a_person.id), &json!({ "active": false })).await;
+    world.emit("evt_1", "user.created").await;
+    let hit = operator.wait_for(1).await.remove(0);
+    let notice: serde_json::Value = serde_json::from_slice(&hit.body).unwrap();
+    assert_eq!((&notice["type"], &notice["livemode"]), (&json!("webhook.disabled"), &json!(true)));
+    let data = &notice["data"];
+    assert_eq!((&data["reason"], &data["webhook"]["id"]), (&json!("gone"), &json!(webhook.id)));
+    assert_eq!(
+        (&data["webhook"]["project"], &data["webhook"]["metadata"]["team"]),
+        (&json!("default"), &json!("blue"))
+    );
+    assert!(data["disabled_at"].is_string() && !String::from_utf8_lossy(&hit.body).contains("canary"));
+    assert!(hit.header("x-appmint-signature").starts_with("sha256="), "signed as every event is");
+    let count = r#"hookward_webhooks_disabled_total{reason="gone"} 1"#;
+    let path = format!("/v1/webhooks/{}", webhook.id);
+    eventually("the webhook is disabled", async || {
+        (world.get(&path).await.json()["status"] == "disabled").then_some(())
+    })
+    .await;
+    eventually("a count", async || {
+        String::from_utf8_lossy(&world.get("/metrics").await.body).contains(count).then_some(())
+    })
+    .await;
+    // Kept like any event, and of the operator's project alone.
+    world.restart().await;
+    let headers = [("hookward-project", "operations")];
+    let listed = world.ask(Method::GET, "/v1/events?type=webhook.disabled", &headers, b"").await.json();
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1, "once, and nothing of what a person did");
+    assert_eq!((operator.count(), customer.wait_for(1).await.len()), (1, 1), "customers hear nothing of it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_webhook_queues_up_and_gets_everything_when_it_is_resumed() {
     let (sink, world) = (Sink::start().await, World::start().await);
     let webhook = world.webhook(&sink, &["*"]).await;
@@ -144,8 +188,14 @@ async fn retry_after_is_obeyed_and_an_errors_text_shows_no_address() {
     sink.answer(|_| Answer::status(503).header("retry-after", "600"));
     let webhook = world.webhook(&sink, &["*"]).await;
     world.emit("evt_1", "user.created").await;
-    let row = world.deliveries(&webhook.id, &["pending"]).await.remove(0);
-    assert_eq!(row["attempt_count"], 1, "the retry at once waits too");
+    sink.wait_for(1).await;
+    let log = format!("/v1/webhooks/{}/deliveries", webhook.id);
+    let row = eventually("the outcome of the attempt", async || {
+        let row = world.list(&log).await.remove(0);
+        (row["attempt_count"].as_u64() >= Some(1)).then_some(row)
+    })
+    .await;
+    assert_eq!((&row["status"], &row["attempt_count"]), (&json!("pending"), &json!(1)), "the retry at once waits too");
     world.advance(Duration::from_secs(599));
     assert_eq!(sink.count(), 1);
     sink.down().await;

@@ -9,5 +9,8 @@ mod projects;
 mod receivers;
 mod settings;
 mod several;
+mod stream;
 mod webhooks;
 mod world;
+
+pub(crate) use world::SECRETS_KEY;

@@ -212,6 +212,7 @@ fn admission(number: usize) -> Admission {
         },
         plan: Plan { deliveries: vec![delivery] },
         dedup: Some(DedupMark { key, window: std::time::Duration::from_secs(3600) }),
+        also: None,
     }
 }
 

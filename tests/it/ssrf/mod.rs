@@ -2,3 +2,4 @@
 
 mod name_server;
 mod rebinding;
+mod served;

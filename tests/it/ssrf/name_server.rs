@@ -1,6 +1,6 @@
-//! A name server of the test's own: answers over UDP what a function says, anew for every question.
+//! A name server of the test's own: answers over UDP what a function says, anew for every question, or does not.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,16 +20,36 @@ const TYPE_A: u16 = 1;
 const TYPE_AAAA: u16 = 28;
 
 impl NameServer {
-    /// Listens at `address` and answers with `addresses(name, family)`, at a time to live of nothing.
-    pub(super) fn start(address: SocketAddr, addresses: impl Fn(&str, Family) -> Vec<IpAddr> + Send + 'static) -> Self {
+    /// Listens at `address` and answers with `addresses(name, family)`, at a time to live of nothing; `None`: is silent.
+    pub(super) fn start(
+        address: SocketAddr,
+        addresses: impl Fn(&str, Family) -> Option<Vec<IpAddr>> + Send + 'static,
+    ) -> Self {
         let socket = UdpSocket::bind(address).unwrap();
+        Self::serve(socket, addresses)
+    }
+
+    /// The same at an address that is free.
+    pub(super) fn anywhere(addresses: impl Fn(&str, Family) -> Option<Vec<IpAddr>> + Send + 'static) -> (IpAddr, Self) {
+        for _ in 0..100 {
+            let address = Ipv4Addr::new(127, fastrand::u8(64..128), fastrand::u8(..), fastrand::u8(1..255));
+            if let Ok(socket) = UdpSocket::bind((address, 53)) {
+                return (address.into(), Self::serve(socket, addresses));
+            }
+        }
+        panic!("no free address for a name server: port 53 needs root");
+    }
+
+    fn serve(socket: UdpSocket, addresses: impl Fn(&str, Family) -> Option<Vec<IpAddr>> + Send + 'static) -> Self {
         let questions = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&questions);
         std::thread::spawn(move || {
             let mut packet = [0; 512];
             while let Ok((bytes, from)) = socket.recv_from(&mut packet) {
                 counted.fetch_add(1, Ordering::SeqCst);
-                socket.send_to(&answer(&packet[..bytes], &addresses), from).unwrap();
+                if let Some(answer) = answer(&packet[..bytes], &addresses) {
+                    socket.send_to(&answer, from).unwrap();
+                }
             }
         });
         Self { questions }
@@ -37,7 +57,7 @@ impl NameServer {
 }
 
 /// The answer to one question (RFC 1035 section 4.1).
-fn answer(query: &[u8], addresses: &dyn Fn(&str, Family) -> Vec<IpAddr>) -> Vec<u8> {
+fn answer(query: &[u8], addresses: &dyn Fn(&str, Family) -> Option<Vec<IpAddr>>) -> Option<Vec<u8>> {
     let mut labels = Vec::new();
     let mut at = 12;
     while query[at] != 0 {
@@ -47,8 +67,8 @@ fn answer(query: &[u8], addresses: &dyn Fn(&str, Family) -> Vec<IpAddr>) -> Vec<
     }
     let question_end = at + 5;
     let found = match u16::from_be_bytes([query[at + 1], query[at + 2]]) {
-        TYPE_A => addresses(&labels.join("."), Family::V4),
-        TYPE_AAAA => addresses(&labels.join("."), Family::V6),
+        TYPE_A => addresses(&labels.join("."), Family::V4)?,
+        TYPE_AAAA => addresses(&labels.join("."), Family::V6)?,
         _ => Vec::new(),
     };
     // The query's id; an answer, recursion available, no error; one question, so many answers.
@@ -66,5 +86,5 @@ fn answer(query: &[u8], addresses: &dyn Fn(&str, Family) -> Vec<IpAddr>) -> Vec<
         out.push(u8::try_from(data.len()).unwrap());
         out.extend_from_slice(&data);
     }
-    out
+    Some(out)
 }

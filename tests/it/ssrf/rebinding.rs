@@ -25,7 +25,7 @@ const INSIDE: &str = "HOOKWARD_TEST_NAME_SERVER";
 const CALLS: usize = 20;
 
 /// What may be called, and what must not.
-const PUBLIC: &str = "127.8.0.1";
+pub(super) const PUBLIC: &str = "127.8.0.1";
 const FORBIDDEN: [&str; 3] = ["127.0.0.1", "127.9.0.1", "::1"];
 
 #[test]
@@ -76,7 +76,7 @@ fn listen(address: SocketAddr) -> std::io::Result<Arc<AtomicUsize>> {
 }
 
 /// A port that is free at every address, with the counts of the public one and of the others.
-fn listeners() -> (u16, Arc<AtomicUsize>, Vec<Arc<AtomicUsize>>) {
+pub(super) fn listeners() -> (u16, Arc<AtomicUsize>, Vec<Arc<AtomicUsize>>) {
     for _ in 0..50 {
         let probe = TcpListener::bind((PUBLIC, 0)).unwrap();
         let port = probe.local_addr().unwrap().port();
@@ -114,7 +114,7 @@ fn addresses(flips: &AtomicUsize, name: &str, family: Family) -> Vec<IpAddr> {
 
 fn inside(server: SocketAddr) {
     let flips = AtomicUsize::new(0);
-    let server = NameServer::start(server, move |name, family| addresses(&flips, name, family));
+    let server = NameServer::start(server, move |name, family| Some(addresses(&flips, name, family)));
     let (port, public, forbidden) = listeners();
     let forbidden = || forbidden.iter().map(|count| count.load(Ordering::SeqCst)).sum::<usize>();
     let policy = Policy::public(["127.8.0.0/16".parse().unwrap()]);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use hookward::domain::Clock;
-use hookward::store::StoreKeys;
+use hookward::domain::{Clock, DeadReason, Next};
 use hookward::store::embedded::{Config, Embedded};
+use hookward::store::{Store, StoreKeys};
 
-use super::world::{Factory, START};
+use super::world::{Factory, LEASE, START, deliveries, futures, keep, settlement, targets};
 
 /// An engine in a folder of its own.
 pub(super) struct Folder {
@@ -46,3 +46,35 @@ impl Factory for Folder {
 }
 
 super::suite::suite!(super::Folder::new());
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_redeliveries_share_their_syncs() {
+    let folder = Folder::new();
+    let config = folder.config();
+    let syncs = config.metrics.fsync_duration.clone();
+    let store = Embedded::open(config).unwrap();
+    store.set_targets(&targets(&["crm"]));
+    let events = (0..100).map(|number| keep_many(&store, &folder.clock, number));
+    futures(events).await;
+    let claims = store.claim("crm", 100, LEASE).await.unwrap();
+    for claim in &claims {
+        let dead = Next::Dead(DeadReason::Exhausted);
+        store.settle(claim, settlement(&folder.clock, claim, 500, dead));
+    }
+    let ids: Vec<_> = claims.iter().map(|claim| claim.id).collect();
+    // The outcomes are on disk, too.
+    assert_eq!(deliveries(&store).await.len(), 100);
+    let before = syncs.count();
+    assert!(store.redeliver_many(ids.clone()).await.iter().all(Result::is_ok));
+    let together = syncs.count() - before;
+    assert!((1..=20).contains(&together), "{together} syncs");
+    let before = syncs.count();
+    for id in &ids[..10] {
+        store.redeliver(*id).await.unwrap();
+    }
+    assert!(syncs.count() - before >= 10, "each of its own where they come one by one");
+}
+
+async fn keep_many(store: &Embedded, clock: &Clock, number: usize) {
+    keep(store, clock, &format!("e{number}"), &["crm"]).await;
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookward::domain::EventId;
-use hookward::store::{Admitted, DedupMark, MarkClaim, MarkClaimed, Store};
+use hookward::store::{Admission, Admitted, DedupMark, MarkClaim, MarkClaimed, Store};
 
 use super::world::*;
 
@@ -148,4 +148,30 @@ pub(super) async fn marks_of_kept_and_passed_events_are_the_same_marks(factory: 
             (_, other) => panic!("{other:?}"),
         }
     }
+}
+
+fn twice_marked(clock: &hookward::domain::Clock, id: &str, key: &str) -> Admission {
+    Admission { also: Some(DedupMark { key: key_of(key), window: WINDOW }), ..admission(clock, id, &["crm"]) }
+}
+
+pub(super) async fn either_of_two_marks_makes_a_duplicate_for_good(factory: &impl Factory) {
+    let clock = factory.clock();
+    let store = factory.open();
+    // Crosswise and all at once: each waits for the one that it is a copy of, and none for ever.
+    let pairs = [("e1", "k1"), ("e1", "k2"), ("e2", "k1"), ("e2", "k2"), ("e1", "k1"), ("e2", "k2")];
+    let answers = futures(pairs.iter().map(|(id, key)| store.admit(twice_marked(clock, id, key)))).await;
+    let kept = answers.iter().filter_map(|answer| match answer.as_ref().unwrap() {
+        Admitted::Kept(event) => Some(*event),
+        Admitted::Duplicate(_) => None,
+    });
+    let kept: Vec<EventId> = kept.collect();
+    assert!((1..=2).contains(&kept.len()) && deliveries(&store).await.len() == kept.len(), "{answers:?}");
+    let Admitted::Kept(first) = store.admit(twice_marked(clock, "e3", "k3")).await.unwrap() else { panic!("e3") };
+    drop(store);
+    let store = factory.open();
+    for (id, key) in [("e3", "k4"), ("e5", "k3"), ("e3", "k3")] {
+        assert_eq!(store.admit(twice_marked(clock, id, key)).await.unwrap(), Admitted::Duplicate(first), "{id} {key}");
+    }
+    // The key of a copy is not taken.
+    assert!(matches!(store.admit(twice_marked(clock, "e4", "k4")).await.unwrap(), Admitted::Kept(_)));
 }

@@ -34,6 +34,7 @@ macro_rules! suite {
                 delayed_and_expiring_deliveries_keep_their_times
                 hastened_deliveries_are_due_now
                 redeliver_cancel_and_replay
+                many_are_redelivered_at_once_each_by_its_own_state
                 foreign_ids_are_not_found
                 lists_page_and_filter
                 due_wakes_up
@@ -44,6 +45,7 @@ macro_rules! suite {
                 an_event_is_admitted_under_an_id_that_was_given_before
                 webhooks_are_kept_changed_and_forgotten
                 webhooks_are_named_when_something_is_due
+                either_of_two_marks_makes_a_duplicate_for_good
                 a_change_of_what_has_changed_meanwhile_is_refused
                 a_closed_store_takes_nothing
             );
@@ -337,6 +339,32 @@ pub(super) async fn redeliver_cancel_and_replay(factory: &impl Factory) {
     assert_eq!((replayed.id, replayed.attempt), (added[1], 1));
     assert_eq!(replayed.event.received.body, body_of("e1"));
     assert_eq!(store.events(Default::default(), FIRST_PAGE).await.unwrap().rows[0].deliveries, 4);
+}
+
+pub(super) async fn many_are_redelivered_at_once_each_by_its_own_state(factory: &impl Factory) {
+    let (store, clock) = (factory.open(), factory.clock());
+    store.set_targets(&targets(&["crm"]));
+    for number in 0..5 {
+        keep(&store, clock, &format!("e{number}"), &["crm"]).await;
+    }
+    let claims = store.claim("crm", 5, LEASE).await.unwrap();
+    // The first three are dead, the fourth waits for its retry, the fifth is in flight.
+    let later = Next::RetryAt(clock.now().plus(Duration::from_secs(60)));
+    for claim in &claims[..3] {
+        store.settle(claim, settlement(clock, claim, 500, Next::Dead(DeadReason::Exhausted)));
+    }
+    store.settle(&claims[3], settlement(clock, &claims[3], 500, later));
+    let foreign = hookward::domain::IdMint::new([9; 16]).delivery(claims[0].id.seq(), 0);
+    let ids = vec![claims[0].id, claims[4].id, claims[3].id, foreign, claims[1].id, claims[2].id];
+    let done = store.redeliver_many(ids).await;
+    assert!(
+        matches!(&*done, [Ok(()), Err(StoreError::Conflict(_)), Ok(()), Err(StoreError::NotFound), Ok(()), Ok(())]),
+        "{done:?}"
+    );
+    drop(store);
+    let store = factory.open();
+    store.set_targets(&targets(&["crm"]));
+    assert_eq!(store.claim("crm", 9, LEASE).await.unwrap().len(), 5, "those four, and what was in flight");
 }
 
 pub(super) async fn foreign_ids_are_not_found(factory: &impl Factory) {

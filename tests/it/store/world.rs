@@ -83,6 +83,7 @@ pub(super) fn admission(clock: &Clock, id: &str, targets: &[&str]) -> Admission 
         event: event(clock, id),
         plan: Plan { deliveries: targets.iter().map(|target| planned(target)).collect() },
         dedup: Some(DedupMark { key: key_of(id), window: WINDOW }),
+        also: None,
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) use redis_cluster::{RedisCluster, id_of};
 pub(crate) use sender::{SECRET, Sender, event, event_filled_to, event_of_bytes, sha256, sign};
 pub(crate) use sink::{Answer, Held, Hit, Sink};
 pub(crate) use strace::Strace;
-pub(crate) use wait::{PATIENCE, eventually, eventually_within};
+pub(crate) use wait::{PATIENCE, eventually, eventually_within, join_all};
 
 /// A configuration with the source `appmint` at `/in`, without allowlist or rate limit, whose events all go to
 /// these destinations; each retries quickly (50 ms, ten times) and has a breaker that opens for 200 ms only.

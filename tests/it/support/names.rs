@@ -63,6 +63,11 @@ impl Names {
         names
     }
 
+    /// Names are asked for at a name server that somebody else runs at this address.
+    pub(crate) fn of_server(server: std::net::IpAddr, options: &str) -> Self {
+        Self::with_files("dns", &format!("nameserver {server}\noptions {options}\n"))
+    }
+
     fn with_files(lookup: &str, resolver: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("hookward-names-").tempdir().unwrap();
         std::fs::write(folder.path().join("nsswitch.conf"), format!("hosts: {lookup}\n")).unwrap();

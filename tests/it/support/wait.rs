@@ -26,3 +26,24 @@ pub(crate) async fn eventually_within<T>(
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// Waits for all of them at once.
+pub(crate) async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut pending: Vec<_> = futures.into_iter().map(|future| Some(Box::pin(future))).collect();
+    let mut done: Vec<Option<T>> = pending.iter().map(|_| None).collect();
+    std::future::poll_fn(move |context| {
+        for (slot, place) in pending.iter_mut().zip(&mut done) {
+            if let Some(future) = slot
+                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
+            {
+                *place = Some(value);
+                *slot = None;
+            }
+        }
+        if pending.iter().any(Option::is_some) {
+            return std::task::Poll::Pending;
+        }
+        std::task::Poll::Ready(done.drain(..).map(Option::unwrap).collect())
+    })
+    .await
+}
