@@ -5,7 +5,8 @@
 //! [`Running`] (from a checked configuration to open ports, and back). `attempts`, `passing`, `resign` and
 //! `fetcher` are the seams between intake, dispatch, deliver and guard; `diagnosis` answers the API why a signature was
 //! refused, [`explain`] asks the same guards about a request that nobody sent, `feeds` follows
-//! the address lists that providers publish, `outbound` puts the sending side together.
+//! the address lists that providers publish, `outbound` puts the sending side together, [`moving`] takes what a store holds
+//! to another one.
 
 mod access;
 mod account;
@@ -16,6 +17,7 @@ mod feeds;
 mod fetcher;
 mod gateway;
 mod inherited;
+pub mod moving;
 mod opened;
 mod outbound;
 mod passing;

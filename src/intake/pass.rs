@@ -164,7 +164,7 @@ impl<S: Store, A: App> Pass<S, A> {
     async fn claim(&self, facts: &Facts) -> Result<Claimed<S>, Rejection> {
         let store = Arc::clone(&self.store);
         let Some((key, window)) = facts.dedup_key.zip(self.config.dedup_window) else {
-            return Ok(Claimed::First(Held { event: store.next_event_id(), claim: None, store }));
+            return Ok(Claimed::First(Held { event: store.next_event_id(None), claim: None, store }));
         };
         let mark = DedupMark { key, window };
         match store.claim_mark(&self.config.source, mark, self.config.lease).await {

@@ -81,15 +81,14 @@ impl Redis {
         let (seq, wakes) = (claim.id.seq(), errand.wakes().map(|(_, at)| at));
         self.shared.run(seq, errand);
         // A claim that follows goes out behind it: whoever claims next may see it.
-        if let (Some(at), Some(shard)) = (wakes, self.shared.shard_of(seq)) {
-            self.shared.lanes.lane(&claim.target).wake(shard, at);
+        if let Some(at) = wakes {
+            self.shared.lanes.lane(&claim.target).wake(self.shared.bases.shard_of(seq), at);
         }
     }
 
     pub(super) async fn extend_claim(&self, claim: &Claim, lease: Duration) -> bool {
         let (shared, now) = (&*self.shared, self.shared.clock.now());
-        let Some(shard) = shared.shard_of(claim.id.seq()) else { return false };
-        let mut call = script::EXTEND.on(shared.bases.get(shard));
+        let mut call = script::EXTEND.on(shared.bases.of(claim.id.seq()));
         call.number(time(now)).bytes(key_of(claim.id).member()).bytes(&*claim.target);
         call.bytes(lease_text(claim.lease)).number(time(now.plus(lease)));
         let answers = shared.link.all([call.done()]).await;
@@ -147,7 +146,7 @@ impl Shared {
     ) -> Result<Vec<Option<Arc<Event>>>, StoreError> {
         let seqs: Vec<Seq> = seqs.collect();
         let commands = seqs.iter().map(|seq| {
-            let base = self.bases.get(super::sequence::shard_of(*seq));
+            let base = self.bases.of(*seq);
             let mut command = redis::cmd("HMGET");
             command.arg(format!("{base}e:{}", seq_text(*seq))).arg("h").arg("k").arg("b");
             command

@@ -19,10 +19,11 @@ use super::lane::Lanes;
 use super::ledger::Ledger;
 use super::link::{Link, State};
 use super::outbox::Outbox;
-use super::sequence::{Sequence, shard_of};
+use super::sequence::Sequence;
+use super::webhooks::Hooks;
 use super::{replies, script};
 use crate::domain::{Clock, IdMint, Seq};
-use crate::store::LaneState;
+use crate::store::{LaneState, StoreKeys};
 use crate::telemetry::StoreMetrics;
 
 /// How long a start waits for the server.
@@ -43,7 +44,7 @@ pub struct Redis {
     pub(super) shared: Arc<Shared>,
     pub(super) tasks: Mutex<JoinSet<()>>,
     pub(super) config: Config,
-    hash_key: [u8; 16],
+    keys: StoreKeys,
 }
 
 /// What verbs and tasks share.
@@ -57,6 +58,7 @@ pub(super) struct Shared {
     pub(super) cache: Cache,
     pub(super) ledger: Ledger,
     pub(super) bounds: Bounds,
+    pub(super) hooks: Hooks,
     pub(super) metrics: StoreMetrics,
     /// Keys the hashes by which senders' ids are found.
     pub(super) lookup_key: [u8; 16],
@@ -99,10 +101,11 @@ impl Redis {
         };
         let shared = Arc::new(Shared {
             clock: config.clock.clone(),
-            mint: IdMint::new(identity.mint),
+            mint: IdMint::new(identity.keys.mint),
             link: Arc::new(link),
             sequence: Sequence::new(identity.start),
-            lanes: Lanes::new(bases.count()),
+            lanes: Lanes::new(bases.count(), config.clock.clone()),
+            hooks: Hooks::default(),
             cache: Cache::default(),
             ledger: Ledger::new(config.metrics.clone()),
             bounds: Bounds {
@@ -110,7 +113,7 @@ impl Redis {
                 ledger_bytes_max: config.rejections_bytes_max,
             },
             metrics: config.metrics.clone(),
-            lookup_key: identity.hash,
+            lookup_key: identity.keys.hash,
             mark_freed: Notify::new(),
             marks: Mutex::default(),
             replicas_min: config.replicas_min.into(),
@@ -132,19 +135,23 @@ impl Redis {
         tasks.spawn(watch(Arc::clone(&shared)));
         tasks.spawn(peek(Arc::clone(&shared)));
         tasks.spawn(super::ledger::run(Arc::clone(&shared)));
-        Ok(Self { shared, tasks: Mutex::new(tasks), config, hash_key: identity.hash })
+        Ok(Self { shared, tasks: Mutex::new(tasks), config, keys: identity.keys })
     }
 
     /// The store's own key for hashing what sources deduplicate by: the same for as long as the store lives.
     #[must_use]
     pub fn hash_key(&self) -> [u8; 16] {
-        self.hash_key
+        self.keys.hash
     }
 
     /// The mint of this store's ids.
     #[must_use]
     pub fn mint(&self) -> &IdMint {
         &self.shared.mint
+    }
+
+    pub(super) fn store_keys(&self) -> StoreKeys {
+        self.keys
     }
 
     pub(super) fn tasks(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
@@ -163,11 +170,6 @@ impl Shared {
         self.outboxes.iter()
     }
 
-    /// The shard of a seq; `None` where no seq of ours has it.
-    pub(super) fn shard_of(&self, seq: Seq) -> Option<usize> {
-        Some(shard_of(seq)).filter(|shard| *shard < self.outboxes.len())
-    }
-
     /// The shard of a mark: a copy must meet the first one's.
     pub(super) fn shard_of_mark(&self, mark: &[u8; 16]) -> usize {
         let [first, ..] = mark;
@@ -180,9 +182,7 @@ impl Shared {
     }
 
     pub(super) fn run(&self, seq: Seq, errand: Errand) {
-        if let Some(shard) = self.shard_of(seq) {
-            self.outbox(shard).run(errand);
-        }
+        self.outbox(self.bases.shard_of(seq)).run(errand);
     }
 
     /// A lease that no other claim has.
@@ -252,8 +252,14 @@ async fn peek(shared: Arc<Shared>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let lanes = shared.lanes.active();
-        if lanes.is_empty() || !shared.link.is_up() {
+        if !shared.link.is_up() {
+            continue;
+        }
+        // Webhooks first: whoever hears of a delivery should know its webhook.
+        shared.look_for_changed_webhooks().await;
+        shared.look_for_webhooks().await;
+        let lanes = shared.lanes.watched();
+        if lanes.is_empty() {
             continue;
         }
         for (shard, base) in shared.bases.iter().enumerate() {

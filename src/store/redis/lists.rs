@@ -92,7 +92,7 @@ impl Shared {
 
     async fn event_rows(&self, keys: &[Key]) -> Result<Vec<Option<EventRow>>, StoreError> {
         let commands = keys.iter().map(|key| {
-            let base = self.bases.get(super::sequence::shard_of(key.seq));
+            let base = self.bases.of(key.seq);
             let mut command = redis::cmd("HMGET");
             command.arg(format!("{base}e:{}", seq_text(key.seq))).arg("h").arg("c");
             command

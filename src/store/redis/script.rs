@@ -41,6 +41,8 @@ scripts! {
     REPLAY "replay.lua";
     ROWS "rows.lua";
     SWEEP "sweep.lua";
+    TAKE_IN "take_in.lua";
+    WEBHOOK "webhook.lua";
 }
 
 // === impl Script, Call ===

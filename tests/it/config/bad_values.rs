@@ -1,6 +1,6 @@
 //! Values that cannot be meant, and values that contradict each other.
 
-use super::{MARK, SOURCE, check, destination, refused, source};
+use super::{MARK, check, destination, refused, source};
 
 /// A problem in the `verify` of a source; without a mark, at the key itself.
 #[track_caller]
@@ -91,19 +91,6 @@ fn the_store_at_redis_must_be_whole() {
     redis("shards: ‸0", "store.shards", "out of bounds");
     redis("shards: ‸33", "store.shards", "out of bounds");
     redis("disk_free_min: ‸1MiB", "store.disk_free_min", "of the embedded engine");
-}
-
-#[test]
-fn outbound_mode_needs_the_embedded_store() {
-    let sends_at = |store: &str, enabled: &str| {
-        let key = "SECRET".repeat(6);
-        format!("store: {{ {store} }}\noutbound: {{ enabled: {enabled}, secrets_key: {key} }}\n{SOURCE}")
-    };
-    let redis = "engine: redis, url: 'redis://r'";
-    check(&sends_at(redis, "‸true"), "outbound.enabled", "outbound mode needs the embedded store in this version");
-    assert!(super::good(&sends_at("engine: embedded", "true")).checked.outbound.is_some());
-    let off = super::good(&sends_at(redis, "false"));
-    assert!(off.checked.outbound.is_none() && off.checked.store.redis.is_some(), "off is off, whatever the store");
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Gateways on a real `redis-server`: what each setting does, what a fault of the server does, and that several gateways
 //! on one server lose and double nothing.
 
+mod disks;
 mod faults;
 mod fleet;
+mod moving;
 mod relay;
 mod replicas;
 mod sentinel;
 mod settings;
+mod sharing;
