@@ -81,7 +81,7 @@ pub(super) enum Unanswered {
 }
 
 /// A connection older than this is not used again: of a name with several addresses all get their share.
-const AGE_MAX: Duration = Duration::from_secs(300);
+pub(super) const AGE_MAX: Duration = Duration::from_secs(300);
 
 /// Room for what is read, at first and between two exchanges.
 const INPUT_BYTES: usize = 8 * 1024;

@@ -19,10 +19,11 @@
 //! connections, and its answers stream.
 //!
 //! The HTTP/1.1 is our own: one request at a time over one connection, in the task that asks, with the event's
-//! bytes written from where they lie, costs less than half of what a general client does.
+//! bytes written from where they lie, costs less than half of what a general client does. HTTP/2, which only apps are
+//! spoken to in, is the crate h2's.
 //!
 //! Reading order: [`endpoint`] (settings), [`policy`] (where a request may go), `request` (what goes out), `http1` (its form, and the answer's),
-//! `connector` (from URL to socket), `connection` (one exchange), [`client`] (all of it); `upstream` and `passing`.
+//! `connector` (from URL to socket), `connection` (one exchange), [`client`] (all of it); `upstream`, `passing` and `http2`.
 
 pub mod client;
 pub mod endpoint;
@@ -37,6 +38,7 @@ mod deadline;
 mod failure;
 mod get;
 mod http1;
+mod http2;
 mod passing;
 mod request;
 mod stream;
@@ -61,6 +63,6 @@ pub use policy::{NotAllowed, Policy, UrlRefused};
 pub use request::Parcel;
 pub use resign::{KeepSignatures, Resign};
 pub use signing::{SigningKey, SigningKeyError};
-pub use upstream::{Onward, Upstream};
+pub use upstream::{Onward, Speaks, Upstream};
 pub use vetting::Vetting;
 pub use webhook::{AsymmetricKey, WebhookHeaders, WebhookKey, WebhookRequest};

@@ -15,6 +15,7 @@ use super::Upstream;
 use super::connection::{Connection, Inner, NothingSent, Outgoing, READS_MAX, Sending};
 use super::failure::Failure;
 use super::http1::{Fault, Relay, Taken};
+use crate::domain::interim::OnInterim;
 use crate::domain::{AnswerBody, AppError, Rejection, RequestBody, RequestStream};
 
 /// An exchange under way.
@@ -91,8 +92,12 @@ impl Passing {
     }
 
     /// Sends the request and waits for the head of its answer. A small answer is whole then.
-    pub(super) async fn answer(mut self, upstream: &Arc<Upstream>) -> Result<Response<AnswerBody>, Unpassed> {
-        let (status, headers) = poll_fn(|context| self.poll_head(context)).await?;
+    pub(super) async fn answer(
+        mut self,
+        upstream: &Arc<Upstream>,
+        interim: Option<OnInterim<'_>>,
+    ) -> Result<Response<AnswerBody>, Unpassed> {
+        let (status, headers) = poll_fn(|context| self.poll_head(interim, context)).await?;
         let mut response = Response::new(AnswerBody::default());
         *response.status_mut() = status;
         *response.headers_mut() = headers;
@@ -111,7 +116,11 @@ impl Passing {
         Ok(response)
     }
 
-    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), Unpassed>> {
+    fn poll_head(
+        &mut self,
+        interim: Option<OnInterim<'_>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(StatusCode, HeaderMap), Unpassed>> {
         if !self.begun {
             self.begun = true;
             if !self.connection.0.begin_exchange(context) {
@@ -138,7 +147,7 @@ impl Passing {
             if let Err(failure) = ended(read, relay, &mut self.sending) {
                 return Poll::Ready(Err(failure.into()));
             }
-            match with_input(inner, |rest| relay.head(rest)) {
+            match with_input(inner, |rest| relay.head(rest, interim)) {
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
                 Ok(None) => {}
                 Err(fault) => return Poll::Ready(Err(Failure::protocol(&fault).into())),

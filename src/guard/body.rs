@@ -43,6 +43,7 @@
 mod budget;
 mod buffered;
 mod live;
+mod looks;
 mod received;
 mod receiving;
 mod spool;
@@ -68,6 +69,7 @@ use self::budget::Share;
 use self::buffered::Buffer;
 pub use self::buffered::Buffered;
 use self::buffered::Full;
+pub use self::looks::Looks;
 pub use self::received::Received;
 pub use self::receiving::{LARGE_BYTES, Large, ReceiveLayer, Receiving};
 pub use self::spool::Spool;

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{broken, too_late};
-use crate::domain::Rejection;
+use crate::domain::{Rejection, RequestPieces};
 
 /// A body on its way, of which the length is known and which has a time to come in.
 pub struct Live {
@@ -79,6 +79,13 @@ impl Body for Live {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.bytes.saturating_sub(self.came))
+    }
+}
+
+/// What the sender has sent it sends no second time.
+impl RequestPieces for Live {
+    fn begin_again(self: Pin<&mut Self>) -> bool {
+        false
     }
 }
 
