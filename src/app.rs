@@ -5,7 +5,8 @@
 //! [`Running`] (from a checked configuration to open ports, and back). `attempts`, `passing`, `resign`,
 //! `fetcher` and `limits` are the seams between intake, dispatch, deliver, guard and store; `diagnosis` answers the API why a signature was
 //! refused, [`explain`] asks the same guards about a request that nobody sent, `feeds` follows
-//! the address lists that providers publish, `outbound` puts the sending side together.
+//! the address lists that providers publish, `outbound` puts the sending side together, [`moving`] takes what a store holds
+//! to another one.
 
 mod access;
 mod account;
@@ -17,6 +18,7 @@ mod fetcher;
 mod gateway;
 mod inherited;
 mod limits;
+pub mod moving;
 mod opened;
 mod outbound;
 mod passing;

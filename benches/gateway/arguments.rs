@@ -4,7 +4,7 @@ use crate::systems::System;
 
 /// What to measure, how often and how long.
 pub(crate) struct Arguments {
-    /// `throughput`, `latency`, `pending`, or several of them.
+    /// `throughput`, `latency`, `pending`, `redis`, or several of them.
     pub(crate) modes: Vec<String>,
     /// Rounds of the throughput and latency modes.
     pub(crate) rounds: usize,
@@ -40,6 +40,9 @@ impl Arguments {
         if self.wants("throughput") {
             all.extend(self.systems(&System::ALL));
         }
+        if self.wants("redis") {
+            all.extend(self.systems(&System::BESIDE_REDIS));
+        }
         if self.wants("latency") {
             all.extend(self.systems(&System::IN_LATENCY));
         }
@@ -55,11 +58,12 @@ impl Arguments {
 /// Printed for `--help`.
 pub(crate) const HELP: &str = "cargo bench --bench gateway -- [OPTIONS]
 
-  --mode LIST          throughput,latency,pending (default: throughput,latency)
+  --mode LIST          throughput,latency,pending,redis (default: throughput,latency)
   --rounds N           rounds, each running every system once (default: 5)
   --seconds N          measured seconds of a run, after one second of warming up (default: 5)
   --connections LIST   keep-alive connections (default: 64,256)
-  --only LIST          limit,nginx,hookward,bullmq,qhook (default: all; in the latency mode the first three)
+  --only LIST          limit,nginx,hookward,hookward-proxy,bullmq,qhook (default: all; in the latency mode the first three);
+                       redis-1-everysec,redis-1-always,redis-3-everysec,redis-3-always (default: in the redis mode)
   --rate N             events a second in the latency mode (default: a quarter of what hookward delivers at the first
                        number of connections, in the throughput mode or, without it, in three runs beforehand)
   --events N           pending events in the pending mode (default: 1000000)
@@ -116,7 +120,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
 
 /// What can be known to be of no use before anything is measured.
 fn check(arguments: &Arguments) -> Result<(), String> {
-    match arguments.modes.iter().find(|mode| !["throughput", "latency", "pending"].contains(&mode.as_str())) {
+    match arguments.modes.iter().find(|mode| !["throughput", "latency", "pending", "redis"].contains(&mode.as_str())) {
         Some(mode) => return Err(format!("unknown mode {mode}\n\n{HELP}")),
         None if arguments.modes.is_empty() => return Err("--mode wants at least one mode".to_owned()),
         None => {}
@@ -148,6 +152,6 @@ fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, String> {
 }
 
 fn system(name: &str) -> Result<System, String> {
-    let found = System::ALL.into_iter().find(|system| system.name() == name);
+    let found = System::every().find(|system| system.name() == name);
     found.ok_or_else(|| format!("unknown system {name}\n\n{HELP}"))
 }

@@ -87,7 +87,9 @@ pub(crate) struct Supply {
 impl Supply {
     /// Makes the signatures that `plan` wants beforehand; later ones are made while sending.
     pub(crate) fn new(plan: &Plan) -> Self {
-        let mut template = Template::new(&plan.address, &plan.path, &plan.signature_header);
+        // Of several gateways the name of the first serves all.
+        let address = plan.address.split(',').next().unwrap_or_default();
+        let mut template = Template::new(address, &plan.path, &plan.signature_header);
         let signatures = (0..plan.presigned as u64).map(|offset| template.sign(plan.first + offset)).collect();
         Self { template, signatures, first: plan.first, sent: 0 }
     }

@@ -79,7 +79,10 @@ fn bench(arguments: &Arguments) {
     let machine = report::machine(&places);
     let mut figures = Figures::default();
     if arguments.wants("throughput") {
-        throughput(arguments, &places, &mut figures);
+        throughput(arguments, &System::ALL, &places, &mut figures);
+    }
+    if arguments.wants("redis") {
+        throughput(arguments, &System::BESIDE_REDIS, &places, &mut figures);
     }
     if arguments.wants("latency") {
         let rate = if arguments.rate > 0 { arguments.rate } else { quarter(arguments, &places, &figures) };
@@ -121,11 +124,11 @@ fn verdict(arguments: &Arguments, figures: &Figures) {
     }
 }
 
-fn throughput(arguments: &Arguments, places: &Places, figures: &mut Figures) {
+fn throughput(arguments: &Arguments, systems: &[System], places: &Places, figures: &mut Figures) {
     for round in 0..arguments.rounds {
         let mut runs = Vec::new();
         for &connections in &arguments.connections {
-            for system in arguments.systems(&System::ALL) {
+            for system in arguments.systems(systems) {
                 let run = round::run(system, connections, arguments.seconds, places);
                 eprintln!("round {} · {}", round + 1, run.line());
                 runs.push(run);

@@ -48,6 +48,7 @@ pub(crate) fn run(events: u64, cold: bool, places: &Places) -> Pending {
         queue_max: events * 2,
         concurrency: 64,
         proxy: false,
+        store: String::new(),
     };
 
     let mut running = hookward(places, &folder, &plan);

@@ -55,13 +55,22 @@ impl Figures {
         self.rounds.iter().filter_map(|round| Some(of(round, system)? / of(round, System::Nginx)?)).collect()
     }
 
+    /// Accepted events a second in proportion to hookward with its embedded store in the same round.
+    pub(crate) fn beside_embedded(&self, system: System, connections: usize) -> Vec<f64> {
+        let of = |round: &[Run], system| {
+            let is = |run: &&Run| run.system == system && run.connections == connections;
+            round.iter().find(is).map(|run| run.accepted_per_second)
+        };
+        self.rounds.iter().filter_map(|round| Some(of(round, system)? / of(round, System::Hookward)?)).collect()
+    }
+
     /// The same as a Markdown table.
     pub(crate) fn throughput_table(&self, connections: &[usize]) -> String {
         let mut text = String::from(
             "| connections | system | delivered/s | min–max | ratio to nginx | min–max | accepted/s | CPU µs/event | RSS MB | largest backlog | drain s | accept p50 ms | p99 ms | refused, broken | repeated | missing |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         for &connections in connections {
-            for system in System::ALL {
+            for system in System::every() {
                 let runs = self.runs(system, connections);
                 let Some(delivered) = spread(runs.iter().map(|run| run.delivered_per_second)) else { continue };
                 let median = |of: fn(&Run) -> f64| spread(runs.iter().map(|run| of(run))).map_or(0.0, |all| all.median);

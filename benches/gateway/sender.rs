@@ -225,6 +225,9 @@ impl Sender {
 }
 
 fn connect(poll: &rustix::fd::OwnedFd, address: &str, index: usize) -> Connection {
+    // The connections are spread over all gateways.
+    let doors: Vec<&str> = address.split(',').collect();
+    let address = doors[index % doors.len()];
     let give_up = now_nanos() + 5_000_000_000;
     let socket = loop {
         match TcpStream::connect(address) {

@@ -25,6 +25,8 @@ pub(crate) enum System {
     Hookward,
     /// hookward, proxy mode, every guard: its own 2xx is the sink's.
     HookwardProxy,
+    /// hookward on Redis: so many gateways, and whether Redis syncs before it answers (`strict`) or once a second.
+    HookwardRedis { gateways: usize, strict: bool },
     /// Express + BullMQ + Redis.
     BullMq,
     /// qhook on SQLite.
@@ -35,8 +37,21 @@ impl System {
     /// In the order in which the first round runs them.
     pub(crate) const ALL: [Self; 6] =
         [Self::Limit, Self::Nginx, Self::Hookward, Self::HookwardProxy, Self::BullMq, Self::Qhook];
+    /// What the redis mode measures: the embedded store beside one and three gateways on one Redis.
+    pub(crate) const BESIDE_REDIS: [Self; 5] = [
+        Self::Hookward,
+        Self::HookwardRedis { gateways: 1, strict: false },
+        Self::HookwardRedis { gateways: 1, strict: true },
+        Self::HookwardRedis { gateways: 3, strict: false },
+        Self::HookwardRedis { gateways: 3, strict: true },
+    ];
     /// What the latency mode measures unless told otherwise: the others cannot keep up with its rate.
     pub(crate) const IN_LATENCY: [Self; 3] = [Self::Limit, Self::Nginx, Self::Hookward];
+
+    /// All that there are, each once.
+    pub(crate) fn every() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain(Self::BESIDE_REDIS.into_iter().skip(1))
+    }
 
     /// Name on the command line and in tables.
     pub(crate) fn name(self) -> &'static str {
@@ -45,6 +60,10 @@ impl System {
             Self::Nginx => "nginx",
             Self::Hookward => "hookward",
             Self::HookwardProxy => "hookward-proxy",
+            Self::HookwardRedis { gateways: 1, strict: false } => "redis-1-everysec",
+            Self::HookwardRedis { gateways: 1, strict: true } => "redis-1-always",
+            Self::HookwardRedis { strict: false, .. } => "redis-3-everysec",
+            Self::HookwardRedis { strict: true, .. } => "redis-3-always",
             Self::BullMq => "bullmq",
             Self::Qhook => "qhook",
         }
@@ -55,6 +74,7 @@ impl System {
         match self {
             Self::Limit => 110_000,
             Self::Nginx | Self::Hookward | Self::HookwardProxy => 70_000,
+            Self::HookwardRedis { .. } => 40_000,
             Self::BullMq | Self::Qhook => 4_000,
         }
     }
@@ -62,13 +82,13 @@ impl System {
 
 /// A running system: where to send, and what it costs.
 pub(crate) struct Running {
-    /// Address of the front door.
+    /// Address of the front door; several, with commas between them, where there are several gateways.
     pub(crate) address: String,
     /// Path of the front door.
     pub(crate) path: &'static str,
     /// Header that carries `sha256=HEX`.
     pub(crate) signature_header: &'static str,
-    /// Address of hookward's admin port; `None` for the others.
+    /// Address of hookward's admin port (several as above); `None` for the others.
     pub(crate) admin: Option<String>,
     parts: Vec<Victim>,
     limit: Option<Role>,
@@ -148,12 +168,19 @@ impl Places {
             System::Limit => vec![],
             System::Nginx => vec![self.tools.join("debian/usr/sbin/nginx")],
             System::Hookward | System::HookwardProxy => vec![self.hookward.clone()],
+            System::HookwardRedis { .. } => vec![self.hookward.clone(), self.redis_server()],
             System::BullMq => {
                 vec![self.tools.join("debian/usr/bin/redis-server"), self.tools.join("bullmq/node_modules/bullmq")]
             }
             System::Qhook => vec![self.tools.join("bin/qhook")],
         };
         programs.into_iter().find(|path| !path.exists())
+    }
+
+    /// The unpacked redis-server, else the machine's own.
+    fn redis_server(&self) -> PathBuf {
+        let unpacked = self.tools.join("debian/usr/bin/redis-server");
+        if unpacked.exists() { unpacked } else { PathBuf::from("/usr/bin/redis-server") }
     }
 
     /// An empty folder for one run.
@@ -177,6 +204,7 @@ pub(crate) fn start(system: System, places: &Places, sink_port: u16) -> Running 
         System::HookwardProxy => {
             hookward(places, &folder, &HookwardPlan { proxy: true, ..HookwardPlan::bench(sink_port) })
         }
+        System::HookwardRedis { gateways, strict } => fleet(places, &folder, sink_port, gateways, strict),
         System::BullMq => bullmq(places, &folder, sink_port),
         System::Qhook => qhook(places, &folder, sink_port),
     };
@@ -187,8 +215,9 @@ pub(crate) fn start(system: System, places: &Places, sink_port: u16) -> Running 
 /// Waits until the front door takes connections and, where the system can tell, is ready.
 pub(crate) fn wait_for(running: &mut Running) {
     let give_up = Instant::now() + START_MAX;
-    let is_open = |running: &Running| TcpStream::connect(&running.address).is_ok();
-    while !(is_open(running) && running.admin.as_deref().is_none_or(is_ready)) {
+    let is_open = |running: &Running| running.address.split(',').all(|address| TcpStream::connect(address).is_ok());
+    let says_ready = |running: &Running| running.admin.as_deref().is_none_or(|all| all.split(',').all(is_ready));
+    while !(is_open(running) && says_ready(running)) {
         running.check();
         assert!(Instant::now() < give_up, "{} was not ready in {START_MAX:?}; its log follows", running.address);
         std::thread::sleep(Duration::from_millis(20));
@@ -263,13 +292,15 @@ pub(crate) struct HookwardPlan {
     pub(crate) concurrency: u32,
     /// Passed on to the sink instead of kept and delivered to it.
     pub(crate) proxy: bool,
+    /// More of the section `store`.
+    pub(crate) store: String,
 }
 
 impl HookwardPlan {
     /// As the throughput table measures it.
     pub(crate) fn bench(sink_port: u16) -> Self {
         let concurrency = std::env::var("BENCH_CONCURRENCY").ok().and_then(|text| text.parse().ok()).unwrap_or(64);
-        Self { port: free_port(), sink_port, queue_max: 1_000_000, concurrency, proxy: false }
+        Self { port: free_port(), sink_port, queue_max: 1_000_000, concurrency, proxy: false, store: String::new() }
     }
 }
 
@@ -277,7 +308,7 @@ impl HookwardPlan {
 pub(crate) fn hookward(places: &Places, folder: &Path, plan: &HookwardPlan) -> Running {
     let config = folder.join("hookward.yaml");
     let admin = format!("127.0.0.1:{}", free_port());
-    let HookwardPlan { port, sink_port, queue_max, concurrency, proxy } = plan;
+    let HookwardPlan { port, sink_port, queue_max, concurrency, proxy, store } = plan;
     let (mode, routes) = if *proxy {
         (format!("    mode: proxy\n    app: \"http://127.0.0.1:{sink_port}\"\n"), String::new())
     } else {
@@ -294,7 +325,7 @@ admin:
   listen: {admin}
 store:
   path: {}
-sources:
+{store}sources:
   appmint:
     path: /webhooks/appmint
     allow_ips: [127.0.0.1]
@@ -361,24 +392,62 @@ handlers:
     }
 }
 
+/// Gateways that share one Redis, each in a folder of its own.
+fn fleet(places: &Places, folder: &Path, sink_port: u16, gateways: usize, strict: bool) -> Running {
+    let (port, log) = (free_port(), folder.join("log"));
+    let sync = if strict { "always" } else { "everysec" };
+    let mut parts = vec![redis(places, folder, port, sync)];
+    let durability = if strict { "strict" } else { "relaxed" };
+    let store = format!("  engine: redis\n  url: redis://127.0.0.1:{port}/0\n  durability: {durability}\n");
+    let (mut addresses, mut admins) = (Vec::new(), Vec::new());
+    for number in 0..gateways {
+        let own = folder.join(number.to_string());
+        std::fs::create_dir_all(&own).expect("a folder for a gateway");
+        let plan = HookwardPlan { store: store.clone(), ..HookwardPlan::bench(sink_port) };
+        let mut running = hookward(places, &own, &plan);
+        // One after the other: the first makes the store.
+        wait_for(&mut running);
+        parts.append(&mut running.parts);
+        addresses.push(running.address.clone());
+        admins.extend(running.admin.clone());
+    }
+    Running {
+        address: addresses.join(","),
+        path: "/webhooks/appmint",
+        signature_header: "X-Appmint-Signature",
+        admin: Some(admins.join(",")),
+        parts,
+        limit: None,
+        log,
+    }
+}
+
+/// A redis-server with an append-only file in `folder`, once it takes connections.
+fn redis(places: &Places, folder: &Path, port: u16, sync: &str) -> Victim {
+    let log = folder.join("log");
+    let mut redis = Command::new(places.redis_server());
+    redis.env("LD_LIBRARY_PATH", places.tools.join("debian/usr/lib/x86_64-linux-gnu"));
+    redis
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+        .args(["--appendfsync", sync, "--maxmemory-policy", "noeviction", "--dir"])
+        .arg(folder);
+    let mut victim = Victim::start(&mut redis, &log);
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        let late = Instant::now() >= give_up;
+        assert!(!late && victim.is_running(), "redis does not take connections:\n{}", tail(&log));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    victim
+}
+
 fn bullmq(places: &Places, folder: &Path, sink_port: u16) -> Running {
     let (port, redis_port) = (free_port(), free_port());
     let log = folder.join("log");
     let receiver = places.tools.join("bullmq/receiver.mjs");
     assert!(receiver.exists(), "{} is missing: run benches/install", receiver.display());
-    let mut redis = places.debian("usr/bin/redis-server");
     // appendfsync everysec is Redis' own default once the append-only file is on, and what its users run.
-    redis
-        .args(["--port", &redis_port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
-        .args(["--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--dir"])
-        .arg(folder);
-    let mut parts = vec![Victim::start(&mut redis, &log)];
-    let give_up = Instant::now() + Duration::from_secs(10);
-    while TcpStream::connect(("127.0.0.1", redis_port)).is_err() {
-        let late = Instant::now() >= give_up;
-        assert!(!late && parts[0].is_running(), "redis does not take connections:\n{}", tail(&log));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let mut parts = vec![redis(places, folder, redis_port, "everysec")];
     for role in ["receive", "work"] {
         let mut node = Command::new("node");
         node.arg(&receiver)

@@ -9,6 +9,8 @@ use crate::systems::System;
 
 /// Events a second in proportion to nginx, wanted by connections.
 const RATIO_MIN: [(usize, f64); 2] = [(64, 0.45), (256, 0.7)];
+/// Of the embedded store's accepted events a second, the part that one gateway accepts on Redis (`appendfsync everysec`).
+const REDIS_MIN: f64 = 0.5;
 /// Added to the p50 of accepting, in syncs of the disk.
 const SYNCS_ADDED_MAX: f64 = 3.0;
 /// Of the events that were due, the part that was answered before the sender stopped.
@@ -46,7 +48,19 @@ pub(crate) fn all(figures: &Figures, connections: &[usize]) -> Vec<Verdict> {
     let mut all = throughput(figures, connections);
     all.extend(figures.latency.iter().flat_map(latency));
     all.extend(pending(figures));
+    all.extend(beside_redis(figures, connections));
     all
+}
+
+/// What one gateway on a Redis that syncs every second accepts, beside one with a store of its own.
+fn beside_redis(figures: &Figures, connections: &[usize]) -> Vec<Verdict> {
+    let relaxed = System::HookwardRedis { gateways: 1, strict: false };
+    let ratio = |&connections: &usize| {
+        let ratio = spread(figures.beside_embedded(relaxed, connections))?;
+        let what = format!("accepted/s on Redis in proportion to the embedded store at {connections} connections");
+        Some(at_least(&what, ratio.median, REDIS_MIN))
+    };
+    connections.iter().filter_map(ratio).collect()
 }
 
 fn latency(figures: &Latencies) -> Vec<Verdict> {

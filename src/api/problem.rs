@@ -127,7 +127,6 @@ impl From<StoreError> for Problem {
             StoreError::NotFound => Self::not_found("such id in the store; it may have been removed by retention"),
             StoreError::Conflict(why) => Self::new(StatusCode::CONFLICT, "conflict", &*why),
             StoreError::Damaged(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "record_damaged", error.to_string()),
-            StoreError::Unsupported(why) => Self::new(StatusCode::NOT_IMPLEMENTED, "unsupported", why),
             StoreError::Engine(_) => {
                 tracing::error!(%error, "the store did not answer the admin port");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", error.to_string()).retry_after(5)

@@ -6,6 +6,7 @@ use super::StartError;
 use super::inherited::Patience;
 use crate::config::{Checked, Durability, RedisStore};
 use crate::domain::{Clock, Secret};
+use crate::store::StoreKeys;
 use crate::store::embedded::{self, Embedded};
 use crate::store::redis::{self, Redis};
 use crate::telemetry::Metrics;
@@ -25,7 +26,7 @@ pub(super) async fn succeed_to_store(
 ) -> Result<Opened, StartError> {
     let mut told = false;
     loop {
-        match open_store(checked, clock, metrics).await {
+        match open_store(checked, clock, metrics, None).await {
             Err(StartError::Store(embedded::OpenError::InUse { path, pid })) if patience.waits() => {
                 if !std::mem::replace(&mut told, true) {
                     tracing::info!(store = %path.display(), pid = &*pid, "waiting for the gateway before this one to end");
@@ -37,14 +38,25 @@ pub(super) async fn succeed_to_store(
     }
 }
 
-pub(super) async fn open_store(checked: &Checked, clock: &Clock, metrics: &Metrics) -> Result<Opened, StartError> {
+/// Opens the store; a new one has `new_keys`, else keys of its own.
+pub(super) async fn open_store(
+    checked: &Checked,
+    clock: &Clock,
+    metrics: &Metrics,
+    new_keys: Option<StoreKeys>,
+) -> Result<Opened, StartError> {
     match &checked.store.redis {
-        None => open_embedded(checked, clock, metrics).await,
-        Some(redis) => open_redis(redis, checked, clock, metrics).await,
+        None => open_embedded(checked, clock, metrics, new_keys).await,
+        Some(redis) => open_redis(redis, checked, clock, metrics, new_keys).await,
     }
 }
 
-async fn open_embedded(checked: &Checked, clock: &Clock, metrics: &Metrics) -> Result<Opened, StartError> {
+async fn open_embedded(
+    checked: &Checked,
+    clock: &Clock,
+    metrics: &Metrics,
+    new_keys: Option<StoreKeys>,
+) -> Result<Opened, StartError> {
     let mut config = embedded::Config::new(&checked.store.path);
     config.bytes_max = checked.store.bytes_max;
     config.disk_free_min = checked.store.disk_free_min;
@@ -54,6 +66,7 @@ async fn open_embedded(checked: &Checked, clock: &Clock, metrics: &Metrics) -> R
         Durability::Strict => embedded::Durability::Strict,
         Durability::Relaxed => embedded::Durability::Relaxed,
     };
+    config.new_keys = new_keys;
     config.clock = clock.clone();
     config.metrics = metrics.store().clone();
     let opened = tokio::task::spawn_blocking(move || Embedded::open(config)).await;
@@ -66,6 +79,7 @@ async fn open_redis(
     checked: &Checked,
     clock: &Clock,
     metrics: &Metrics,
+    new_keys: Option<StoreKeys>,
 ) -> Result<Opened, StartError> {
     let mut config = redis::Config::new(address(&written.url)?);
     config.sentinels = written.sentinels.iter().map(address).collect::<Result<_, _>>()?;
@@ -83,6 +97,7 @@ async fn open_redis(
         Durability::Strict => redis::Durability::Strict,
         Durability::Relaxed => redis::Durability::Relaxed,
     };
+    config.new_keys = new_keys;
     config.clock = clock.clone();
     config.metrics = metrics.store().clone();
     Ok(Opened::Redis(Box::new(Box::pin(Redis::open(config)).await?)))

@@ -29,6 +29,7 @@ pub(super) struct Outbound<S: Store> {
     lanes: Arc<OnDemand<S, WebhookAttempts<S>>>,
     configured: Arc<ArcSwap<config::Outbound>>,
     task: JoinHandle<()>,
+    following: JoinHandle<()>,
 }
 
 /// Deliver's client for webhooks: looks at what came of each attempt.
@@ -92,7 +93,9 @@ impl<S: Store> Outbound<S> {
         });
         let running = Arc::clone(&lanes);
         let task = task::spawn("webhooks", async move { running.run().await });
-        Ok(Self { sending, webhooks, lanes, configured, task })
+        let followed = Arc::clone(&webhooks);
+        let following = task::spawn("webhooks of other gateways", async move { followed.follow().await });
+        Ok(Self { sending, webhooks, lanes, configured, task, following })
     }
 
     /// Goes over to other settings, for what is pending too.
@@ -109,6 +112,7 @@ impl<S: Store> Outbound<S> {
     /// Begins nothing new and waits for what is under way; how many attempts were cut at `deadline`.
     pub(super) async fn drain(&self, deadline: Instant) -> usize {
         self.task.abort();
+        self.following.abort();
         self.lanes.drain(deadline).await
     }
 }

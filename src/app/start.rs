@@ -149,7 +149,7 @@ pub async fn start_at(
         (store, inherited.admin(checked.admin.listen, patience).await?)
     } else {
         let admin_listener = inherited.admin(checked.admin.listen, patience).await?;
-        (open_store(checked, &clock, &metrics).await?, admin_listener)
+        (open_store(checked, &clock, &metrics, None).await?, admin_listener)
     };
     let doors = Doors { ingress: ingress_listener, admin: admin_listener, log };
     match store {

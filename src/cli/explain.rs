@@ -99,6 +99,11 @@ fn document(explained: &Explanation, checked: &Checked, notes: &[String]) -> Val
         Outcome::PassedOn(app) => Some(app),
         _ => None,
     };
+    let source = explained.source.as_ref().and_then(|name| checked.sources.iter().find(|source| source.name == *name));
+    let kept = source.filter(|_| app.is_some()).and_then(|source| {
+        let name = source.kept_for_app()?;
+        Some(json!({ "destination": &*name, "status": source.respond.status.as_u16() }))
+    });
     let step = |step: &Step| {
         let refused = step.refused.as_ref();
         json!({
@@ -119,6 +124,8 @@ fn document(explained: &Explanation, checked: &Checked, notes: &[String]) -> Val
         "status": status.map(|status| status.as_u16()),
         "reason": reason,
         "app": app,
+        "kept_while_app_fails": kept,
+        "reports": source.is_some_and(|source| source.reports),
         "client": explained.client.to_string(),
         "source": explained.source.as_deref(),
         "id": explained.facts.source_event_id.as_deref(),
@@ -170,6 +177,16 @@ fn deliveries(explained: &Explanation, checked: &Checked) -> Vec<Value> {
         .collect()
 }
 
+/// What becomes of the event while the app cannot be reached; nothing where it is not kept.
+fn kept(kept: &Value) -> String {
+    match (text(kept, "status"), text(kept, "destination")) {
+        (_, name) if name.is_empty() => String::new(),
+        (status, name) => {
+            format!("; while it cannot be reached: kept, answered with {status}, and delivered to it as {name}")
+        }
+    }
+}
+
 /// The document for a person.
 fn shown(document: &Value) -> String {
     let list = |field: &str| document.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
@@ -189,7 +206,11 @@ fn shown(document: &Value) -> String {
     let status = text(document, "status");
     shown.push_str(&match text(document, "outcome").as_str() {
         "accepted" => format!("\naccepted: answered with {status}\n"),
-        "passed_on" => format!("\npassed on to {}: the app answers\n", escaped(&text(document, "app"))),
+        "passed_on" => format!(
+            "\npassed on to {}: the app answers{}\n",
+            escaped(&text(document, "app")),
+            document.get("kept_while_app_fails").map_or_else(String::new, kept)
+        ),
         "handshake" => format!("\na handshake: answered with {status}, nothing is kept\n"),
         _ => format!("\nrefused: answered with {status}\n"),
     });

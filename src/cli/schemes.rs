@@ -175,6 +175,7 @@ fn checked(preset: &Preset) -> String {
     match preset.checked {
         Checked::TheySign(who) => format!("what {who} signs, we accept"),
         Checked::TheyVerify(who) => format!("what we sign, {who} accepts"),
+        Checked::OthersVerify(who) => format!("what we sign, {who} accepts, which is not the provider's own"),
         Checked::TheSame(who) => format!("{who} and we accept the same"),
         Checked::No => "nobody's code: built by the provider's description alone".to_owned(),
     }

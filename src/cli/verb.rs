@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use clap::{Parser, Subcommand};
 
 use super::{
-    Failure, check, completions, deliveries, demo, emit, events, explain, healthcheck, init, redeliver, rejections,
-    replay, schema, schemes, send, serve, sign, verify, webhooks,
+    Failure, check, completions, deliveries, demo, emit, events, explain, export, healthcheck, import, init, redeliver,
+    rejections, replay, schema, schemes, send, serve, sign, verify, webhooks,
 };
 
 /// A webhook gateway: lets genuine webhooks in, once, durably, and out to every service that wants them.
@@ -54,6 +54,10 @@ enum Verb {
     Verify(verify::Args),
     /// Take a request through the whole configuration: what each guard says, and where it would go.
     Explain(explain::Args),
+    /// Write down everything that the store holds, as lines of JSON, for another store.
+    Export(export::Args),
+    /// Take in what another store held.
+    Import(import::Args),
     /// Print the JSON Schema of the configuration.
     Schema(schema::Args),
     /// Print the completions for a shell.
@@ -97,6 +101,8 @@ fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Send(args) => send::run(&args),
         Verb::Verify(args) => verify::run(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Export(args) => export::run(&args),
+        Verb::Import(args) => import::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Completions(args) => completions::run(&args),
     }

@@ -16,6 +16,8 @@ pub struct Destination {
     pub name: Arc<str>,
     /// How many attempts may be under way at once.
     pub concurrency: NonZeroUsize,
+    /// Whether that is the limit of all gateways at one store together, instead of each one's.
+    pub concurrency_shared: bool,
     /// How long one attempt may take: the same as the endpoint's `timeout`. A claim lasts somewhat longer.
     pub timeout: Duration,
     /// More pending deliveries than this: a new one is dead at once, replayable.
@@ -71,6 +73,7 @@ impl Destination {
         Self {
             name: name.into(),
             concurrency: Self::CONCURRENCY,
+            concurrency_shared: false,
             timeout: Self::TIMEOUT,
             queue_max: Self::QUEUE_MAX,
             rate_limit: None,

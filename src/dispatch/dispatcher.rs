@@ -121,5 +121,10 @@ impl<S, A: Attempts> Drop for Dispatcher<S, A> {
 }
 
 fn target(destination: &Destination) -> TargetSettings {
-    TargetSettings { name: Arc::clone(&destination.name), queue_max: destination.queue_max, paused: destination.paused }
+    TargetSettings {
+        name: Arc::clone(&destination.name),
+        queue_max: destination.queue_max,
+        paused: destination.paused,
+        in_flight_max: destination.concurrency_shared.then_some(destination.concurrency.get() as u64),
+    }
 }

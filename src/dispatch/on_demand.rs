@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::lane::{Lane, Means};
 use super::room::Room;
@@ -19,6 +20,9 @@ use crate::telemetry::{Cores, DestinationMetrics, Metrics, task};
 
 /// The name under which the deliveries of all webhooks are counted: no metric has a label for each.
 pub const COUNTED_AS: &str = "(webhooks)";
+
+/// By then what another gateway did to a webhook is known here too.
+const KNOWN_SOON: Duration = Duration::from_millis(200);
 
 /// What becomes of a webhook's deliveries.
 pub enum Resolved<E> {
@@ -136,13 +140,22 @@ impl<S: Store, A: Attempts> Shared<S, A> {
                 lanes.running.insert(target, Running { lane, pump });
             }
             Resolved::Paused => {
-                store.set_target(&TargetSettings { name: Arc::clone(&target), queue_max: u64::MAX, paused: true });
+                store.set_target(&TargetSettings {
+                    name: Arc::clone(&target),
+                    queue_max: u64::MAX,
+                    paused: true,
+                    in_flight_max: None,
+                });
                 store.rest(&target);
             }
             Resolved::Gone => {
                 let shared = Arc::clone(shared);
                 task::spawn("cancelling", async move {
-                    shared.cancel(&target).await;
+                    if shared.is_gone(&target).await {
+                        shared.cancel(&target).await;
+                    } else {
+                        sleep(KNOWN_SOON).await;
+                    }
                     shared.means.store.rest(&target);
                 });
             }
@@ -158,6 +171,19 @@ impl<S: Store, A: Attempts> Shared<S, A> {
         };
         if was_ours {
             shared.means.store.rest(&lane.name);
+        }
+    }
+
+    /// Whether a webhook that is not known here takes no deliveries indeed: another gateway may have registered it a
+    /// moment ago, or switched it on.
+    async fn is_gone(&self, target: &str) -> bool {
+        let Ok(id) = target.parse() else { return true };
+        match self.means.store.webhook(id).await {
+            Ok(webhook) => webhook.is_none_or(|webhook| !webhook.state.takes_events()),
+            Err(error) => {
+                tracing::warn!(webhook = target, %error, "it cannot be read whether there is such a webhook");
+                false
+            }
         }
     }
 

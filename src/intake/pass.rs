@@ -173,7 +173,12 @@ impl<S: Store, A: App> Pass<S, A> {
     async fn claim(&self, facts: &Facts) -> Result<Claimed<S>, Rejection> {
         let store = Arc::clone(&self.store);
         let Some((key, window)) = facts.dedup_key.zip(self.config.dedup_window) else {
-            return Ok(Claimed::First(Held { event: store.next_event_id(), is_unchecked: false, claim: None, store }));
+            return Ok(Claimed::First(Held {
+                event: store.next_event_id(None),
+                is_unchecked: false,
+                claim: None,
+                store,
+            }));
         };
         let mark = DedupMark { key, window };
         match store.claim_mark(&self.config.source, mark, self.config.lease).await {
@@ -188,7 +193,7 @@ impl<S: Store, A: App> Pass<S, A> {
             Err(error) if self.config.fails_open => {
                 self.metrics.dedup_skipped.inc();
                 tracing::debug!(source = %self.config.source, %error, "passed on without asking whether it is a copy");
-                Ok(Claimed::First(Held { event: store.next_event_id(), is_unchecked: true, claim: None, store }))
+                Ok(Claimed::First(Held { event: store.next_event_id(None), is_unchecked: true, claim: None, store }))
             }
             Err(error) => {
                 Err(Rejection::new(Reason::StoreUnavailable, error.to_string()).retry_after(RETRY_UNAVAILABLE))

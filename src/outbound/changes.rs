@@ -73,6 +73,9 @@ pub enum WebhookError {
 /// Random bytes of a secret that is made here; Standard Webhooks ask for 24 to 64.
 const SECRET_BYTES: usize = 32;
 
+/// A change is made up anew so often where other gateways are faster.
+const CHANGE_TRIES: u32 = 16;
+
 /// Replaced secrets that sign at once; older ones go before their time.
 const REPLACED_MAX: usize = 2;
 
@@ -111,7 +114,8 @@ impl<S: Store> Webhooks<S> {
             updated_at: now,
             failing_since: None,
         };
-        self.keep(webhook).await
+        self.store.keep_webhook(&webhook, None).await?;
+        Ok(self.put(webhook)?)
     }
 
     /// Changes a webhook of a project.
@@ -125,35 +129,46 @@ impl<S: Store> Webhooks<S> {
         change: Change,
     ) -> Result<Arc<OpenedWebhook>, WebhookError> {
         let _change = self.changes.lock().await;
-        let mut webhook = self.of_project(project, id)?.webhook.clone();
-        if let Some(headers) = change.headers {
+        let was_off = !self.of_project(project, id)?.webhook.state.takes_events();
+        let starts_again = was_off && change.state.is_some_and(WebhookState::takes_events);
+        let kept = self
+            .change(id, |webhook| {
+                let mut webhook = self.changed_by(webhook, &change)?;
+                if starts_again {
+                    webhook.failing_since = None;
+                }
+                Ok(Some(webhook))
+            })
+            .await?;
+        let kept = kept.map_or_else(|| self.of_project(project, id), Ok)?;
+        if kept.webhook.state.takes_events() {
+            if starts_again {
+                self.forget_failing(id);
+            }
+        } else {
+            self.cancel_pending(id).await?;
+        }
+        Ok(kept)
+    }
+
+    fn changed_by(&self, mut webhook: Webhook, change: &Change) -> Result<Webhook, WebhookError> {
+        let id = webhook.id;
+        if let Some(headers) = &change.headers {
             webhook.header_names = headers.iter().map(|(name, _)| name.clone()).collect();
-            webhook.sealed_headers = self.sealed_headers(id, &headers)?;
+            webhook.sealed_headers = self.sealed_headers(id, headers)?;
         }
         match change.asymmetric {
             Some(true) if webhook.sealed_seed.is_none() => webhook.sealed_seed = Some(self.sealed_seed(id)?),
             Some(false) => webhook.sealed_seed = None,
             _ => {}
         }
-        if let Some(state) = change.state {
-            let was_off = !webhook.state.takes_events();
-            webhook.state = state;
-            if was_off && state.takes_events() {
-                webhook.failing_since = None;
-                self.forget_failing(id);
-            }
-        }
-        webhook.url = change.url.unwrap_or(webhook.url);
-        webhook.events = change.events.unwrap_or(webhook.events);
-        webhook.description = change.description.unwrap_or(webhook.description);
-        webhook.metadata = change.metadata.unwrap_or(webhook.metadata);
+        webhook.state = change.state.unwrap_or(webhook.state);
+        webhook.url = change.url.clone().unwrap_or(webhook.url);
+        webhook.events = change.events.clone().unwrap_or(webhook.events);
+        webhook.description = change.description.clone().unwrap_or(webhook.description);
+        webhook.metadata = change.metadata.clone().unwrap_or(webhook.metadata);
         webhook.updated_at = self.clock.now();
-        let is_off = !webhook.state.takes_events();
-        let kept = self.keep(webhook).await?;
-        if is_off {
-            self.cancel_pending(id).await?;
-        }
-        Ok(kept)
+        Ok(webhook)
     }
 
     /// Gives a webhook of a project another secret; the one before it signs too for `grace`.
@@ -168,20 +183,25 @@ impl<S: Store> Webhooks<S> {
         grace: Option<Duration>,
     ) -> Result<Arc<OpenedWebhook>, WebhookError> {
         let _change = self.changes.lock().await;
-        let mut webhook = self.of_project(project, id)?.webhook.clone();
+        self.of_project(project, id)?;
         let secret = secret.map_or_else(made_secret, Ok)?;
         let now = self.clock.now();
         let until = now.plus(grace.unwrap_or(self.limits.load().rotation_grace));
-        let replaced = webhook.secrets.into_iter().map(|old| match old.until {
-            None => SigningSecret { until: Some(until), ..old },
-            Some(_) => old,
-        });
-        let sealed = self.sealer.seal(&use_of(id, "secret"), secret.expose())?;
-        let mut secrets = vec![SigningSecret { sealed, until: None }];
-        secrets.extend(replaced.filter(|old| old.until.is_some_and(|until| until > now)).take(REPLACED_MAX));
-        webhook.secrets = secrets;
-        webhook.updated_at = now;
-        self.keep(webhook).await
+        let kept = self
+            .change(id, |mut webhook| {
+                let replaced = webhook.secrets.into_iter().map(|old| match old.until {
+                    None => SigningSecret { until: Some(until), ..old },
+                    Some(_) => old,
+                });
+                let sealed = self.sealer.seal(&use_of(id, "secret"), secret.expose())?;
+                let mut secrets = vec![SigningSecret { sealed, until: None }];
+                secrets.extend(replaced.filter(|old| old.until.is_some_and(|until| until > now)).take(REPLACED_MAX));
+                webhook.secrets = secrets;
+                webhook.updated_at = now;
+                Ok(Some(webhook))
+            })
+            .await?;
+        kept.map_or_else(|| self.of_project(project, id), Ok)
     }
 
     /// Disables a webhook because of what it answered, and cancels what is pending.
@@ -190,14 +210,19 @@ impl<S: Store> Webhooks<S> {
     /// [`WebhookError`]; it stands as before then.
     pub async fn disable(&self, id: WebhookId, by: DisabledBy) -> Result<(), WebhookError> {
         let _change = self.changes.lock().await;
-        let mut webhook = self.get(id).ok_or(WebhookError::NotFound)?.webhook.clone();
-        if !webhook.state.takes_events() {
-            return Ok(());
-        }
-        webhook.state = WebhookState::Disabled(by);
-        webhook.updated_at = self.clock.now();
-        tracing::warn!(webhook = %id, project = &*webhook.project, reason = by.as_str(), "webhook disabled: {}", by.notice());
-        self.keep(webhook).await?;
+        let kept = self
+            .change(id, |mut webhook| {
+                if !webhook.state.takes_events() {
+                    return Ok(None);
+                }
+                webhook.state = WebhookState::Disabled(by);
+                webhook.updated_at = self.clock.now();
+                Ok(Some(webhook))
+            })
+            .await?;
+        let Some(kept) = kept else { return Ok(()) };
+        let (project, reason) = (&*kept.webhook.project, by.as_str());
+        tracing::warn!(webhook = %id, project, reason, "webhook disabled: {}", by.notice());
         self.cancel_pending(id).await
     }
 
@@ -211,9 +236,10 @@ impl<S: Store> Webhooks<S> {
         since: Option<crate::domain::Timestamp>,
     ) -> Result<(), WebhookError> {
         let _change = self.changes.lock().await;
-        let mut webhook = self.get(id).ok_or(WebhookError::NotFound)?.webhook.clone();
-        webhook.failing_since = since;
-        self.keep(webhook).await.map(drop)
+        let noted = self.change(id, |webhook| {
+            Ok((webhook.failing_since != since).then_some(Webhook { failing_since: since, ..webhook }))
+        });
+        noted.await.map(drop)
     }
 
     /// Deletes a webhook of a project and cancels what is pending.
@@ -234,9 +260,23 @@ impl<S: Store> Webhooks<S> {
         Ok(())
     }
 
-    async fn keep(&self, webhook: Webhook) -> Result<Arc<OpenedWebhook>, WebhookError> {
-        self.store.keep_webhook(&webhook).await?;
-        Ok(self.put(webhook)?)
+    /// Keeps what `make` makes of a webhook as it stands, again where another gateway was faster; `None`: nothing is to be
+    /// changed. The caller holds `changes`.
+    async fn change(
+        &self,
+        id: WebhookId,
+        make: impl Fn(Webhook) -> Result<Option<Webhook>, WebhookError>,
+    ) -> Result<Option<Arc<OpenedWebhook>>, WebhookError> {
+        for _ in 0..CHANGE_TRIES {
+            let was = self.get(id).ok_or(WebhookError::NotFound)?;
+            let Some(changed) = make(was.webhook.clone())? else { return Ok(None) };
+            match self.store.keep_webhook(&changed, Some(&was.webhook)).await {
+                Ok(()) => return Ok(Some(self.put(changed)?)),
+                Err(StoreError::Conflict(_)) => self.look_again(id).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Conflict("other gateways change this webhook all the time: try again".into()).into())
     }
 
     fn sealed_headers(&self, id: WebhookId, headers: &[(Box<str>, Secret)]) -> Result<Sealed, SealError> {

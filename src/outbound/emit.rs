@@ -65,7 +65,12 @@ impl<S: Store> Webhooks<S> {
     /// [`EmitError`]; it was not emitted then.
     pub async fn emit(&self, emission: Emission) -> Result<Emitted, EmitError> {
         let Emission { project, event, idempotency_key, to } = emission;
-        let own = self.store.next_event_id();
+        let dedup = match (&event.id, &idempotency_key) {
+            (Some(id), _) => Some(self.mark(b"id", &project, id)),
+            (None, Some(key)) => Some(self.mark(b"key", &project, key)),
+            (None, None) => None,
+        };
+        let own = self.store.next_event_id(dedup.as_ref());
         let now = self.clock.now();
         let id: Box<str> = event.id.clone().unwrap_or_else(|| own.to_string().into());
         let plan = match to {
@@ -73,11 +78,6 @@ impl<S: Store> Webhooks<S> {
             None => self.plan(&project, &event.event_type),
         };
         let deliveries = plan.deliveries.len();
-        let dedup = match (&event.id, &idempotency_key) {
-            (Some(id), _) => Some(self.mark(b"id", &project, id)),
-            (None, Some(key)) => Some(self.mark(b"key", &project, key)),
-            (None, None) => None,
-        };
         let mut headers = HeaderBlockBuilder::default();
         headers.try_add(b"content-type", b"application/json");
         let received = NewEvent {

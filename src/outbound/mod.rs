@@ -9,11 +9,13 @@
 //! demand, and deliver writes the requests.
 //!
 //! Reading order: [`seal`], [`webhooks`] (all of them, in memory), [`changes`] (what can be done to one), [`event`] (the
-//! standard event), [`emit`], [`health`] (what attempts say of a webhook).
+//! standard event), [`emit`], [`health`] (what attempts say of a webhook), `following` (what
+//! other gateways do to webhooks).
 
 pub mod changes;
 pub mod emit;
 pub mod event;
+mod following;
 pub mod health;
 pub mod seal;
 pub mod webhooks;

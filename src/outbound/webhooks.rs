@@ -167,6 +167,7 @@ impl<S: Store> Webhooks<S> {
             name: webhook.id.to_string().into(),
             queue_max: self.limits.load().queue_max,
             paused: webhook.state == WebhookState::Paused,
+            in_flight_max: None,
         });
     }
 
@@ -177,6 +178,19 @@ impl<S: Store> Webhooks<S> {
         self.set_target(&opened.webhook);
         self.changed(opened.webhook.id);
         Ok(opened)
+    }
+
+    /// As [`put`](Self::put), unless it stands so already.
+    pub(super) fn put_where_new(&self, webhook: Webhook) -> Result<(), WebhookError> {
+        if self.get(webhook.id).is_none_or(|known| known.webhook != webhook) {
+            self.put(webhook)?;
+        }
+        Ok(())
+    }
+
+    /// The ids of all.
+    pub(super) fn ids(&self) -> Vec<WebhookId> {
+        self.read().by_id.keys().copied().collect()
     }
 
     pub(super) fn remove(&self, id: WebhookId) {

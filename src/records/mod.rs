@@ -4,9 +4,12 @@
 //! - Redelivery and replay go past dedup, and are durable before anybody is told.
 //! - Retention works in small steps and never takes what is open; the store holds that promise.
 //!
-//! Reading order: [`search`], [`again`], [`replays`], [`retention`].
+//! - What a store holds can be written down and taken in by another store, twice if need be, without doubling anything.
+//!
+//! Reading order: [`search`], [`again`], [`replays`], [`retention`], [`moving`].
 
 pub mod again;
+pub mod moving;
 pub mod replays;
 pub mod retention;
 pub mod search;

@@ -10,19 +10,23 @@
 //! - A claimed delivery that nobody settles comes back when its lease ends, at any time, not only at start.
 //! - What is open is never pruned.
 //!
-//! Reading order: [`verbs`] (the trait), [`query`] (what can be asked), then the engines:
-//! [`embedded`] (a folder) and [`redis`] (a server that several gateways share).
+//! Reading order: [`verbs`] (the trait), [`query`] (what can be asked), [`moved`] (what goes to another store), [`written_webhook`]
+//! (a webhook as text), then the engines: [`embedded`] (a folder) and [`redis`] (a server that several gateways share).
 
 pub mod embedded;
+pub mod moved;
 pub mod query;
 pub mod redis;
 pub mod verbs;
+pub mod written_webhook;
 
+pub use moved::{MovedDelivery, MovedEvent, MovedMark, MovedPage, StoreKeys};
 pub use query::{
     AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Listed, Page, PageRequest, RejectionFilter,
     RejectionRow, SourceTotals, TargetTotals, Totals,
 };
 pub use verbs::{
     Admission, AdmitError, Admitted, Claim, DedupMark, Health, LaneState, MarkClaim, MarkClaimed, RejectedRequest,
-    Retention, Store, StoreError, Swept, TargetSettings,
+    Retention, Store, StoreError, Swept, TargetSettings, WebhooksChanged,
 };
+pub use written_webhook::WrittenWebhook;

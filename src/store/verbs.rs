@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::moved::{MovedEvent, MovedMark, MovedPage, StoreKeys};
 use super::query::{
     AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Page, PageRequest, RejectionFilter, RejectionRow,
     TargetTotals, Totals,
 };
 use crate::domain::{
-    DeliveryId, Event, EventId, NewEvent, Plan, PlannedDelivery, Rejection, RejectionId, Settlement, Timestamp, Turn,
-    Webhook, WebhookId,
+    DeliveryId, Event, EventId, NewEvent, Plan, PlannedDelivery, Rejection, RejectionId, Seq, Settlement, Timestamp,
+    Turn, Webhook, WebhookId,
 };
 
 /// An event with everything that must become durable together with it.
@@ -92,9 +93,15 @@ pub enum StoreError {
     /// The engine failed.
     #[error("the store failed: {0}")]
     Engine(Arc<str>),
-    /// The engine has no place for this, by design: the configuration should have been refused.
-    #[error("{0}")]
-    Unsupported(&'static str),
+}
+
+/// What others have done to webhooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WebhooksChanged {
+    /// These were registered, changed or forgotten.
+    These(Vec<WebhookId>),
+    /// Perhaps any of them.
+    All,
 }
 
 /// A delivery that is ours until its lease ends.
@@ -125,6 +132,8 @@ pub struct TargetSettings {
     pub queue_max: u64,
     /// Paused: its deliveries are held.
     pub paused: bool,
+    /// No more are claimed at once, by all gateways of the store together; `None`: each minds its own.
+    pub in_flight_max: Option<u64>,
 }
 
 /// What is kept for how long, counted from the last terminal delivery.
@@ -206,8 +215,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`AdmitError`]; the event was not kept then.
     fn admit(&self, admission: Admission) -> impl Future<Output = Result<Admitted, AdmitError>> + Send;
 
-    /// An id for an event that is passed on and not kept, or that is about to be admitted under it.
-    fn next_event_id(&self) -> EventId;
+    /// An id for an event that is passed on and not kept, or that is about to be admitted under it, with that mark.
+    fn next_event_id(&self, mark: Option<&DedupMark>) -> EventId;
 
     /// Takes the mark of an event that is about to be passed on, for `lease`. Nothing is written: a crash gives
     /// it back. A full store takes marks all the same; one that cannot be written then is gone after a restart.
@@ -238,7 +247,7 @@ pub trait Store: Send + Sync + 'static {
     /// taken. Kept as long as it matters.
     ///
     /// # Errors
-    /// [`StoreError::Engine`]: nobody can tell now. [`StoreError::Unsupported`] where the store is not shared.
+    /// [`StoreError::Engine`]: nobody can tell now, or the store is not shared.
     fn take_turn(&self, turn: Turn) -> impl Future<Output = Result<Duration, StoreError>> + Send;
 
     /// Tells which destinations exist; deliveries of all others are held until their name returns. Webhooks, whose
@@ -263,7 +272,7 @@ pub trait Store: Send + Sync + 'static {
     fn due(&self, target: &str) -> impl Future<Output = ()> + Send;
 
     /// Waits until webhooks' targets have something due, and names them. A target that was named is the caller's: it is
-    /// not named again before [`rest`](Self::rest) gives it back. An engine that keeps no webhooks waits for ever.
+    /// not named again before [`rest`](Self::rest) gives it back. Where several gateways share a store, each is named to all.
     fn stirred(&self) -> impl Future<Output = Vec<Arc<str>>> + Send;
 
     /// Nobody looks at a webhook's target from now on: it is named again when, or if, something is due.
@@ -305,24 +314,39 @@ pub trait Store: Send + Sync + 'static {
     /// An id for a webhook that is about to be registered.
     fn next_webhook_id(&self) -> WebhookId;
 
-    /// Keeps a webhook as it stands from now on, new or changed; durable before it returns.
+    /// Keeps a webhook as it stands from now on; durable before it returns. `was`: as it stood when the change was made up;
+    /// `None`: it is new.
     ///
     /// # Errors
-    /// [`StoreError::Engine`]; it stands as before then. [`StoreError::Unsupported`].
-    fn keep_webhook(&self, webhook: &Webhook) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// [`StoreError::Engine`]; it stands as before then. [`StoreError::Conflict`]: it does not stand as it was, because
+    /// somebody else has changed it meanwhile.
+    fn keep_webhook(
+        &self,
+        webhook: &Webhook,
+        was: Option<&Webhook>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Forgets a webhook; durable before it returns. Its deliveries stay what they are.
     ///
     /// # Errors
-    /// [`StoreError::Engine`], [`StoreError::Unsupported`].
+    /// [`StoreError::Engine`].
     fn forget_webhook(&self, id: WebhookId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Every webhook, in the order in which they were registered.
     ///
     /// # Errors
     /// [`StoreError::Engine`], [`StoreError::Damaged`] where one cannot be read: nobody should go on without it.
-    /// [`StoreError::Unsupported`].
     fn webhooks(&self) -> impl Future<Output = Result<Vec<Webhook>, StoreError>> + Send;
+
+    /// One webhook as it stands now, if there is one.
+    ///
+    /// # Errors
+    /// As [`webhooks`](Self::webhooks).
+    fn webhook(&self, id: WebhookId) -> impl Future<Output = Result<Option<Webhook>, StoreError>> + Send;
+
+    /// Waits until webhooks may have been changed by another gateway, since they were all read or since this said so last.
+    /// An engine of a single gateway waits for ever.
+    fn changed_webhooks(&self) -> impl Future<Output = WebhooksChanged> + Send;
 
     /// Adds deliveries to an event that is already kept, past dedup; durable before it returns their ids.
     ///
@@ -409,6 +433,43 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Engine`].
     fn sweep(&self, retention: Retention) -> impl Future<Output = Result<Swept, StoreError>> + Send;
+
+    /// What this store is known by.
+    fn keys(&self) -> StoreKeys;
+
+    /// How many events it holds, roughly: for whoever shows how far a move is.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    fn count_events(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// The oldest events behind `after`, as they stand; a bounded number of them, in bytes too.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]. An event that is damaged is counted and passed over.
+    fn read_out(&self, after: Option<Seq>) -> impl Future<Output = Result<MovedPage, StoreError>> + Send;
+
+    /// Some dedup marks from a place on, and the place of the next; `None` begins, and ends. One may come twice.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    fn read_marks(
+        &self,
+        from: Option<u64>,
+    ) -> impl Future<Output = Result<(Vec<MovedMark>, Option<u64>), StoreError>> + Send;
+
+    /// Keeps events of another store with the same [`keys`](Self::keys) as they stood there, durable before it returns how
+    /// many were new: those that are here already are left as they are.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: some may have been kept.
+    fn take_in(&self, events: Vec<MovedEvent>) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Keeps marks of another store with the same keys, durable before it returns. One that is too old to count is left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: some may have been kept.
+    fn take_marks(&self, marks: Vec<MovedMark>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Takes no more admissions, writes and syncs everything, and stops the engine's threads.
     ///

@@ -3,8 +3,10 @@
 //! The packages come from `tests/install` and are never skipped where they are missing.
 
 mod certificates;
+mod handshakes;
 mod json_test_suite;
 mod octokit;
+mod ours;
 mod providers;
 mod standard_webhooks;
 mod tls_profile;

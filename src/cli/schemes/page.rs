@@ -12,8 +12,9 @@ Any of several secrets may match, so that they can be rotated. Everything is com
 a scheme signs a time, older (and newer) requests are refused with 401; `tolerance` changes by how much. Where it signs the URL,
 `public_url` must say how the provider calls the source. Handshakes are answered and kept nowhere.
 
-*Checked against* says whose published code the scheme was tried with: theirs signs and we accept, or ours signs and theirs
-accepts, and one changed byte is refused. Where nobody publishes such code, the scheme was built by the provider's description alone.
+*Checked against* says whose published code the scheme was tried with: theirs signs and we accept, or `hookward sign` signs and theirs
+accepts, and one changed byte is refused. Where the provider publishes none but somebody else does, it says so. Where nobody
+publishes such code, the scheme was built by the provider's description alone.
 
 Other senders: `hmac` (header, prefix, algorithm, encoding, template of what is signed), `token`, `basic`, `none`; with
 `handshake: cloudevents`, `microsoft-graph`, `monday`, `okta` or `strava` where they ask something first. config/full.yaml shows every key.

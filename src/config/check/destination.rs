@@ -68,6 +68,7 @@ fn settings(name: &str, written: &written::Destination, problems: &mut Problems<
             _ => problems.wrong(*at, "out of bounds", format!("write 1 to {CONCURRENCY_MAX}")),
         }
     }
+    settings.concurrency_shared = written.concurrency_shared.as_ref().is_some_and(|shared| shared.value);
     if let Some(At { value, at }) = &written.queue_max {
         settings.queue_max = *value;
         if *value == 0 {

@@ -34,13 +34,6 @@ const EVENT_TYPES_MAX: usize = 1000;
 pub(super) fn outbound(whole: &written::Configuration, problems: &mut Problems<'_>) -> Option<Outbound> {
     let At { value: written, at } = whole.outbound.as_ref()?;
     let enabled = written.enabled.as_ref().is_some_and(|enabled| enabled.value);
-    if enabled && is_at_redis(whole) {
-        problems.wrong(
-            written.enabled.as_ref().map_or(*at, |enabled| enabled.at),
-            "outbound mode needs the embedded store in this version, and `store.engine` is redis",
-            "write `engine: embedded`, or let a gateway with a store of its own send",
-        );
-    }
     let default = Outbound::default();
     let checked = Outbound {
         secrets_keys: keys(written, problems),
@@ -81,11 +74,6 @@ pub(super) fn outbound(whole: &written::Configuration, problems: &mut Problems<'
         );
     }
     enabled.then_some(checked)
-}
-
-fn is_at_redis(whole: &written::Configuration) -> bool {
-    let engine = whole.store.as_ref().and_then(|store| store.value.engine.as_ref());
-    engine.is_some_and(|engine| matches!(engine.value, written::Engine::Redis))
 }
 
 fn keys(written: &written::Outbound, problems: &mut Problems<'_>) -> Vec<crate::domain::Secret> {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
 
-use super::checked::Source;
+use super::checked::{Mode, Source};
 use super::feed::{copy, feed};
 use super::ports::refuse_entry;
 use super::value::{NAME_HINT, count, header_name, is_name, period, size};
@@ -15,6 +15,7 @@ use crate::config::document::spanned::{At, Named, OneOrMany};
 use crate::config::document::tree::{NodeId, Tree};
 use crate::config::quantity::{Period, Size};
 use crate::config::written;
+use crate::guard::body::LARGE_BYTES;
 use crate::guard::{allow_ips, declared, dedup, envelope, rate_limit, signature};
 use crate::ingress;
 use crate::intake::Respond;
@@ -100,6 +101,7 @@ fn source(
         signature,
         replay_window,
     };
+    room_in_files(&checked, *at, ingress, problems);
     if let (Some(window), Some(dedup)) = (&checked.replay_window, &checked.dedup)
         && window.tolerance > dedup.window
     {
@@ -111,6 +113,21 @@ fn source(
         );
     }
     checked
+}
+
+/// Whether the largest body that is taken for an app has room in the files where large ones wait.
+fn room_in_files(source: &Source, at: NodeId, ingress: &ingress::Config, problems: &mut Problems<'_>) {
+    let waits_in_files = matches!(source.mode, Mode::Proxy { keeps: false, .. })
+        && !matches!(source.signature.scheme.proof, signature::Proof::Odd(_));
+    let (bytes, room) = (source.declared.body_bytes_max, ingress.body_spool_max as u64);
+    if waits_in_files && bytes > room.max(LARGE_BYTES) {
+        problems.wrong_key(
+            at,
+            "body_bytes_max",
+            format!("{} is more than ingress.body_spool_max: the largest body could never be passed on", Size(bytes)),
+            format!("write at most {}, or a larger ingress.body_spool_max", Size(room.max(LARGE_BYTES))),
+        );
+    }
 }
 
 fn path(written: &At<String>, problems: &mut Problems<'_>) -> Box<str> {

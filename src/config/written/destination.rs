@@ -23,6 +23,9 @@ pub(in crate::config) struct Destination {
     /// How many attempts may be under way at once.
     #[schemars(extend("default" = 32), range(min = 1, max = 10000))]
     pub(in crate::config) concurrency: Option<At<u32>>,
+    /// Whether `concurrency` is the limit of all gateways that share a Redis together, instead of each one's.
+    #[schemars(extend("default" = false))]
+    pub(in crate::config) concurrency_shared: Option<At<bool>>,
     /// More pending deliveries than this: new ones go to the dead letters, from where they can be sent again.
     #[schemars(extend("default" = 1000000), range(min = 1))]
     pub(in crate::config) queue_max: Option<At<u64>>,

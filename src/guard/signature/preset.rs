@@ -126,8 +126,10 @@ pub enum PresetCopies {
 pub enum Checked {
     /// This package signs and we accept.
     TheySign(&'static str),
-    /// We sign and this package accepts.
+    /// We sign and this package, the provider's own, accepts.
     TheyVerify(&'static str),
+    /// We sign and this package accepts, which somebody else publishes: their own code signs or verifies nowhere.
+    OthersVerify(&'static str),
     /// This package and we accept the same requests, which it cannot make and we cannot either.
     TheSame(&'static str),
     /// Nobody publishes code to check against; built by their description alone.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::Clock;
+use crate::store::StoreKeys;
 use crate::telemetry::StoreMetrics;
 
 /// How [`Embedded`](super::Embedded) keeps its files.
@@ -20,6 +21,8 @@ pub struct Config {
     pub rejections_bytes_max: u64,
     /// The longest dedup window of any source: marks are kept this long.
     pub dedup_window_max: Duration,
+    /// What a store that is made now is known by: the keys of one whose events it will take in; `None`: its own.
+    pub new_keys: Option<StoreKeys>,
     /// Whether an answer waits for the disk.
     pub durability: Durability,
     /// Where the time comes from.
@@ -96,6 +99,7 @@ impl Config {
             disk_free_min: 512 * 1024 * 1024,
             rejections_bytes_max: 64 * 1024 * 1024,
             dedup_window_max: Duration::from_secs(96 * 3600),
+            new_keys: None,
             durability: Durability::Strict,
             clock: Clock::machine(),
             metrics: StoreMetrics::default(),

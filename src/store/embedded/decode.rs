@@ -59,12 +59,14 @@ pub(super) fn record(payload: &Payload) -> Option<Record<'_>> {
         Kind::Rolled => Record::Rolled,
         Kind::Webhook => Record::Webhook(Box::new(from.webhook()?)),
         Kind::WebhookGone => Record::WebhookGone(from.webhook_id()?),
+        Kind::Moved => Record::Moved(from.event_head()?),
+        Kind::Made => Record::Made(from.settle()?),
     })
 }
 
 /// An event, whole: the body is a slice of the payload.
 pub(super) fn event(payload: &Payload) -> Option<(Seq, NewEvent, Option<DedupMark>, Vec<DeliveryRecord>)> {
-    if !matches!(payload.kind, Kind::Admit | Kind::Carry) {
+    if !matches!(payload.kind, Kind::Admit | Kind::Carry | Kind::Moved) {
         return None;
     }
     let mut from = Decoder::new(payload);
@@ -96,7 +98,7 @@ pub(super) fn event(payload: &Payload) -> Option<(Seq, NewEvent, Option<DedupMar
 
 /// An attempt, whole.
 pub(super) fn settled(payload: &Payload) -> Option<SettleRecord> {
-    if payload.kind != Kind::Settle {
+    if !matches!(payload.kind, Kind::Settle | Kind::Made) {
         return None;
     }
     let mut from = Decoder::new(payload);

@@ -146,7 +146,7 @@ impl Embedded {
     }
 
     /// Queues and index show everything that has happened so far.
-    async fn settle_view(&self) -> Result<(), StoreError> {
+    pub(super) async fn settle_view(&self) -> Result<(), StoreError> {
         self.wait_loaded().await?;
         self.flush_index().await;
         Ok(())

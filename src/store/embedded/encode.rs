@@ -15,7 +15,7 @@ use crate::store::DedupMark;
 /// Builds one record.
 pub(super) struct Encoder(Vec<u8>);
 
-/// `Admit` (or `Carry`) of an event.
+/// `Admit` (or `Carry`, or `Moved`) of an event.
 pub(super) fn event(
     kind: Kind,
     seq: Seq,
@@ -62,10 +62,19 @@ pub(super) fn share(record: Framed, received: &mut NewEvent) -> Bytes {
 
 /// `Settle`: an attempt and what follows.
 pub(super) fn settle(seq: Seq, ordinal: u16, attempt: &Attempt, next: Next) -> Framed {
+    attempted(Kind::Settle, seq, ordinal, attempt, next)
+}
+
+/// `Made`: an attempt that was settled in another store.
+pub(super) fn made(seq: Seq, ordinal: u16, attempt: &Attempt) -> Framed {
+    attempted(Kind::Made, seq, ordinal, attempt, Next::Succeeded)
+}
+
+fn attempted(kind: Kind, seq: Seq, ordinal: u16, attempt: &Attempt, next: Next) -> Framed {
     let variable_bytes = attempt.error.as_deref().map_or(0, str::len)
         + attempt.response_headers.as_bytes().len()
         + attempt.response_body.len();
-    let mut out = Encoder::new(Kind::Settle, 64 + variable_bytes);
+    let mut out = Encoder::new(kind, 64 + variable_bytes);
     let mut fixed = Fixed { bytes: [0; 41], at: 0 };
     fixed.put(seq.0.to_le_bytes());
     fixed.put(ordinal.to_le_bytes());

@@ -80,7 +80,7 @@ impl Embedded {
     /// [`OpenError`], whose sentences are for people.
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let lock = FolderLock::take(&config.path)?;
-        let opened = Segments::open(config.path.join("journal"), config.bytes_max)?;
+        let opened = Segments::open(config.path.join("journal"), config.bytes_max, config.new_keys)?;
         let segments = Arc::new(opened.segments);
         let gate = Arc::new(Gate::default());
         gate.damaged_records.fetch_add(opened.damaged_files, Ordering::Relaxed);

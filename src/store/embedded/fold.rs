@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::index::{Index, IndexFault};
 use super::key::{Key, MixState};
-use super::record::{EventHead, Mark, Place, Record, ReplayRecord, SettleRecord};
+use super::record::{EventHead, Kind, Mark, Place, Record, ReplayRecord, SettleRecord};
 use super::rows::{self, DeliveryRecordRow};
 use super::totals::{Counted, Counters, hour_of};
 use crate::domain::event::DEFAULT_PROJECT;
@@ -18,6 +18,8 @@ pub(super) struct Fold {
     pub(super) events: Vec<FoldedEvent>,
     /// How many of them are new.
     pub(super) admitted: u32,
+    /// How many came from another store.
+    pub(super) moved: u32,
     event_at: HashMap<Seq, usize, MixState>,
     pub(super) deliveries: Vec<(Key, DeliveryRecordRow)>,
     delivery_at: HashMap<Key, usize, MixState>,
@@ -58,7 +60,8 @@ impl Fold {
     pub(super) fn add(&mut self, index: &Index, place: Place, record: Record<'_>) -> Result<(), IndexFault> {
         self.records += 1;
         match record {
-            Record::Admit(head) => self.event(place, head, true),
+            Record::Admit(head) => self.event(place, head, Kind::Admit),
+            Record::Moved(head) => self.event(place, head, Kind::Moved),
             Record::Carry(head) => {
                 for ordinal in 0..head.deliveries.len() {
                     // What the table says of them now must be known, for it is counted.
@@ -66,9 +69,10 @@ impl Fold {
                     self.load(index, key)?;
                 }
                 self.carried.push((place.segment, head.seq));
-                self.event(place, head, false);
+                self.event(place, head, Kind::Carry);
             }
             Record::Settle(record) => self.settle(index, place, &record)?,
+            Record::Made(record) => self.made(index, place, &record)?,
             Record::Stop(record) => {
                 let key = Key { seq: record.seq, ordinal: record.ordinal };
                 if let Some(row) = self.load(index, key)? {
@@ -103,14 +107,15 @@ impl Fold {
         Ok(())
     }
 
-    fn event(&mut self, place: Place, head: EventHead<'_>, is_new: bool) {
-        let seq = head.seq;
+    fn event(&mut self, place: Place, head: EventHead<'_>, kind: Kind) {
+        let (seq, is_new) = (head.seq, kind != Kind::Carry);
         self.last_seq = self.last_seq.max(seq);
         if let Some(mark) = &head.dedup {
             self.marks.push(Mark { key: mark.key, seq });
         }
         if is_new {
-            self.admitted += 1;
+            self.admitted += u32::from(kind == Kind::Admit);
+            self.moved += u32::from(kind == Kind::Moved);
             let unrouted = u64::from(head.deliveries.is_empty());
             let counts = [(Counted::Accepted, 1), (Counted::Unrouted, unrouted)];
             self.counters.add(head.source, hour_of(head.received_at), counts);
@@ -145,9 +150,9 @@ impl Fold {
                 last: None,
                 stored,
             };
-            let dead = row.progress.state == DeliveryState::Dead;
+            let open = row.progress.is_open();
             self.put(key, row);
-            if is_new && dead {
+            if is_new && !open {
                 self.ended(key);
             }
         }
@@ -170,6 +175,23 @@ impl Fold {
         if end == Some((Counted::Dead, 1)) {
             self.died.push(key);
         }
+        Ok(())
+    }
+
+    /// The last attempt's place is in its delivery's row, those of the others have rows of their own.
+    fn made(&mut self, index: &Index, place: Place, record: &SettleRecord) -> Result<(), IndexFault> {
+        let key = Key { seq: record.seq, ordinal: record.ordinal };
+        let Some(at) = self.find(index, key)? else { return Ok(()) };
+        let Some((_, row)) = self.deliveries.get_mut(at) else { return Ok(()) };
+        let Attempt { number, started_at, duration, .. } = record.attempt;
+        if number == row.progress.attempts {
+            row.last = Some(place);
+        } else {
+            self.attempts.push((key, number, place));
+        }
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let attempt = [(Counted::Attempts, 1), (Counted::AttemptMicros, micros)];
+        self.counters.add(&row.target, hour_of(started_at.plus(duration)), attempt);
         Ok(())
     }
 

@@ -16,9 +16,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use super::names::Names;
 use super::record::Position;
 use super::runs;
-use super::segment::StoreKeys;
 use super::zones::Zones;
 use crate::domain::Seq;
+use crate::store::StoreKeys;
 
 /// A change that older builds cannot read raises it; the index is then built anew.
 const INDEX_VERSION: i64 = 3;

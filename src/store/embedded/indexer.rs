@@ -322,7 +322,7 @@ impl Indexer {
             write_fold(&mut self.index, &mut fold, position)?;
             self.dedup.stored(&fold.marks);
             self.deaths.indexed(&fold.died, self.index.meta.dead);
-            self.index.events += i64::from(fold.admitted);
+            self.index.events += i64::from(fold.admitted) + i64::from(fold.moved);
             if limit.is_some() {
                 self.metrics.index_lag.dec_by(fold.admitted.into());
             }

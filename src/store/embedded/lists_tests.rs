@@ -88,7 +88,12 @@ impl World {
         (config.clock, config.bytes_max) = (self.clock.clone(), Some(8 * 1024 * 1024));
         config.disk_free_min = 0;
         let store = Embedded::open(config).unwrap();
-        let settings = |name: &&str| TargetSettings { name: Arc::from(*name), queue_max: 40, paused: *name == "audit" };
+        let settings = |name: &&str| TargetSettings {
+            name: Arc::from(*name),
+            queue_max: 40,
+            paused: *name == "audit",
+            in_flight_max: None,
+        };
         store.set_targets(&TARGETS.iter().map(settings).collect::<Vec<_>>());
         self.store = Some(store);
     }

@@ -49,6 +49,7 @@ mod index;
 mod indexer;
 mod lists;
 mod loader;
+mod moving;
 mod names;
 mod pacing;
 mod packed;

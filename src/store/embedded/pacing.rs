@@ -136,7 +136,12 @@ mod tests {
         let lanes = Lanes::new(clock.clone());
         lanes.loaded();
         let lane = lanes.lane("analytics");
-        lanes.set_targets(&[TargetSettings { name: "analytics".into(), queue_max: u64::MAX, paused: false }]);
+        lanes.set_targets(&[TargetSettings {
+            name: "analytics".into(),
+            queue_max: u64::MAX,
+            paused: false,
+            in_flight_max: None,
+        }]);
         for seq in 0..waiting {
             let key = Key { seq: Seq(seq), ordinal: 0 };
             let entry = Entry {

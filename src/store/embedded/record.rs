@@ -45,6 +45,10 @@ pub(super) enum Kind {
     Webhook = 10,
     /// A webhook that there is no more.
     WebhookGone = 11,
+    /// An event of another store, with its deliveries as they stood there.
+    Moved = 12,
+    /// An attempt of a delivery of such an event: it changes nothing of how the delivery stands.
+    Made = 13,
 }
 
 /// Where a record lies, frame included.
@@ -77,6 +81,8 @@ pub(super) enum Record<'a> {
     Rolled,
     Webhook(Box<Webhook>),
     WebhookGone(WebhookId),
+    Moved(EventHead<'a>),
+    Made(SettleRecord),
 }
 
 /// An event without method, query, headers and body.
@@ -192,6 +198,8 @@ impl Kind {
             Self::Rolled,
             Self::Webhook,
             Self::WebhookGone,
+            Self::Moved,
+            Self::Made,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == byte)

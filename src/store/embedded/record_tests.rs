@@ -7,12 +7,12 @@ use http::Method;
 use proptest::prelude::*;
 
 use super::record::{DeliveryRecord, Framed, Kind, Payload, Place, Progress, Record};
-use super::segment::{HEADER_BYTES, Segment, StoreKeys};
+use super::segment::{HEADER_BYTES, Segment};
 use super::{decode, encode};
 use crate::domain::{
     Attempt, DeadReason, HeaderBlock, HeaderBlockBuilder, NewEvent, Next, OutcomeClass, PlannedDelivery, Seq, Timestamp,
 };
-use crate::store::DedupMark;
+use crate::store::{DedupMark, StoreKeys};
 
 /// Seals a record into a fresh segment and reads it back, as the engine does.
 fn kept(framed: &Framed) -> Payload {

@@ -126,7 +126,7 @@ pub(super) fn read_delivery(connection: &Connection, key: Key) -> Result<Option<
     Ok(lists::delivery(connection, key)?.map(|listed| listed.row))
 }
 
-fn attempt_places(connection: &Connection, key: Key) -> Result<Vec<Place>, IndexFault> {
+pub(super) fn attempt_places(connection: &Connection, key: Key) -> Result<Vec<Place>, IndexFault> {
     let mut statement = connection.prepare_cached(
         "SELECT segment, offset, bytes FROM attempts WHERE seq = ?1 AND ordinal = ?2 ORDER BY number",
     )?;

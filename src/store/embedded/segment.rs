@@ -16,6 +16,7 @@ use rustix::fs::{FallocateFlags, SeekFrom, fallocate};
 use rustix::io::Errno;
 
 use super::record::{FRAME_BYTES, Kind, Payload, Place, RECORD_VERSION};
+use crate::store::StoreKeys;
 
 /// The format of the folder; a change that older builds cannot read raises it. Older ones are read, but not
 /// written: a file says what is in it.
@@ -30,15 +31,6 @@ const HEADER_COPIES_AT: [usize; 2] = [0, 2048];
 
 /// What was never written reads so.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-
-/// The keys of a store, made once.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct StoreKeys {
-    /// Makes the ids.
-    pub(super) mint: [u8; 16],
-    /// Hashes what sources deduplicate by.
-    pub(super) hash: [u8; 16],
-}
 
 /// An open file of the journal.
 #[derive(Debug)]
@@ -79,22 +71,6 @@ impl ReadFault {
     pub(super) fn may_pass(&self) -> bool {
         let Self::Io(error) = self else { return false };
         matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN))
-    }
-}
-
-// === impl StoreKeys ===
-
-impl StoreKeys {
-    pub(super) fn random() -> io::Result<Self> {
-        let mut keys = Self { mint: [0; 16], hash: [0; 16] };
-        getrandom::fill(&mut keys.mint).and_then(|()| getrandom::fill(&mut keys.hash)).map_err(io::Error::other)?;
-        Ok(keys)
-    }
-}
-
-impl std::fmt::Debug for StoreKeys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("StoreKeys")
     }
 }
 

@@ -11,7 +11,8 @@ use rustix::fs::statvfs;
 
 use super::OpenError;
 use super::record::{Payload, Place};
-use super::segment::{self, HeaderFault, ReadFault, Segment, StoreKeys};
+use super::segment::{self, HeaderFault, ReadFault, Segment};
+use crate::store::StoreKeys;
 
 /// The largest segment; a record that does not fit gets one of its own.
 const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -57,8 +58,12 @@ pub(super) struct Opened {
 // === impl Segments ===
 
 impl Segments {
-    /// Reads the folder, or makes it with the first segment.
-    pub(super) fn open(folder: PathBuf, store_bytes_max: Option<u64>) -> Result<Opened, OpenError> {
+    /// Reads the folder, or makes it with the first segment; a new one has `new_keys`, else random ones.
+    pub(super) fn open(
+        folder: PathBuf,
+        store_bytes_max: Option<u64>,
+        new_keys: Option<StoreKeys>,
+    ) -> Result<Opened, OpenError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -85,7 +90,7 @@ impl Segments {
                 Err(HeaderFault::Io(error)) => return Err(OpenError::folder("open", path)(error)),
             }
         }
-        let keys = match keys {
+        let keys = match keys.or(new_keys) {
             Some(keys) => keys,
             None => StoreKeys::random().map_err(OpenError::folder("make the keys of", &folder))?,
         };

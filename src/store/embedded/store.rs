@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::Embedded;
 use crate::domain::{
-    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Settlement, Timestamp, Turn, Webhook, WebhookId,
+    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Seq, Settlement, Timestamp, Turn, Webhook, WebhookId,
 };
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
-    Health, LaneState, MarkClaim, MarkClaimed, Page, PageRequest, RejectedRequest, RejectionFilter, RejectionRow,
-    Retention, Store, StoreError, Swept, TargetSettings, TargetTotals, Totals,
+    Health, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest, RejectedRequest,
+    RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept, TargetSettings, TargetTotals,
+    Totals, WebhooksChanged,
 };
 
 // === impl Store for Embedded ===
@@ -21,7 +22,7 @@ impl Store for Embedded {
         self.admit_event(admission).await
     }
 
-    fn next_event_id(&self) -> EventId {
+    fn next_event_id(&self, _mark: Option<&DedupMark>) -> EventId {
         self.mint.event(self.next_seq())
     }
 
@@ -42,7 +43,7 @@ impl Store for Embedded {
     }
 
     async fn take_turn(&self, _turn: Turn) -> Result<Duration, StoreError> {
-        Err(StoreError::Unsupported("only a store that several gateways share counts for all of them"))
+        Err(StoreError::Engine("only a store that several gateways share counts for all of them".into()))
     }
 
     fn set_targets(&self, targets: &[TargetSettings]) {
@@ -110,8 +111,8 @@ impl Store for Embedded {
         self.mint.webhook(self.next_seq())
     }
 
-    async fn keep_webhook(&self, webhook: &Webhook) -> Result<(), StoreError> {
-        self.write_webhook(webhook).await
+    async fn keep_webhook(&self, webhook: &Webhook, was: Option<&Webhook>) -> Result<(), StoreError> {
+        self.write_webhook(webhook, was).await
     }
 
     async fn forget_webhook(&self, id: WebhookId) -> Result<(), StoreError> {
@@ -120,6 +121,15 @@ impl Store for Embedded {
 
     async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
         self.read_webhooks().await
+    }
+
+    async fn webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        self.read_webhook(id).await
+    }
+
+    async fn changed_webhooks(&self) -> WebhooksChanged {
+        // Nobody else works in the folder.
+        std::future::pending().await
     }
 
     async fn replay(&self, event: EventId, deliveries: Vec<PlannedDelivery>) -> Result<Vec<DeliveryId>, StoreError> {
@@ -181,6 +191,30 @@ impl Store for Embedded {
 
     async fn sweep(&self, retention: Retention) -> Result<Swept, StoreError> {
         self.sweep_step(retention).await
+    }
+
+    fn keys(&self) -> StoreKeys {
+        *self.segments.keys()
+    }
+
+    async fn count_events(&self) -> Result<u64, StoreError> {
+        self.count_all_events().await
+    }
+
+    async fn read_out(&self, after: Option<Seq>) -> Result<MovedPage, StoreError> {
+        self.read_events_out(after).await
+    }
+
+    async fn read_marks(&self, from: Option<u64>) -> Result<(Vec<MovedMark>, Option<u64>), StoreError> {
+        self.read_marks_out(from).await
+    }
+
+    async fn take_in(&self, events: Vec<MovedEvent>) -> Result<u64, StoreError> {
+        self.take_events_in(events).await
+    }
+
+    async fn take_marks(&self, marks: Vec<MovedMark>) -> Result<(), StoreError> {
+        self.take_marks_in(marks).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

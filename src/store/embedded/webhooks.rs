@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
-use super::index::{IndexFault, seq_of};
+use super::index::{IndexFault, seq_key, seq_of};
 use super::record::{Place, Record};
 use super::segment::ReadFault;
 use super::segments::Segments;
@@ -18,9 +18,12 @@ use crate::store::StoreError;
 // === impl Embedded ===
 
 impl Embedded {
-    pub(super) async fn write_webhook(&self, webhook: &Webhook) -> Result<(), StoreError> {
+    pub(super) async fn write_webhook(&self, webhook: &Webhook, was: Option<&Webhook>) -> Result<(), StoreError> {
         let record = encode::webhook(webhook);
         let _edit = self.edits.lock().await;
+        if self.read_webhook(webhook.id).await?.as_ref() != was {
+            return Err(StoreError::Conflict("the webhook was changed meanwhile".into()));
+        }
         let kept = self.journal.keep(record).await;
         kept.map(drop).map_err(|error| StoreError::Engine(error.to_string().into()))
     }
@@ -29,6 +32,19 @@ impl Embedded {
         let _edit = self.edits.lock().await;
         let kept = self.journal.keep(encode::webhook_gone(id)).await;
         kept.map(drop).map_err(|error| StoreError::Engine(error.to_string().into()))
+    }
+
+    pub(super) async fn read_webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        self.flush_index().await;
+        let (segments, seq) = (Arc::clone(&self.segments), id.seq());
+        let found = self.readers.read(move |connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT segment, offset, bytes FROM webhooks WHERE seq = ?1")?;
+            let place = statement.query_row([seq_key(seq)], |row| rows::place(row, 0)).optional()?;
+            Ok(place.map(|place| read(&segments, seq, place)))
+        });
+        let webhook = found.await?.transpose().map_err(unreadable)?;
+        Ok(webhook.filter(|webhook| webhook.id == id))
     }
 
     pub(super) async fn read_webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
@@ -40,9 +56,7 @@ impl Embedded {
         });
         let mut webhooks = Vec::new();
         for webhook in read.await? {
-            webhooks.push(webhook.map_err(|fault| {
-                StoreError::Damaged(format!("a webhook cannot be read back: {fault}; restore a backup").into())
-            })?);
+            webhooks.push(webhook.map_err(unreadable)?);
         }
         Ok(webhooks)
     }
@@ -83,6 +97,10 @@ impl Embedded {
         flushed.map_err(|error| StoreError::Engine(error.to_string().into()))?;
         Ok(entries.len() as u64)
     }
+}
+
+fn unreadable(fault: ReadFault) -> StoreError {
+    StoreError::Damaged(format!("a webhook cannot be read back: {fault}; restore a backup").into())
 }
 
 /// Where the webhooks lie: all of them, or those of one segment.

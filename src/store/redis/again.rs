@@ -92,5 +92,5 @@ async fn follow(link: &Link, from: &Live, error: &RedisError) -> Result<Option<L
 }
 
 fn is_wait(command: &Cmd) -> bool {
-    matches!(command.args_iter().next(), Some(redis::Arg::Simple(b"WAIT")))
+    matches!(command.args_iter().next(), Some(redis::Arg::Simple(b"WAIT" | b"WAITAOF")))
 }

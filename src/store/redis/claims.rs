@@ -82,18 +82,18 @@ impl Redis {
         let (seq, wakes) = (claim.id.seq(), errand.wakes().map(|(_, at)| at));
         self.shared.run(seq, errand);
         // A claim that follows goes out behind it: whoever claims next may see it.
-        if let (Some(at), Some(shard)) = (wakes, self.shared.shard_of(seq)) {
-            self.shared.lanes.lane(&claim.target).wake(shard, at);
+        if let Some(at) = wakes {
+            self.shared.lanes.lane(&claim.target).wake(self.shared.bases.shard_of(seq), at);
         }
     }
 
     pub(super) async fn extend_claim(&self, claim: &Claim, lease: Duration) -> bool {
         let (shared, now) = (&*self.shared, self.shared.clock.now());
-        let Some(shard) = shared.shard_of(claim.id.seq()) else { return false };
-        let mut call = script::EXTEND.on(shared.bases.get(shard));
+        let mut call = script::EXTEND.on(shared.bases.of(claim.id.seq()));
         call.number(time(now)).bytes(key_of(claim.id).member()).bytes(&*claim.target);
         call.bytes(lease_text(claim.lease)).number(time(now.plus(lease)));
-        let answers = shared.links.of(shard).all([call.done()]).await;
+        let link = shared.links.of(shared.bases.shard_of(claim.id.seq()));
+        let answers = link.all([call.done()]).await;
         let answer = answers.ok().and_then(|answers| answers.into_iter().next()?.ok());
         answer.as_ref().and_then(replies::number) == Some(1)
     }
@@ -148,7 +148,7 @@ impl Shared {
     ) -> Result<Vec<Option<Arc<Event>>>, StoreError> {
         let seqs: Vec<Seq> = seqs.collect();
         let commands = seqs.iter().map(|seq| {
-            let shard = super::sequence::shard_of(*seq);
+            let shard = self.bases.shard_of(*seq);
             let mut command = redis::cmd("HMGET");
             command.arg(format!("{}e:{}", self.bases.get(shard), seq_text(*seq))).arg("h").arg("k").arg("b");
             (shard, command)

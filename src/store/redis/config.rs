@@ -8,6 +8,7 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 use super::cluster::Node;
 use crate::domain::{Clock, Secret};
+use crate::store::StoreKeys;
 use crate::telemetry::StoreMetrics;
 
 /// How [`Redis`](super::Redis) reaches its server and what it keeps there.
@@ -39,6 +40,8 @@ pub struct Config {
     pub rejections_bytes_max: u64,
     /// The longest dedup window of any source: marks are kept this long.
     pub dedup_window_max: Duration,
+    /// What a store that is made now is known by: the keys of one whose events it will take in; `None`: its own.
+    pub new_keys: Option<StoreKeys>,
     /// Where the time comes from.
     pub clock: Clock,
     /// What is counted.
@@ -140,6 +143,7 @@ impl Config {
             bytes_max: None,
             rejections_bytes_max: 64 << 20,
             dedup_window_max: Duration::from_secs(96 * 3600),
+            new_keys: None,
             clock: Clock::machine(),
             metrics: StoreMetrics::default(),
         }

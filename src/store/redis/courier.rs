@@ -24,9 +24,6 @@ use crate::store::AdmitError;
 /// Between two looks at what waits while there is no connection.
 const DOWN_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long an admission waits for the replicas: less than for the answer itself.
-const REPLICAS_WAIT_MILLIS: u64 = 1_000;
-
 /// Claims of one target with one lease, asked for together.
 struct ClaimGroup {
     lease: u64,
@@ -73,13 +70,11 @@ async fn bring(shared: &Arc<Shared>, shard: usize, batch: Batch) {
     if !admissions.is_empty() {
         commands.push(admit(shared, base, &admissions, &news, now));
         if shared.replicas_min > 0 {
-            let mut wait = redis::cmd("WAIT");
-            wait.arg(shared.replicas_min).arg(REPLICAS_WAIT_MILLIS);
-            commands.push(wait);
+            commands.push(shared.links.of(shard).wait(shared.replicas_min));
         }
     }
     if !groups.is_empty() {
-        commands.push(claim(base, &groups, now));
+        commands.push(claim(shared, base, &groups, now));
     }
     let begun = Instant::now();
     let mut answers = match shared.links.of(shard).all(commands).await {
@@ -155,7 +150,7 @@ fn admit(shared: &Shared, base: &str, jobs: &[AdmitJob], news: &[Arc<str>], now:
     call.done()
 }
 
-fn claim(base: &str, groups: &[ClaimGroup], now: Timestamp) -> Cmd {
+fn claim(shared: &Shared, base: &str, groups: &[ClaimGroup], now: Timestamp) -> Cmd {
     let mut call = script::CLAIM.on(base);
     call.number(time(now)).number(groups.len() as u64);
     for group in groups {
@@ -163,6 +158,7 @@ fn claim(base: &str, groups: &[ClaimGroup], now: Timestamp) -> Cmd {
         let Some(first) = group.jobs.first() else { continue };
         let ends_at = now.plus(Duration::from_millis(millis(first.lease)));
         call.bytes(&*first.target).number(most as u64).bytes(lease_text(group.lease)).number(time(ends_at));
+        call.number(shared.lanes.lane(&first.target).in_flight_max());
     }
     call.done()
 }
@@ -262,11 +258,17 @@ fn turns_taken(shared: &Shared, shard: usize, jobs: Vec<TurnJob>, reply: Reply) 
 
 /// Whether so many replicas have what was written.
 fn enough(replicas_min: u64, reply: Reply) -> Result<(), Arc<str>> {
-    let have = reply.ok().as_ref().and_then(replies::number).unwrap_or(0);
+    let value = reply.map_err(|error| Arc::from(format!("the replicas cannot be asked for: {error}")))?;
+    // WAITAOF: on how many disks, the server's own first; WAIT: in how many memories.
+    let (have, how) = match replies::array(&value) {
+        Some([_own, replicas]) => (replies::number(replicas), "on disk (they need appendonly yes)"),
+        _ => (replies::number(&value), "in memory"),
+    };
+    let have = have.unwrap_or(0);
     if have >= replicas_min {
         return Ok(());
     }
-    Err(format!("{have} of {replicas_min} replicas have confirmed: see store.replicas_min").into())
+    Err(format!("{have} of {replicas_min} replicas have it {how}: see store.replicas_min").into())
 }
 
 fn admitted(

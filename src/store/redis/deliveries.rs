@@ -15,7 +15,6 @@ use super::lane::is_webhook;
 use super::lists::ROWS_VISITED_MAX;
 use super::newest::{Newest, Range};
 use super::record::{self, Head, Progress};
-use super::sequence::shard_of;
 use super::{replies, script};
 use crate::domain::{DeliveryId, DeliveryState, Seq, Timestamp};
 use crate::store::query::PAGE_ROWS_MAX;
@@ -207,7 +206,7 @@ impl Shared {
     async fn delivery_rows(&self, seqs: &[Seq]) -> Result<Vec<DeliveryRow>, StoreError> {
         let mut found: HashMap<Seq, Vec<DeliveryRow>> = HashMap::new();
         for (shard, base) in self.bases.iter().enumerate() {
-            let its: Vec<Seq> = seqs.iter().copied().filter(|seq| shard_of(*seq) == shard).collect();
+            let its: Vec<Seq> = seqs.iter().copied().filter(|seq| self.bases.shard_of(*seq) == shard).collect();
             if its.is_empty() {
                 continue;
             }

@@ -119,14 +119,13 @@ impl Shared {
     /// Key and shard of a delivery whose id we made.
     pub(super) fn own_delivery(&self, id: DeliveryId) -> Result<(super::key::Key, usize), StoreError> {
         let key = key_of(id);
-        let shard = self.shard_of(key.seq).filter(|_| self.mint.delivery(key.seq, key.ordinal) == id);
-        Ok((key, shard.ok_or(StoreError::NotFound)?))
+        let is_ours = self.mint.delivery(key.seq, key.ordinal) == id;
+        if is_ours { Ok((key, self.bases.shard_of(key.seq))) } else { Err(StoreError::NotFound) }
     }
 
     /// Seq and shard of an event whose id we made.
     pub(super) fn own_event(&self, id: EventId) -> Result<(crate::domain::Seq, usize), StoreError> {
         let seq = id.seq();
-        let shard = self.shard_of(seq).filter(|_| self.mint.event(seq) == id);
-        Ok((seq, shard.ok_or(StoreError::NotFound)?))
+        if self.mint.event(seq) == id { Ok((seq, self.bases.shard_of(seq))) } else { Err(StoreError::NotFound) }
     }
 }

@@ -20,10 +20,11 @@ use super::ledger::Ledger;
 use super::link::{Link, State};
 use super::links::Links;
 use super::outbox::Outbox;
-use super::sequence::{Sequence, shard_of};
+use super::sequence::Sequence;
+use super::webhooks::Hooks;
 use super::{replies, script};
 use crate::domain::{Clock, IdMint, Seq};
-use crate::store::LaneState;
+use crate::store::{LaneState, StoreKeys};
 use crate::telemetry::StoreMetrics;
 
 /// Between two looks for what other gateways admitted, or left.
@@ -37,7 +38,8 @@ const MARKS_MARGIN: Duration = Duration::from_secs(60);
 pub struct Redis {
     pub(super) shared: Arc<Shared>,
     pub(super) tasks: Mutex<JoinSet<()>>,
-    hash_key: [u8; 16],
+    pub(super) config: Config,
+    keys: StoreKeys,
 }
 
 /// What verbs and tasks share.
@@ -51,6 +53,7 @@ pub(super) struct Shared {
     pub(super) cache: Cache,
     pub(super) ledger: Ledger,
     pub(super) bounds: Bounds,
+    pub(super) hooks: Hooks,
     pub(super) metrics: StoreMetrics,
     /// Keys the hashes by which senders' ids are found.
     pub(super) lookup_key: [u8; 16],
@@ -84,10 +87,11 @@ impl Redis {
         let (links, identity) = Links::open(&config, &bases).await?;
         let shared = Arc::new(Shared {
             clock: config.clock.clone(),
-            mint: IdMint::new(identity.mint),
+            mint: IdMint::new(identity.keys.mint),
             links,
             sequence: Sequence::new(identity.start),
-            lanes: Lanes::new(bases.count()),
+            lanes: Lanes::new(bases.count(), config.clock.clone()),
+            hooks: Hooks::default(),
             cache: Cache::default(),
             ledger: Ledger::new(config.metrics.clone()),
             bounds: Bounds {
@@ -95,7 +99,7 @@ impl Redis {
                 ledger_bytes_max: config.rejections_bytes_max,
             },
             metrics: config.metrics.clone(),
-            lookup_key: identity.hash,
+            lookup_key: identity.keys.hash,
             mark_freed: Notify::new(),
             marks: Mutex::default(),
             replicas_min: config.replicas_min.into(),
@@ -119,19 +123,23 @@ impl Redis {
         }
         tasks.spawn(peek(Arc::clone(&shared)));
         tasks.spawn(super::ledger::run(Arc::clone(&shared)));
-        Ok(Self { shared, tasks: Mutex::new(tasks), hash_key: identity.hash })
+        Ok(Self { shared, tasks: Mutex::new(tasks), config, keys: identity.keys })
     }
 
     /// The store's own key for hashing what sources deduplicate by: the same for as long as the store lives.
     #[must_use]
     pub fn hash_key(&self) -> [u8; 16] {
-        self.hash_key
+        self.keys.hash
     }
 
     /// The mint of this store's ids.
     #[must_use]
     pub fn mint(&self) -> &IdMint {
         &self.shared.mint
+    }
+
+    pub(super) fn store_keys(&self) -> StoreKeys {
+        self.keys
     }
 
     pub(super) fn tasks(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
@@ -148,11 +156,6 @@ impl Shared {
 
     pub(super) fn outboxes(&self) -> impl Iterator<Item = &Outbox> {
         self.outboxes.iter()
-    }
-
-    /// The shard of a seq; `None` where no seq of ours has it.
-    pub(super) fn shard_of(&self, seq: Seq) -> Option<usize> {
-        Some(shard_of(seq)).filter(|shard| *shard < self.outboxes.len())
     }
 
     /// The shard of a mark: a copy must meet the first one's.
@@ -173,9 +176,7 @@ impl Shared {
     }
 
     pub(super) fn run(&self, seq: Seq, errand: Errand) {
-        if let Some(shard) = self.shard_of(seq) {
-            self.outbox(shard).run(errand);
-        }
+        self.outbox(self.bases.shard_of(seq)).run(errand);
     }
 
     /// A lease that no other claim has.
@@ -245,7 +246,10 @@ async fn peek(shared: Arc<Shared>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let lanes = shared.lanes.active();
+        // Webhooks first: whoever hears of a delivery should know its webhook.
+        shared.look_for_changed_webhooks().await;
+        shared.look_for_webhooks().await;
+        let lanes = shared.lanes.watched();
         if lanes.is_empty() {
             continue;
         }

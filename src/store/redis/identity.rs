@@ -5,6 +5,7 @@ use redis::{FromRedisValue, RedisError};
 use super::config::{Config, OpenError};
 use super::connection::{Connection, pipeline};
 use super::settings::command;
+use crate::store::StoreKeys;
 
 /// The format that this build writes.
 const FORMAT: u64 = 1;
@@ -12,10 +13,7 @@ const FORMAT: u64 = 1;
 /// The store's own keys, and which start this is.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Identity {
-    /// Of the ids' tags.
-    pub(super) mint: [u8; 16],
-    /// Of the marks' hashes.
-    pub(super) hash: [u8; 16],
+    pub(super) keys: StoreKeys,
     /// Counts the starts of gateways.
     pub(super) start: u64,
 }
@@ -29,7 +27,7 @@ pub(super) enum IdentityFault {
 }
 
 /// Reads the identity; makes it where there is none: the store is new, or this shard of it (`is_new`), or the server has
-/// lost what it had.
+/// lost what it had. A new store that is to take in what another one held has that one's keys.
 pub(super) async fn settle(
     connection: &mut Connection,
     base: &str,
@@ -38,7 +36,11 @@ pub(super) async fn settle(
     is_new: bool,
 ) -> Result<Identity, IdentityFault> {
     let key = format!("{base}meta");
-    let keys = own.map_or_else(fresh, |own| Ok([own.mint, own.hash].concat()))?;
+    let keys = match own.map(|own| own.keys).or(config.new_keys) {
+        Some(keys) => keys,
+        None => StoreKeys::random().map_err(|error| IdentityFault::Failed(error.into()))?,
+    };
+    let keys = [keys.mint, keys.hash].concat();
     let (shards, format) = (config.shards.to_string(), FORMAT.to_string());
     let asked = [
         command("HSETNX", &[&key, "keys", &hex::encode(keys)]),
@@ -68,16 +70,10 @@ pub(super) async fn settle(
     }
     let keys = hex::decode(keys).unwrap_or_default();
     let half = |from: usize| keys.get(from..from + 16).and_then(|half| half.try_into().ok()).unwrap_or_default();
-    let identity = Identity { mint: half(0), hash: half(16), start: own.map_or(start, |own| own.start) };
+    let keys = StoreKeys { mint: half(0), hash: half(16) };
+    let identity = Identity { keys, start: own.map_or(start, |own| own.start) };
     match own {
         Some(own) if *own != identity => Err(IdentityFault::Other),
         _ => Ok(identity),
     }
-}
-
-fn fresh() -> Result<Vec<u8>, IdentityFault> {
-    let mut keys = vec![0; 32];
-    getrandom::fill(&mut keys)
-        .map_err(|error| IdentityFault::Failed(RedisError::from(std::io::Error::other(error.to_string()))))?;
-    Ok(keys)
 }

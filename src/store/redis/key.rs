@@ -1,6 +1,7 @@
 //! Names of keys, and members of sorted sets: text that Lua and Rust share.
 
 use super::cluster::{SLOTS, slot};
+use super::sequence;
 use crate::domain::{Seq, Timestamp};
 
 /// The latest time that is stored: fourteen digits, the most that a number keeps in Lua's own formatting.
@@ -64,6 +65,17 @@ impl Bases {
 
     pub(super) fn get(&self, shard: usize) -> &str {
         self.0.get(shard).map_or("", |base| base)
+    }
+
+    /// The shard of a seq. One of another store may name a shard that this one does not have: it is spread over those
+    /// that there are.
+    pub(super) fn shard_of(&self, seq: Seq) -> usize {
+        sequence::shard_of(seq) % self.count().max(1)
+    }
+
+    /// Where the keys of a seq's shard begin.
+    pub(super) fn of(&self, seq: Seq) -> &str {
+        self.get(self.shard_of(seq))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {

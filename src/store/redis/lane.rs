@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::stirring::Stirring;
 use crate::domain::{Clock, Timestamp, WebhookId};
 use crate::store::TargetSettings;
 
@@ -19,17 +20,28 @@ pub(super) struct Lane {
     /// Configured and not paused, or a webhook's and not paused: deliveries of all other lanes are held.
     active: AtomicBool,
     queue_max: AtomicU64,
+    /// 0: no limit of all gateways together.
+    in_flight_max: AtomicU64,
     changed: Notify,
     /// For each shard, when the server is to be asked.
     next: Box<[AtomicU64]>,
     /// For each shard, how often its answers to claims have said so.
     looks: Box<[AtomicU64]>,
+    /// Of a webhook's.
+    rest: Option<Rest>,
+}
+
+/// Whether somebody looks at a webhook's lane.
+struct Rest {
+    stirring: Arc<Stirring>,
+    resting: AtomicBool,
 }
 
 /// Every target that was heard of.
 pub(super) struct Lanes {
     by_name: RwLock<HashMap<Arc<str>, Arc<Lane>>>,
     shards: usize,
+    stirring: Arc<Stirring>,
 }
 
 /// Whether a target is a webhook's: known to no configuration, so that it flows until somebody says otherwise.
@@ -49,12 +61,41 @@ impl Lane {
         self.queue_max.load(Ordering::Acquire).div_ceil(self.next.len().max(1) as u64)
     }
 
+    /// How many deliveries of one shard may be claimed at once by all gateways; 0: any number.
+    pub(super) fn in_flight_max(&self) -> u64 {
+        self.in_flight_max.load(Ordering::Acquire).div_ceil(self.next.len().max(1) as u64)
+    }
+
     /// Something is to be looked at from then on.
     pub(super) fn wake(&self, shard: usize, at: Timestamp) {
         let Some(next) = self.next.get(shard) else { return };
         if next.fetch_min(at.0, Ordering::AcqRel) > at.0 {
             self.changed.notify_waiters();
         }
+        self.stir();
+    }
+
+    /// Where nobody looks at a webhook's lane: says that something is due.
+    fn stir(&self) {
+        let Some(rest) = self.rest.as_ref().filter(|_| self.is_active()) else { return };
+        let now = rest.stirring.clock.now().0;
+        if self.next.iter().any(|next| next.load(Ordering::Acquire) <= now)
+            && rest.resting.swap(false, Ordering::AcqRel)
+        {
+            rest.stirring.name(&self.name);
+        }
+    }
+
+    /// Nobody looks at a webhook's lane from now on.
+    pub(super) fn rest(&self) {
+        if let Some(rest) = &self.rest {
+            rest.resting.store(true, Ordering::Release);
+            self.stir();
+        }
+    }
+
+    fn is_resting(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.resting.load(Ordering::Acquire))
     }
 
     /// The server has said when the next is to be looked at.
@@ -110,14 +151,19 @@ impl Lane {
     fn look_at_all(&self) {
         self.next.iter().for_each(|next| next.store(0, Ordering::Release));
         self.changed.notify_waiters();
+        self.stir();
     }
 }
 
 // === impl Lanes ===
 
 impl Lanes {
-    pub(super) fn new(shards: usize) -> Self {
-        Self { by_name: RwLock::default(), shards }
+    pub(super) fn new(shards: usize, clock: Clock) -> Self {
+        Self { by_name: RwLock::default(), shards, stirring: Arc::new(Stirring::new(clock)) }
+    }
+
+    pub(super) fn stirring(&self) -> &Stirring {
+        &self.stirring
     }
 
     pub(super) fn get(&self, name: &str) -> Option<Arc<Lane>> {
@@ -131,22 +177,28 @@ impl Lanes {
         }
         let mut lanes = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         let lane = lanes.entry(name.into()).or_insert_with_key(|name| {
+            let of_webhook = is_webhook(name);
+            // What of a destination is known is nothing; of a webhook the server says what is due.
+            let next = if of_webhook { NOTHING } else { 0 };
+            let rest = || Rest { stirring: Arc::clone(&self.stirring), resting: AtomicBool::new(true) };
             Arc::new(Lane {
                 name: Arc::clone(name),
-                active: AtomicBool::new(is_webhook(name)),
+                active: AtomicBool::new(of_webhook),
+                rest: of_webhook.then(rest),
                 queue_max: AtomicU64::new(u64::from(u32::MAX)),
+                in_flight_max: AtomicU64::new(0),
                 changed: Notify::new(),
-                next: (0..self.shards).map(|_| AtomicU64::new(0)).collect(),
+                next: (0..self.shards).map(|_| AtomicU64::new(next)).collect(),
                 looks: (0..self.shards).map(|_| AtomicU64::new(0)).collect(),
             })
         });
         Arc::clone(lane)
     }
 
-    /// Those that deliver.
-    pub(super) fn active(&self) -> Vec<Arc<Lane>> {
+    /// Those that deliver, and that somebody looks at.
+    pub(super) fn watched(&self) -> Vec<Arc<Lane>> {
         let lanes = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        lanes.values().filter(|lane| lane.is_active()).cloned().collect()
+        lanes.values().filter(|lane| lane.is_active() && !lane.is_resting()).cloned().collect()
     }
 
     pub(super) fn is_active(&self, name: &str) -> bool {
@@ -157,8 +209,12 @@ impl Lanes {
         let lane = self.lane(&settings.name);
         // Lua counts exactly up to there.
         lane.queue_max.store(settings.queue_max.min(1 << 50), Ordering::Release);
-        lane.active.store(!settings.paused, Ordering::Release);
-        lane.look_at_all();
+        lane.in_flight_max.store(settings.in_flight_max.unwrap_or(0).min(1 << 50), Ordering::Release);
+        let was_active = lane.active.swap(!settings.paused, Ordering::AcqRel);
+        // Of a webhook the server says what is due, unless it was out of sight while it was paused.
+        if lane.rest.is_none() || !was_active {
+            lane.look_at_all();
+        }
     }
 
     pub(super) fn set_targets(&self, targets: &[TargetSettings]) {
@@ -175,7 +231,9 @@ impl Lanes {
     /// Nothing that was known counts any more.
     pub(super) fn look_at_all(&self) {
         for lane in self.by_name.read().unwrap_or_else(PoisonError::into_inner).values() {
-            lane.look_at_all();
+            if !lane.is_resting() {
+                lane.look_at_all();
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! What a server has not done and says so (`again`) is sent once more: to itself, or to where the slot went.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,12 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 /// Between two looks at a connection that works.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long an admission waits for the replicas: less than for the answer itself.
+const REPLICAS_WAIT_MILLIS: u64 = 1_000;
+
+/// The same where they have to sync it first, which those with `appendfsync everysec` do once a second.
+const DISKS_WAIT_MILLIS: u64 = 1_800;
 
 /// The connection, or why there is none.
 #[derive(Clone)]
@@ -57,6 +63,8 @@ pub(super) struct Link {
     state: watch::Sender<State>,
     broken: Notify,
     epochs: AtomicU64,
+    /// What the server can be asked for by [`wait`](Self::wait).
+    tells_disks: AtomicBool,
     pub(super) memory: Memory,
 }
 
@@ -89,6 +97,7 @@ impl Link {
             state,
             broken: Notify::new(),
             epochs: AtomicU64::new(0),
+            tells_disks: AtomicBool::new(false),
         }
     }
 
@@ -117,6 +126,20 @@ impl Link {
     /// Hears of every change.
     pub(super) fn watch(&self) -> watch::Receiver<State> {
         self.state.subscribe()
+    }
+
+    /// The command whose answer says how many replicas have what was written before: on their disks where the server can
+    /// tell, else in their memory.
+    pub(super) fn wait(&self, replicas: u64) -> Cmd {
+        if self.tells_disks.load(Ordering::Acquire) {
+            // The server's own disk was waited for before it answered, where that is wanted.
+            let mut command = redis::cmd("WAITAOF");
+            command.arg(0).arg(replicas).arg(DISKS_WAIT_MILLIS);
+            return command;
+        }
+        let mut command = redis::cmd("WAIT");
+        command.arg(replicas).arg(REPLICAS_WAIT_MILLIS);
+        command
     }
 
     /// Sends commands as one pipeline; scripts that the server has forgotten are loaded again.
@@ -250,6 +273,7 @@ impl Link {
             tracing::warn!(durability = "relaxed", weakness, "acknowledged events may be lost");
         }
         self.memory.note(found.memory, found.memory_max);
+        self.tells_disks.store(found.tells_disks, Ordering::Release);
         if self.home.is_some() {
             // Nothing has just this key: a node that gives the slot away at the moment sends us on.
             connection.one(&command("EXISTS", &[&self.base])).await.map_err(failed)?;

@@ -92,7 +92,7 @@ impl Shared {
 
     async fn event_rows(&self, keys: &[Key]) -> Result<Vec<Option<EventRow>>, StoreError> {
         let commands = keys.iter().map(|key| {
-            let shard = super::sequence::shard_of(key.seq);
+            let shard = self.bases.shard_of(key.seq);
             let mut command = redis::cmd("HMGET");
             command.arg(format!("{}e:{}", self.bases.get(shard), seq_text(key.seq))).arg("h").arg("c");
             (shard, command)

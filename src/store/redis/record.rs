@@ -7,9 +7,11 @@ use bytes::Bytes;
 use http::Method;
 use serde::{Deserialize, Serialize};
 
+use super::key::time;
 use crate::domain::{
     Attempt, DeadReason, DeliveryState, HeaderBlock, NewEvent, Next, OutcomeClass, PlannedDelivery, Timestamp,
 };
+use crate::store::MovedDelivery;
 
 /// An event without headers and body.
 #[derive(Debug, Deserialize, Serialize)]
@@ -72,6 +74,9 @@ pub(super) struct Progress {
     pub(super) response_millis: Option<u64>,
     pub(super) outcome: Option<OutcomeClass>,
     pub(super) dead_reason: Option<DeadReason>,
+    /// `None`: never.
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) finished_at: Timestamp,
 }
 
 /// The head of a new event.
@@ -130,6 +135,37 @@ pub(super) fn target_of(plan: &[u8]) -> Option<&str> {
     std::str::from_utf8(plan.split(|byte| *byte == b'\n').next()?).ok()
 }
 
+/// A plan read back, but for when it expires, which is progress.
+pub(super) fn read_plan(plan: &[u8]) -> Option<PlannedDelivery> {
+    let end = memchr::memchr(b'\n', plan)?;
+    let how: How<'_> = serde_json::from_slice(plan.get(end + 1..)?).ok()?;
+    let boxed = |text: Option<Cow<'_, str>>| text.map(|text| Box::from(&*text));
+    Some(PlannedDelivery {
+        target: target_of(plan)?.into(),
+        route: how.route,
+        not_before: how.not_before.map(Timestamp),
+        expires_at: None,
+        order_key: boxed(how.order),
+        batch_key: boxed(how.batch),
+    })
+}
+
+/// A delivery's progress as the scripts write it, of one that nobody has claimed.
+pub(super) fn moved_progress(delivery: &MovedDelivery) -> String {
+    let MovedDelivery { state, attempts, due_at, planned, finished_at, .. } = delivery;
+    let expires_at = planned.expires_at.map_or(0, |at| time(at).max(1));
+    let millis = delivery.response_time.map_or_else(|| "-".to_owned(), |time| time.as_millis().to_string());
+    let outcome = delivery.outcome.map_or("-", OutcomeClass::as_str);
+    let reason = delivery.dead_reason.map_or("-", DeadReason::as_str);
+    format!(
+        "{} {attempts} {} {expires_at} - {} {millis} {outcome} {reason} {}",
+        letter_of(*state),
+        time(*due_at),
+        delivery.response_code.unwrap_or(0),
+        finished_at.0
+    )
+}
+
 /// What stands behind the lease in a delivery's progress.
 pub(super) fn rest(attempt: &Attempt, next: Next) -> String {
     let ended_at = attempt.started_at.plus(attempt.duration).0;
@@ -153,14 +189,26 @@ pub(super) fn progress(text: &[u8]) -> Option<Progress> {
     let state = state_of(words.next()?)?;
     let attempts = words.next()?.parse().ok()?;
     let due_at = Timestamp(words.next()?.parse().ok()?);
-    let (_expires, _lease) = (words.next()?, words.next()?);
+    let expires_at = words.next()?.parse().ok().filter(|at| *at != 0).map(Timestamp);
+    let _lease = words.next()?;
     let response_code = words.next()?.parse().ok().filter(|code| *code != 0);
     let response_millis = words.next()?.parse().ok();
     let outcome = words.next()?;
     let outcome = OutcomeClass::ALL.into_iter().find(|class| class.as_str() == outcome);
     let reason = words.next()?;
     let dead_reason = REASONS.into_iter().find(|known| state == DeliveryState::Dead && known.as_str() == reason);
-    Some(Progress { state, attempts, due_at, response_code, response_millis, outcome, dead_reason })
+    let finished_at = Timestamp(words.next()?.parse().ok()?);
+    Some(Progress {
+        state,
+        attempts,
+        due_at,
+        response_code,
+        response_millis,
+        outcome,
+        dead_reason,
+        expires_at,
+        finished_at,
+    })
 }
 
 const REASONS: [DeadReason; 4] =

@@ -41,7 +41,9 @@ scripts! {
     REPLAY "replay.lua";
     ROWS "rows.lua";
     SWEEP "sweep.lua";
+    TAKE_IN "take_in.lua";
     TURN "turn.lua";
+    WEBHOOK "webhook.lua";
 }
 
 // === impl Script, Call ===

@@ -22,6 +22,8 @@ pub(super) struct Settings {
     pub(super) memory_max: u64,
     /// Bytes in use.
     pub(super) memory: u64,
+    /// Whether it can say what replicas have on their disks (WAITAOF: Redis 7.2, Valkey).
+    pub(super) tells_disks: bool,
 }
 
 // === impl Settings ===
@@ -31,7 +33,9 @@ impl Settings {
     pub(super) async fn read(connection: &mut Connection) -> Result<Self, RedisError> {
         let info = |section: &str| command("INFO", &[section]);
         let config = |name: &str| command("CONFIG", &["GET", name]);
-        let asked = [info("replication"), info("persistence"), info("memory"), config("appendfsync")];
+        // Waits for nobody: only whether it can be asked.
+        let waits = command("WAITAOF", &["0", "0", "0"]);
+        let asked = [info("replication"), info("persistence"), info("memory"), config("appendfsync"), waits];
         let mut replies = connection.all(&pipeline(asked)).await?.into_iter();
         let mut settings = Self::default();
         for reply in replies.by_ref().take(3) {
@@ -42,6 +46,7 @@ impl Settings {
             let pair = Vec::<String>::from_redis_value(value).unwrap_or_default();
             settings.append_sync = pair.into_iter().nth(1);
         }
+        settings.tells_disks = replies.next().is_some_and(|reply| reply.is_ok());
         Ok(settings)
     }
 
@@ -194,6 +199,7 @@ mod tests {
             eviction: "noeviction".into(),
             memory_max: 2048,
             memory: 1024,
+            tells_disks: false,
         };
         assert_eq!(settings, expected);
     }

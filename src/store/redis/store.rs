@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Redis;
-use super::webhooks;
 use crate::domain::{
-    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Settlement, Timestamp, Turn, Webhook, WebhookId,
+    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Seq, Settlement, Timestamp, Turn, Webhook, WebhookId,
 };
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
-    Health, LaneState, MarkClaim, MarkClaimed, Page, PageRequest, RejectedRequest, RejectionFilter, RejectionRow,
-    Retention, Store, StoreError, Swept, TargetSettings, TargetTotals, Totals,
+    Health, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest, RejectedRequest,
+    RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept, TargetSettings, TargetTotals,
+    Totals, WebhooksChanged,
 };
 
 // === impl Store for Redis ===
@@ -22,8 +22,10 @@ impl Store for Redis {
         self.admit_event(admission).await
     }
 
-    fn next_event_id(&self) -> EventId {
-        self.shared.mint.event(self.shared.sequence.next(&self.shared.clock, self.shared.next_shard()))
+    fn next_event_id(&self, mark: Option<&DedupMark>) -> EventId {
+        // Event and mark go into one script, and so into one shard.
+        let shard = mark.map_or_else(|| self.shared.next_shard(), |mark| self.shared.shard_of_mark(&mark.key));
+        self.shared.mint.event(self.shared.sequence.next(&self.shared.clock, shard))
     }
 
     async fn claim_mark(&self, source: &Arc<str>, mark: DedupMark, lease: Duration) -> Result<MarkClaimed, AdmitError> {
@@ -63,11 +65,12 @@ impl Store for Redis {
     }
 
     async fn stirred(&self) -> Vec<Arc<str>> {
-        // Without webhooks nothing of theirs is ever due.
-        std::future::pending().await
+        self.shared.lanes.stirring().stirred().await
     }
 
-    fn rest(&self, _target: &str) {}
+    fn rest(&self, target: &str) {
+        self.shared.lanes.lane(target).rest();
+    }
 
     fn settle(&self, claim: &Claim, settlement: Settlement) {
         self.settle_claim(claim, settlement);
@@ -98,19 +101,27 @@ impl Store for Redis {
     }
 
     fn next_webhook_id(&self) -> WebhookId {
-        webhooks::next_id(&self.shared)
+        self.shared.next_webhook_id()
     }
 
-    async fn keep_webhook(&self, _webhook: &Webhook) -> Result<(), StoreError> {
-        Err(webhooks::UNSUPPORTED)
+    async fn keep_webhook(&self, webhook: &Webhook, was: Option<&Webhook>) -> Result<(), StoreError> {
+        self.write_webhook(webhook, was).await
     }
 
-    async fn forget_webhook(&self, _id: WebhookId) -> Result<(), StoreError> {
-        Err(webhooks::UNSUPPORTED)
+    async fn forget_webhook(&self, id: WebhookId) -> Result<(), StoreError> {
+        self.write_webhook_gone(id).await
     }
 
     async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
-        Err(webhooks::UNSUPPORTED)
+        self.read_webhooks().await
+    }
+
+    async fn webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        self.read_webhook(id).await
+    }
+
+    async fn changed_webhooks(&self) -> WebhooksChanged {
+        self.await_changed_webhooks().await
     }
 
     async fn replay(&self, event: EventId, deliveries: Vec<PlannedDelivery>) -> Result<Vec<DeliveryId>, StoreError> {
@@ -169,6 +180,30 @@ impl Store for Redis {
 
     async fn sweep(&self, retention: Retention) -> Result<Swept, StoreError> {
         self.sweep_step(retention).await
+    }
+
+    fn keys(&self) -> StoreKeys {
+        self.store_keys()
+    }
+
+    async fn count_events(&self) -> Result<u64, StoreError> {
+        self.count_all_events().await
+    }
+
+    async fn read_out(&self, after: Option<Seq>) -> Result<MovedPage, StoreError> {
+        self.read_events_out(after).await
+    }
+
+    async fn read_marks(&self, from: Option<u64>) -> Result<(Vec<MovedMark>, Option<u64>), StoreError> {
+        self.read_marks_out(from).await
+    }
+
+    async fn take_in(&self, events: Vec<MovedEvent>) -> Result<u64, StoreError> {
+        self.take_events_in(events).await
+    }
+
+    async fn take_marks(&self, marks: Vec<MovedMark>) -> Result<(), StoreError> {
+        self.take_marks_in(marks).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{hookward, said};
 use crate::support::{Client, Gateway, Sender, Sink, event, eventually, sign};
@@ -23,6 +23,8 @@ sources:
     verify: { scheme: appmint, secrets: [of-the-explain-test] }
   timed: { path: /timed, verify: { scheme: stripe, secrets: [of-the-explain-test] } }
   asked: { path: /asked, mode: proxy, app: 'http://app.example/base', verify: { scheme: appmint, secrets: [of-the-explain-test] } }
+  kept: { path: /kept, mode: proxy, app: 'http://app.example', if_app_fails: keep, respond: { status: 202 }, verify: { scheme: none } }
+  open: { path: /open, enforce: report, allow_ips: [192.0.2.0/24], verify: { scheme: appmint, secrets: [of-the-explain-test] } }
   meta: { path: /meta, verify: { scheme: meta, secrets: [of-the-explain-test], verify_token: of-the-handshake } }
 routes:
   - { from: ours, types: ['payment.*', refund], to: [crm, log], delay: 5m }
@@ -157,7 +159,42 @@ fn what_an_app_answers_itself_has_no_routes() {
     let document: Value = serde_json::from_str(&case.run(folder.path(), &["--json"], 0)).unwrap();
     let shown = |field: &str| document[field].clone();
     assert_eq!((shown("outcome"), shown("status")), ("passed_on".into(), Value::Null));
+    assert_eq!((shown("kept_while_app_fails"), shown("reports")), (Value::Null, false.into()));
     assert_eq!((shown("routes"), shown("deliveries")), (Value::Array(vec![]), Value::Array(vec![])));
+}
+
+#[test]
+fn what_is_kept_while_the_app_fails_is_told() {
+    let case = Case { target: "POST /kept", headers: &[], body: r#"{"id":"evt_1"}"#, peer: "192.0.2.7" };
+    let folder = tempfile::tempdir().unwrap();
+    let said = case.run(folder.path(), &[], 0);
+    let line = "passed on to http://app.example/: the app answers; while it cannot be reached: kept, answered with 202, \
+                and delivered to it as app:kept\n";
+    assert!(said.ends_with(line), "{said}");
+    let document: Value = serde_json::from_str(&case.run(folder.path(), &["--json"], 0)).unwrap();
+    assert_eq!(document["kept_while_app_fails"], json!({ "destination": "app:kept", "status": 202 }));
+}
+
+#[test]
+fn guards_that_only_report_say_what_they_would_have_refused() {
+    let body = r#"{"id":"evt_1","type":"a"}"#;
+    let case = Case { target: "POST /open", headers: &[], body, peer: "198.51.100.1" };
+    let folder = tempfile::tempdir().unwrap();
+    let said = case.run(folder.path(), &[], 0);
+    for line in [
+        "  no  allow_ips          403 address_not_allowed: ",
+        "  yes enforce            report: let through, noted and marked Hookward-Reported: address_not_allowed, signature_missing",
+        "accepted: answered with 200",
+    ] {
+        assert!(said.contains(line), "no `{line}` in {said}");
+    }
+    let document: Value = serde_json::from_str(&case.run(folder.path(), &["--json"], 0)).unwrap();
+    assert_eq!((&document["reports"], &document["outcome"]), (&true.into(), &"accepted".into()));
+    // Of what they would let through they say nothing.
+    let signature = sign(SECRET, body.as_bytes());
+    let headers = [("x-appmint-signature", &*signature)];
+    let right = Case { headers: &headers, peer: "192.0.2.7", ..case };
+    assert!(!right.run(folder.path(), &[], 0).contains("enforce"));
 }
 
 #[test]

@@ -76,6 +76,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let (clock, metrics, readiness) = (Clock::manual(START), Metrics::new(), Readiness::new());
         let config = Config {
+            new_keys: None,
             path: folder.path().join("data"),
             bytes_max: None,
             disk_free_min: 0,
@@ -86,7 +87,8 @@ impl Fixture {
             metrics: metrics.store().clone(),
         };
         let store = Arc::new(Embedded::open(config).unwrap());
-        let target = |name: &str| TargetSettings { name: name.into(), queue_max: 1_000_000, paused: false };
+        let target =
+            |name: &str| TargetSettings { name: name.into(), queue_max: 1_000_000, paused: false, in_flight_max: None };
         store.set_targets(&[target("crm"), target("log")]);
         readiness.set_started();
         let configured = Arc::new(configured(tokens));

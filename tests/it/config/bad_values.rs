@@ -1,6 +1,6 @@
 //! Values that cannot be meant, and values that contradict each other.
 
-use super::{MARK, SOURCE, check, destination, refused, source};
+use super::{MARK, check, destination, refused, source};
 
 /// A problem in the `verify` of a source; without a mark, at the key itself.
 #[track_caller]
@@ -40,6 +40,17 @@ fn limits_must_agree() {
     check("ingress: { headers_bytes_max: ‸1GiB }\n", "ingress.headers_bytes_max", "out of bounds");
     check("ingress: { body_bytes_max: ‸0B }\n", "ingress.body_bytes_max", "out of bounds");
     check("ingress: { ‸body_memory_max: 1KiB }\n", "ingress.body_memory_max", "smaller than body_bytes_max");
+    let app = "path: /a, mode: proxy, app: 'http://app.example'";
+    for (settings, source) in [
+        ("body_spool_max: 4MiB", format!("{app}, ‸body_bytes_max: 5MiB, verify: {{ scheme: none }}")),
+        // What nobody wrote: the most that the provider sends, and what the ingress takes.
+        ("body_spool_max: 24MiB", format!("{app}, verify: {{ scheme: github, secrets: [xyz] }}")),
+        ("body_spool_max: 1MiB, body_bytes_max: 2MiB", format!("{app}, verify: {{ scheme: none }}")),
+    ] {
+        let mark = if source.contains(MARK) { "" } else { "‸" };
+        let text = format!("ingress: {{ {settings} }}\nsources: {{ {mark}a: {{ {source} }} }}\n");
+        check(&text, "sources.a.body_bytes_max", "more than ingress.body_spool_max");
+    }
     check("ingress: { ‸header_timeout: 9s }\n", "ingress.header_timeout", "longer than request_timeout");
     check("ingress: { request_timeout: ‸0s }\n", "ingress.request_timeout", "zero");
 }
@@ -83,19 +94,6 @@ fn the_store_at_redis_must_be_whole() {
     redis("shards: ‸0", "store.shards", "out of bounds");
     redis("shards: ‸33", "store.shards", "out of bounds");
     redis("disk_free_min: ‸1MiB", "store.disk_free_min", "of the embedded engine");
-}
-
-#[test]
-fn outbound_mode_needs_the_embedded_store() {
-    let sends_at = |store: &str, enabled: &str| {
-        let key = "SECRET".repeat(6);
-        format!("store: {{ {store} }}\noutbound: {{ enabled: {enabled}, secrets_key: {key} }}\n{SOURCE}")
-    };
-    let redis = "engine: redis, url: 'redis://r'";
-    check(&sends_at(redis, "‸true"), "outbound.enabled", "outbound mode needs the embedded store in this version");
-    assert!(super::good(&sends_at("engine: embedded", "true")).checked.outbound.is_some());
-    let off = super::good(&sends_at(redis, "false"));
-    assert!(off.checked.outbound.is_none() && off.checked.store.redis.is_some(), "off is off, whatever the store");
 }
 
 #[test]

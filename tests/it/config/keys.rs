@@ -231,6 +231,11 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         "no_more_attempts_are_under_way_than_concurrency_says",
         &["destinations.*.concurrency"],
     ),
+    (
+        "tests/it/redis/sharing.rs",
+        "a_shared_limit_is_the_limit_of_all_together_and_no_gateway_starves",
+        &["destinations.*.concurrency_shared"],
+    ),
     ("tests/it/settings/destination.rs", "what_is_discarded_succeeds_without_a_request", &["destinations.*.discard"]),
     ("tests/it/settings/ingress.rs", "a_request_under_way_is_cut_after_drain_timeout", &["ingress.drain_timeout"]),
     (

@@ -51,6 +51,27 @@ fn check_says_what_a_configuration_means() {
 }
 
 #[test]
+fn check_says_who_only_reports_and_what_is_kept_for_an_app() {
+    let folder = tempfile::tempdir().unwrap();
+    let verify = format!("verify: {{ scheme: appmint, secrets: [{SECRET}] }}");
+    let text = format!(
+        "sources:\n  kept: {{ path: /kept, mode: proxy, app: 'http://app.example', if_app_fails: keep, {verify} }}\n  \
+         asked: {{ path: /asked, mode: proxy, app: 'http://app.example', {verify} }}\n  \
+         open: {{ path: /open, enforce: report, {verify} }}\n"
+    );
+    std::fs::write(folder.path().join("hookward.yaml"), text).unwrap();
+    let warning = "warning: sources.open.enforce: the guards refuse nothing";
+    let out = check(folder.path(), &["check"], 0, "valid", warning);
+    let kept = "    while it cannot be reached: kept, 200 OK, and delivered to it as app:kept\n";
+    let reported = "    enforce: report: what these would refuse is noted, marked Hookward-Reported and let through\n";
+    for (line, source) in [(kept, "kept: POST"), (reported, "open: POST")] {
+        assert_eq!(out.matches(line).count(), 1, "{out}");
+        let (at, of) = (out.find(line).unwrap(), out.find(source).unwrap());
+        assert!(of < at && !out[of..at].contains("\n\n"), "{line} stands below {source}: {out}");
+    }
+}
+
+#[test]
 fn check_names_the_tokens() {
     let folder = tempfile::tempdir().unwrap();
     let tokens = format!(

@@ -7,8 +7,8 @@ use http_body_util::Full;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, Outcome, PING, PREFACE, RST_STREAM, SETTINGS, block,
-    frame, post,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, Outcome, PING, PREFACE, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, block, frame, post,
 };
 use crate::support::{Client, Gateway};
 
@@ -64,48 +64,66 @@ fn many(one: impl Fn(u32) -> Vec<u8>, round: u32) -> Vec<u8> {
     (0..500).flat_map(|number| one(round * 500 + number)).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s06_floods_end_their_connection_and_keep_the_memory_flat() {
-    let gateway = Gateway::start(CONFIG).await;
-    genuine(&gateway).await;
+/// Told how often it was asked, what to send.
+type Flood = Box<dyn FnMut(u32) -> Vec<u8> + Send>;
+
+/// The same for each stream of a client, one after the other.
+fn each_stream(one: impl Fn(u32) -> [Vec<u8>; 2] + Send + 'static) -> Flood {
+    Box::new(move |round| many(|number| one((number * 2 + 1) & 0x7fff_ffff).concat(), round))
+}
+
+/// A name, what comes first, and what then comes again and again.
+fn floods() -> Vec<(&'static str, Vec<u8>, Flood)> {
     let fields = block(&post("/in", &[]));
+    let wrong_length = block(&post("/in", &[("content-length", "1")]));
     let open = [hello(), frame(HEADERS, END_HEADERS, 1, &fields)].concat();
-    type Flood = Box<dyn FnMut(u32) -> Vec<u8> + Send>;
-    let request = fields.clone();
-    let floods: Vec<(&str, Vec<u8>, Flood)> = vec![
+    let unfinished = [hello(), frame(HEADERS, 0, 1, &fields)].concat();
+    let begin = move |stream, flags| frame(HEADERS, END_HEADERS | flags, stream, &fields);
+    let begin_and_reset = begin.clone();
+    vec![
         (
             "rapid reset",
             hello(),
-            Box::new(move |round| {
-                many(
-                    |number| {
-                        let stream = (number * 2 + 1) & 0x7fff_ffff;
-                        let reset = frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
-                        [frame(HEADERS, END_HEADERS | END_STREAM, stream, &request), reset].concat()
-                    },
-                    round,
-                )
+            each_stream(move |stream| {
+                [begin_and_reset(stream, END_STREAM), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())]
+            }),
+        ),
+        // CVE-2025-8671: what makes us reset the stream. A length that is wrong, a window that overflows.
+        (
+            "MadeYouReset by data",
+            hello(),
+            each_stream(move |stream| {
+                [frame(HEADERS, END_HEADERS, stream, &wrong_length), frame(DATA, END_STREAM, stream, b"four")]
+            }),
+        ),
+        (
+            "MadeYouReset by windows",
+            hello(),
+            each_stream(move |stream| {
+                [begin(stream, 0), frame(WINDOW_UPDATE, 0, stream, &0x7fff_ffff_u32.to_be_bytes())]
             }),
         ),
         (
             "CONTINUATION",
-            [hello(), frame(HEADERS, 0, 1, &fields)].concat(),
+            unfinished.clone(),
             Box::new(|round| {
                 many(|_| frame(CONTINUATION, 0, 1, &block(&[("x", "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy")])), round)
             }),
         ),
-        (
-            "empty CONTINUATION",
-            [hello(), frame(HEADERS, 0, 1, &fields)].concat(),
-            Box::new(|round| many(|_| frame(CONTINUATION, 0, 1, b""), round)),
-        ),
+        ("empty CONTINUATION", unfinished, Box::new(|round| many(|_| frame(CONTINUATION, 0, 1, b""), round))),
         ("SETTINGS", hello(), Box::new(|round| many(|_| frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]), round))),
         ("PING", hello(), Box::new(|round| many(|_| frame(PING, 0, 0, &[7; 8]), round))),
         ("PRIORITY", hello(), Box::new(|round| many(|number| frame(2, 0, number * 2 + 1, &[0, 0, 0, 0, 9]), round))),
-        ("empty DATA", open.clone(), Box::new(|round| many(|_| frame(DATA, 0, 1, b""), round))),
+        ("empty DATA", open, Box::new(|round| many(|_| frame(DATA, 0, 1, b""), round))),
         ("unknown frames", hello(), Box::new(|round| many(|_| frame(0xbe, 0, 0, b"x"), round))),
-    ];
-    for (name, first, flood) in floods {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s06_floods_end_their_connection_and_keep_the_memory_flat() {
+    let gateway = Gateway::start(CONFIG).await;
+    genuine(&gateway).await;
+    for (name, first, flood) in floods() {
         let before = gateway.rss_bytes();
         let closed = until_closed(gateway.ingress(), first, flood).await;
         assert!(closed, "{name}: the connection is closed");

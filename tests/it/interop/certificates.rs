@@ -1,5 +1,5 @@
-//! Senders that keep their key at their own host: npm `sns-validator` takes the same messages as we do; where a
-//! certificate comes from, how often it is fetched, and what happens where it cannot be had.
+//! Senders that keep their key at their own host: npm `sns-validator` takes the same messages as we do, PyPI
+//! `paypalrestsdk` says what PayPal signs; where a certificate comes from, how often it is fetched, and what happens where it cannot be had.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -34,7 +34,11 @@ struct PayPal {
 }
 
 fn signed() -> Signed {
-    let input = json!({ "key": include_str!("providers/rsa.key.pem"), "certificate": CERTIFICATE }).to_string();
+    let body = r#"{"id":"WH-1","event_type":"PAYMENT.SALE.COMPLETED","resource":{"note":"Zoë"}}"#;
+    let mut paypal = json!({ "id": "t-1", "time": "2026-11-23T12:00:00Z", "webhook": "WEBHOOK-1", "body": body });
+    paypal["signed"] = python(include_str!("providers/paypal.py"), &paypal.to_string()).into();
+    let key = include_str!("providers/rsa.key.pem");
+    let input = json!({ "key": key, "certificate": CERTIFICATE, "paypal": paypal }).to_string();
     serde_json::from_str(&node(include_str!("providers/certificates.cjs"), &input)).expect("signed")
 }
 

@@ -8,5 +8,6 @@ mod loss;
 mod projects;
 mod receivers;
 mod settings;
+mod several;
 mod webhooks;
 mod world;

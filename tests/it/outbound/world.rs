@@ -43,12 +43,17 @@ impl World {
 
     /// The same with another section `admin`.
     pub(crate) async fn of(admin: &str, outbound: &str) -> Self {
+        Self::at("store: { path: \"@STORE@\", disk_free_min: 0MiB }\n", admin, outbound).await
+    }
+
+    /// The same with another section `store`.
+    pub(crate) async fn at(store: &str, admin: &str, outbound: &str) -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let text = format!(
             "ingress: {{ listen: \"127.0.0.1:0\" }}\n{admin}\
-             store: {{ path: \"{}\", disk_free_min: 0MiB }}\n\
+             {}\
              outbound:\n  enabled: true\n  secrets_key: \"{SECRETS_KEY}\"\n  allow_private: [127.0.0.0/8]\n{outbound}",
-            folder.path().join("data").display()
+            store.replace("@STORE@", &folder.path().join("data").display().to_string())
         );
         let checked = checked(&folder, &text);
         // Now, so that receivers accept what is signed.

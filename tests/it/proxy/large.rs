@@ -171,7 +171,7 @@ async fn a_large_body_in_chunks_reaches_the_app_with_its_length() {
 async fn bodies_beyond_body_spool_max_are_refused_and_a_file_is_gone_with_its_request() {
     let app = App::listen().await;
     let limits = "body_spool_max: 3MiB";
-    let config = format!("{}{}", patient(limits), to_app_with(&app.url(), "    body_bytes_max: 4MiB\n"));
+    let config = format!("{}{}", patient(limits), to_app_with(&app.url(), "    body_bytes_max: 3MiB\n"));
     let gateway = Gateway::start(&config).await;
     // Half-sent bodies fill the files that are set aside for all.
     let signature = sign(SECRET, b"");

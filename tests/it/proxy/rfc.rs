@@ -73,6 +73,21 @@ async fn rfc9110_8_6_a_length_of_the_apps_that_is_none_is_502_and_ends_its_conne
 }
 
 #[tokio::test]
+async fn rfc9112_3_2_2_the_authority_of_an_absolute_target_wins_over_host() {
+    let (app, gateway, sender) = start().await;
+    let request = String::from_utf8(signed(&sender, "evt_1", "")).unwrap();
+    let request = request.replacen("POST /in ", "POST http://shop.example:8443/in ", 1);
+    let request = request.replacen("host: shop.example", "host: evil.example", 1);
+    let mut talk = Talk::to(gateway.ingress()).await;
+    talk.say(request).await;
+    let seen = app.accept().await.message().await;
+    assert_eq!(seen.head[0], "POST /in HTTP/1.1");
+    assert_eq!(seen.field("host"), Some(app.url().trim_start_matches("http://")));
+    assert_eq!(seen.field("x-forwarded-host"), Some("shop.example:8443"));
+    assert_eq!(seen.field("forwarded"), Some("for=127.0.0.1;host=\"shop.example:8443\";proto=http"));
+}
+
+#[tokio::test]
 async fn rfc9113_8_2_3_the_crumbs_of_a_cookie_are_one_field_for_the_app() {
     let (app, gateway, _) = start().await;
     let body = event("evt_1", "order.paid");

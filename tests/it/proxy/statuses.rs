@@ -145,6 +145,8 @@ async fn the_source_says_where_it_passes_on_to() {
     let source = gateway.list("/v1/sources").await.remove(0);
     assert_eq!((source["mode"].as_str(), source["app"].as_str()), (Some("proxy"), Some(sink.url("/base").as_str())));
     assert_eq!((&source["passed_on"], &source["since_start"]["received"]), (&1.into(), &1.into()));
+    let stats = gateway.get("/v1/stats").await.json();
+    assert_eq!(stats["sources"][0]["passed_on"], 1, "{stats}");
     let line = eventually("a line of the access log", async || {
         gateway.log().lines().find(|line| line.contains("\"path\":\"/in\"")).map(str::to_owned)
     })

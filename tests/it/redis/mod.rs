@@ -2,12 +2,15 @@
 //! on one server lose and double nothing.
 
 mod cluster;
+mod disks;
 mod faults;
 mod fleet;
 mod limits;
+mod moving;
 mod open;
 mod recovery;
 mod relay;
 mod replicas;
 mod sentinel;
 mod settings;
+mod sharing;

@@ -1,8 +1,8 @@
 //! The Redis engine passes the suite against a cluster too: masters that share the slots, and more shards than masters.
 
 use hookward::domain::Clock;
-use hookward::store::Store;
 use hookward::store::redis::{Address, Config, Redis};
+use hookward::store::{Store, StoreKeys};
 
 use super::world::{Factory, START, keep};
 use crate::support::RedisCluster;
@@ -11,16 +11,25 @@ const MASTERS: usize = 3;
 const SHARDS: u8 = 7;
 
 /// A cluster and a clock; engines are opened at it again and again.
-struct Nodes {
+pub(super) struct Nodes {
     redis: RedisCluster,
     clock: Clock,
 }
 
 impl Nodes {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let starting = RedisCluster::start(MASTERS, 0);
         let redis = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(starting));
         Self { redis, clock: Clock::manual(START) }
+    }
+
+    fn open_as(&self, new_keys: Option<StoreKeys>) -> Redis {
+        let mut config = Config::new(Address::parse(&self.redis.nodes[1].url()).unwrap());
+        config.clock = self.clock.clone();
+        config.cluster = true;
+        config.shards = SHARDS;
+        config.new_keys = new_keys;
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(Redis::open(config))).unwrap()
     }
 }
 
@@ -28,11 +37,11 @@ impl Factory for Nodes {
     type Engine = Redis;
 
     fn open(&self) -> Redis {
-        let mut config = Config::new(Address::parse(&self.redis.nodes[1].url()).unwrap());
-        config.clock = self.clock.clone();
-        config.cluster = true;
-        config.shards = SHARDS;
-        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(Redis::open(config))).unwrap()
+        self.open_as(None)
+    }
+
+    fn open_with(&self, keys: StoreKeys) -> Redis {
+        self.open_as(Some(keys))
     }
 
     fn clock(&self) -> &Clock {
@@ -66,6 +75,10 @@ mod conforms {
         totals_count_everything_for_good
         everything_of_a_target_is_cancelled_at_once
         lists_keep_projects_apart
+        an_event_is_admitted_under_an_id_that_was_given_before
+        webhooks_are_kept_changed_and_forgotten
+        webhooks_are_named_when_something_is_due
+        a_change_of_what_has_changed_meanwhile_is_refused
         a_closed_store_takes_nothing
     );
 }

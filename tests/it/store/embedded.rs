@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hookward::domain::Clock;
+use hookward::store::StoreKeys;
 use hookward::store::embedded::{Config, Embedded};
 
 use super::world::{Factory, START};
@@ -35,10 +36,13 @@ impl Factory for Folder {
         Embedded::open(self.config()).unwrap()
     }
 
+    fn open_with(&self, keys: StoreKeys) -> Embedded {
+        Embedded::open(Config { new_keys: Some(keys), ..self.config() }).unwrap()
+    }
+
     fn clock(&self) -> &Clock {
         &self.clock
     }
 }
 
 super::suite::suite!(super::Folder::new());
-super::suite::suite!(@webhooks super::Folder::new());

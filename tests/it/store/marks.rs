@@ -85,7 +85,7 @@ pub(super) async fn a_claimed_mark_is_in_flight_then_committed_or_free(factory: 
     assert_eq!(mark(&store, "e1").await, MarkClaimed::Duplicate(second.event));
     store.release_mark(&second);
     assert_eq!(mark(&store, "e1").await, MarkClaimed::Duplicate(second.event), "committed is committed");
-    assert_ne!(store.next_event_id(), store.next_event_id());
+    assert_ne!(store.next_event_id(None), store.next_event_id(None));
     assert_eq!(deliveries(&store).await.len(), 0);
     // Now the index holds it, too.
     assert_eq!(mark(&store, "e1").await, MarkClaimed::Duplicate(second.event));

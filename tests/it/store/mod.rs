@@ -8,6 +8,7 @@ mod gauges;
 mod heal;
 mod laying;
 mod marks;
+mod moving;
 mod redis;
 mod retention;
 mod specimen;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use hookward::domain::{Clock, Turn};
+use hookward::domain::{Clock, Turn, Webhook};
 use hookward::store::redis::{Address, Config, Redis};
-use hookward::store::{Admission, Admitted, Store, StoreError};
+use hookward::store::{Admission, Admitted, Store, StoreError, StoreKeys, TargetSettings, WebhooksChanged};
 
 use super::world::{Factory, START, admission, keep, targets};
-use crate::support::RedisServer;
+use crate::support::{Brand, RedisServer};
 
 /// A server and a clock; engines are opened at it again and again.
 pub(super) struct Server {
@@ -21,8 +21,17 @@ impl Server {
         Self::with_shards(1)
     }
 
-    fn with_shards(shards: u8) -> Self {
+    pub(super) fn with_shards(shards: u8) -> Self {
         Self { redis: RedisServer::start(), clock: Clock::manual(START), shards }
+    }
+
+    fn of(brand: Brand) -> Self {
+        Self { redis: RedisServer::start_of(brand, &[]), clock: Clock::manual(START), shards: 1 }
+    }
+
+    fn open_as(&self, config: Config) -> Redis {
+        let opening = Redis::open(config);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(opening)).unwrap()
     }
 
     pub(super) fn config(&self) -> Config {
@@ -37,8 +46,11 @@ impl Factory for Server {
     type Engine = Redis;
 
     fn open(&self) -> Redis {
-        let opening = Redis::open(self.config());
-        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(opening)).unwrap()
+        self.open_as(self.config())
+    }
+
+    fn open_with(&self, keys: StoreKeys) -> Redis {
+        self.open_as(Config { new_keys: Some(keys), ..self.config() })
     }
 
     fn clock(&self) -> &Clock {
@@ -48,21 +60,61 @@ impl Factory for Server {
 
 super::suite::suite!(super::Server::start());
 
-/// Outbound mode is refused by the configuration; whoever asks for webhooks all the same is told why.
+mod valkey {
+    //! The same at Valkey.
+    super::super::suite::suite!(super::super::Server::of(crate::support::Brand::Valkey));
+}
+
+mod redis_6 {
+    //! The same at the oldest Redis that is supported.
+    super::super::suite::suite!(super::super::Server::of(crate::support::Brand::Redis6));
+}
+
+/// What one gateway does to webhooks the others hear of, whichever change it was, and each once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn webhooks_are_refused_in_so_many_words() {
+async fn changes_of_webhooks_are_told_to_other_gateways() {
+    let server = Server::start();
+    let (one, two) = (server.open(), server.open());
+    let before = super::webhooks::webhook(&one, "a");
+    one.keep_webhook(&before, None).await.unwrap();
+    assert_eq!(two.webhooks().await.unwrap(), std::slice::from_ref(&before));
+    let made = super::webhooks::webhook(&one, "b");
+    one.keep_webhook(&made, None).await.unwrap();
+    assert_eq!(two.changed_webhooks().await, WebhooksChanged::These(vec![made.id]));
+    let changed = Webhook { url: "https://elsewhere.example/".into(), ..before.clone() };
+    one.keep_webhook(&changed, Some(&before)).await.unwrap();
+    one.forget_webhook(made.id).await.unwrap();
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let WebhooksChanged::These(ids) = two.changed_webhooks().await else { panic!("a few only") };
+        told.extend(ids);
+    }
+    assert_eq!(told, [changed.id, made.id]);
+    assert_eq!((two.webhook(changed.id).await.unwrap(), two.webhook(made.id).await.unwrap()), (Some(changed), None));
+    // A server that has lost everything, and then takes something new: whatever was known may be wrong.
+    server.redis.ask("FLUSHALL");
+    one.keep_webhook(&made, None).await.unwrap();
+    assert_eq!(two.changed_webhooks().await, WebhooksChanged::All);
+}
+
+/// Many paused webhooks with something due hide none that is not paused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paused_webhooks_hide_no_others() {
     let server = Server::start();
     let store = server.open();
-    let webhook = super::webhooks::webhook(&store, "a");
-    let refused = [
-        store.keep_webhook(&webhook).await.unwrap_err(),
-        store.forget_webhook(webhook.id).await.unwrap_err(),
-        store.webhooks().await.unwrap_err(),
-    ];
-    for error in refused {
-        assert!(matches!(error, StoreError::Unsupported(_)), "{error}");
-        assert_eq!(error.to_string(), "outbound mode needs the embedded store in this version");
+    let paused = |name: &str| TargetSettings { name: name.into(), queue_max: 10, paused: true, in_flight_max: None };
+    let names: Vec<String> = (0..600).map(|_| store.next_webhook_id().to_string()).collect();
+    names.iter().for_each(|name| store.set_target(&paused(name)));
+    for some in names.chunks(100) {
+        let to: Vec<&str> = some.iter().map(String::as_str).collect();
+        keep(&store, &server.clock, &some[0], &to).await;
     }
+    let other = server.open();
+    names.iter().for_each(|name| other.set_target(&paused(name)));
+    server.clock.advance(std::time::Duration::from_millis(5));
+    let active = store.next_webhook_id().to_string();
+    keep(&store, &server.clock, "e1", &[&active]).await;
+    assert_eq!(other.stirred().await.iter().map(|name| &**name).collect::<Vec<_>>(), [&*active]);
 }
 
 /// Event and mark go into one shard, which the id names already: nothing is kept where they would be in two.
@@ -71,8 +123,11 @@ async fn an_id_that_was_given_before_needs_the_shard_of_its_mark() {
     let server = Server::with_shards(5);
     let store = server.open();
     let mut kept = 0;
+    let of_mark = store.next_event_id(admission(&server.clock, "e0", &[]).dedup.as_ref());
+    let admitted = store.admit(Admission { id: Some(of_mark), ..admission(&server.clock, "e0", &["crm"]) }).await;
+    assert_eq!(admitted.unwrap(), Admitted::Kept(of_mark), "it was given for this mark");
     for _ in 0..5 {
-        let id = store.next_event_id();
+        let id = store.next_event_id(None);
         match store.admit(Admission { id: Some(id), ..admission(&server.clock, "e1", &["crm"]) }).await {
             Ok(admitted) => {
                 assert_eq!(admitted, Admitted::Kept(id));
@@ -88,7 +143,7 @@ async fn an_id_that_was_given_before_needs_the_shard_of_its_mark() {
     // Without a mark every shard will do; an id is taken once.
     let unmarked = |id| Admission { id: Some(id), dedup: None, ..admission(&server.clock, "e2", &["crm"]) };
     for _ in 0..5 {
-        let id = store.next_event_id();
+        let id = store.next_event_id(None);
         assert_eq!(store.admit(unmarked(id)).await.unwrap(), Admitted::Kept(id));
         let again = store.admit(unmarked(id)).await.unwrap_err();
         assert!(again.to_string().contains("another event has this id"), "{again}");
@@ -167,6 +222,10 @@ mod sharded {
         totals_count_everything_for_good
         everything_of_a_target_is_cancelled_at_once
         lists_keep_projects_apart
+        an_event_is_admitted_under_an_id_that_was_given_before
+        webhooks_are_kept_changed_and_forgotten
+        webhooks_are_named_when_something_is_due
+        a_change_of_what_has_changed_meanwhile_is_refused
         a_closed_store_takes_nothing
     );
 }

@@ -41,9 +41,9 @@ async fn make_specimen() {
     let crm = deliveries(&store).await.into_iter().find(|row| &*row.target == "crm").unwrap();
     store.cancel(crm.id).await.unwrap();
     let kept = super::webhooks::webhook(&store, "a");
-    store.keep_webhook(&kept).await.unwrap();
+    store.keep_webhook(&kept, None).await.unwrap();
     let gone = super::webhooks::webhook(&store, "b");
-    store.keep_webhook(&gone).await.unwrap();
+    store.keep_webhook(&gone, None).await.unwrap();
     store.forget_webhook(gone.id).await.unwrap();
     store.close().await.unwrap();
     std::fs::create_dir_all(Path::new(V4).join("journal")).unwrap();

@@ -10,17 +10,8 @@ pub(super) use super::totals::totals_count_everything_for_good;
 pub(super) use super::webhooks::*;
 use super::world::*;
 
-/// What every engine does. `@webhooks` is what only an engine that keeps webhooks does besides: the embedded one. The
-/// Redis engine refuses them, and `webhooks_are_refused_in_so_many_words` holds it to that.
+/// What every engine does.
 macro_rules! suite {
-    (@webhooks $factory:expr) => {
-        mod keeps_webhooks {
-            $crate::store::suite::suite!(@tests $factory;
-                webhooks_are_kept_changed_and_forgotten
-                webhooks_are_named_when_something_is_due
-            );
-        }
-    };
     ($factory:expr) => {
         mod conforms {
             $crate::store::suite::suite!(@tests $factory;
@@ -51,6 +42,9 @@ macro_rules! suite {
                 everything_of_a_target_is_cancelled_at_once
                 lists_keep_projects_apart
                 an_event_is_admitted_under_an_id_that_was_given_before
+                webhooks_are_kept_changed_and_forgotten
+                webhooks_are_named_when_something_is_due
+                a_change_of_what_has_changed_meanwhile_is_refused
                 a_closed_store_takes_nothing
             );
         }

@@ -6,7 +6,7 @@ use hookward::domain::{
     DeliveryState, DisabledBy, Glob, Next, Sealed, SigningSecret, Timestamp, Webhook, WebhookState,
 };
 use hookward::store::embedded::Embedded;
-use hookward::store::{DeliveryFilter, EventFilter, Retention, Store, TargetSettings};
+use hookward::store::{DeliveryFilter, EventFilter, Retention, Store, StoreError, TargetSettings};
 
 use super::embedded::Folder;
 use super::world::*;
@@ -48,18 +48,38 @@ pub(super) async fn webhooks_are_kept_changed_and_forgotten(factory: &impl Facto
         ..webhook(&store, "a")
     };
     for kept in [&one, &two, &plain] {
-        store.keep_webhook(kept).await.unwrap();
+        store.keep_webhook(kept, None).await.unwrap();
     }
     assert_eq!(store.webhooks().await.unwrap(), [one.clone(), two.clone(), plain.clone()]);
+    let was = one.clone();
     one.state = WebhookState::Paused;
     one.secrets.truncate(1);
-    store.keep_webhook(&one).await.unwrap();
+    store.keep_webhook(&one, Some(&was)).await.unwrap();
     store.forget_webhook(two.id).await.unwrap();
     assert_eq!(store.webhooks().await.unwrap(), [one.clone(), plain.clone()]);
     drop(store);
     let store = factory.open();
     assert_eq!(store.webhooks().await.unwrap(), [one, plain.clone()]);
-    assert!(store.next_webhook_id() > plain.id, "ids are not given again");
+    let next = store.next_webhook_id();
+    assert!([was.id, two.id, plain.id].iter().all(|id| *id != next), "ids are not given again");
+}
+
+pub(super) async fn a_change_of_what_has_changed_meanwhile_is_refused(factory: &impl Factory) {
+    let store = factory.open();
+    let first = webhook(&store, "a");
+    let second = Webhook { url: "https://elsewhere.example/".into(), ..first.clone() };
+    let third = Webhook { state: WebhookState::Active, ..first.clone() };
+    store.keep_webhook(&first, None).await.unwrap();
+    store.keep_webhook(&second, Some(&first)).await.unwrap();
+    for was in [Some(&first), None] {
+        let refused = store.keep_webhook(&third, was).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Conflict(_)), "{refused}");
+    }
+    assert_eq!(store.webhook(first.id).await.unwrap().as_ref(), Some(&second));
+    store.forget_webhook(first.id).await.unwrap();
+    assert_eq!(store.webhook(first.id).await.unwrap(), None);
+    let refused = store.keep_webhook(&third, Some(&second)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Conflict(_)), "one that is gone does not come back: {refused}");
 }
 
 pub(super) async fn webhooks_are_named_when_something_is_due(factory: &impl Factory) {
@@ -84,7 +104,7 @@ pub(super) async fn webhooks_are_named_when_something_is_due(factory: &impl Fact
     clock.advance(Duration::from_secs(3600));
     assert_eq!(store.stirred().await.len(), 1);
     // Paused ones are not named, and are as soon as they are not paused any more.
-    let settings = |paused| TargetSettings { name: target.as_str().into(), queue_max: 10, paused };
+    let settings = |paused| TargetSettings { name: target.as_str().into(), queue_max: 10, paused, in_flight_max: None };
     store.set_target(&settings(true));
     store.rest(&target);
     assert!(nobody_stirs(&store).await);
@@ -155,7 +175,8 @@ pub(super) async fn lists_keep_projects_apart(factory: &impl Factory) {
 
 pub(super) async fn an_event_is_admitted_under_an_id_that_was_given_before(factory: &impl Factory) {
     let (store, clock) = (factory.open(), factory.clock());
-    let id = store.next_event_id();
+    let mark = admission(clock, "e1", &[]).dedup;
+    let id = store.next_event_id(mark.as_ref());
     keep(&store, clock, "between", &["crm"]).await;
     let admitted = store.admit(hookward::store::Admission { id: Some(id), ..admission(clock, "e1", &["crm"]) }).await;
     assert_eq!(admitted.unwrap(), hookward::store::Admitted::Kept(id));
@@ -171,8 +192,8 @@ async fn retention_carries_webhooks_and_brings_none_back() {
     let store = Embedded::open(folder.config()).unwrap();
     store.set_targets(&targets(&["crm"]));
     let (stays, goes) = (webhook(&store, "a"), webhook(&store, "b"));
-    store.keep_webhook(&stays).await.unwrap();
-    store.keep_webhook(&goes).await.unwrap();
+    store.keep_webhook(&stays, None).await.unwrap();
+    store.keep_webhook(&goes, None).await.unwrap();
     let limits = Retention { events: DAY * 3, rejections: DAY * 3, bytes_max: None };
     let mut removed = 0;
     for round in 0..6 {

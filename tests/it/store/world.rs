@@ -8,7 +8,9 @@ use hookward::domain::{
     Attempt, Clock, HeaderBlock, HeaderBlockBuilder, NewEvent, Next, OutcomeClass, Plan, PlannedDelivery, Settlement,
     Timestamp,
 };
-use hookward::store::{Admission, Admitted, Claim, DedupMark, DeliveryRow, PageRequest, Store, TargetSettings};
+use hookward::store::{
+    Admission, Admitted, Claim, DedupMark, DeliveryRow, PageRequest, Store, StoreKeys, TargetSettings,
+};
 use http::Method;
 
 /// 2026-01-01, so that nothing depends on today.
@@ -21,6 +23,8 @@ pub(super) const FIRST_PAGE: PageRequest = PageRequest { limit: 100, after: None
 pub(super) trait Factory {
     type Engine: Store;
     fn open(&self) -> Self::Engine;
+    /// The same, but a store that is made now has these keys.
+    fn open_with(&self, keys: StoreKeys) -> Self::Engine;
     fn clock(&self) -> &Clock;
 }
 
@@ -90,7 +94,12 @@ pub(super) async fn keep(store: &impl Store, clock: &Clock, id: &str, targets: &
 }
 
 pub(super) fn targets(names: &[&str]) -> Vec<TargetSettings> {
-    let settings = |name: &&str| TargetSettings { name: Arc::from(*name), queue_max: 1_000_000, paused: false };
+    let settings = |name: &&str| TargetSettings {
+        name: Arc::from(*name),
+        queue_max: 1_000_000,
+        paused: false,
+        in_flight_max: None,
+    };
     names.iter().map(settings).collect()
 }
 

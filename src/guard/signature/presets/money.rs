@@ -126,6 +126,7 @@ pub const WOOCOMMERCE: Preset = Preset {
     setup: "WooCommerce, Settings, Advanced, Webhooks: delivery URL, secret and topic",
     page: "https://woocommerce.com/document/webhooks/",
     note: "each attempt has an id of its own, so that a repeated attempt is not told as a copy",
+    checked: Checked::OthersVerify("npm @hookflo/tern"),
     ..Preset::BASE
 };
 

@@ -81,5 +81,6 @@ pub const PAYPAL: Preset = Preset {
     setup: "Developer Dashboard, app, Webhooks: URL and events",
     page: "https://developer.paypal.com/api/rest/webhooks/rest/",
     note: "the certificate is fetched from PayPal's own hosts alone; what is signed holds a CRC-32 of the body, which is not a hash",
+    checked: Checked::TheySign("PyPI paypalrestsdk with a key of ours"),
     ..Preset::BASE
 };

@@ -61,6 +61,7 @@ pub const TELEGRAM: Preset = Preset {
     setup: "call setWebhook with `url` and `secret_token`",
     page: "https://core.telegram.org/bots/api#setwebhook",
     note: "a token, no signature: whoever reads one request can send others",
+    checked: Checked::OthersVerify("npm grammy"),
     ..Preset::BASE
 };
 
@@ -80,6 +81,7 @@ pub const META: Preset = Preset {
     setup: "app, Webhooks (or the product's own page): callback URL and verify token",
     page: "https://developers.facebook.com/docs/graph-api/webhooks/getting-started",
     note: "a batch of changes: copies are told by the whole body",
+    checked: Checked::OthersVerify("PyPI pywa"),
     ..Preset::BASE
 };
 
@@ -156,6 +158,7 @@ pub const MAILGUN: Preset = Preset {
     setup: "Sending, Webhooks: URL for each event type",
     page: "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks",
     note: "does not sign the event itself: each token counts once, so that a request that was read cannot be sent again with another event",
+    checked: Checked::TheyVerify("PyPI mailgun"),
     ..Preset::BASE
 };
 
@@ -200,6 +203,7 @@ pub const TWITCH: Preset = Preset {
     secret: "the `secret` that the subscription was created with",
     setup: "create an EventSub subscription with transport webhook: callback and secret",
     page: "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/",
+    checked: Checked::OthersVerify("npm nuxt-webhook-validators"),
     ..Preset::BASE
 };
 
@@ -219,6 +223,7 @@ pub const INTERCOM: Preset = Preset {
     secret: "the app's client secret",
     setup: "Developer Hub, app, Webhooks: endpoint URL and topics",
     page: "https://developers.intercom.com/docs/webhooks/setting-up-webhooks",
+    checked: Checked::OthersVerify("npm @activepieces/piece-intercom"),
     ..Preset::BASE
 };
 
@@ -239,5 +244,6 @@ pub const X: Preset = Preset {
     setup: "register the URL through the webhooks API",
     page: "https://docs.x.com/x-api/webhooks/introduction",
     note: "no id: copies are told by the whole body",
+    checked: Checked::TheyVerify("npm twitter-autohook"),
     ..Preset::BASE
 };

@@ -40,6 +40,7 @@ pub const DOCUSIGN: Preset = Preset {
     setup: "Settings, Connect: URL to publish, include HMAC signature",
     page: "https://developers.docusign.com/platform/webhooks/connect/validate/",
     note: "one header for each of their keys: any one of them may match",
+    checked: Checked::OthersVerify("npm nuxt-webhook-validators"),
     ..Preset::BASE
 };
 
@@ -54,6 +55,7 @@ pub const DROPBOX: Preset = Preset {
     setup: "App Console, app, Webhooks: webhook URI",
     page: "https://www.dropbox.com/developers/reference/webhooks",
     note: "no id, and two notices may be the same byte for byte: copies cannot be told",
+    checked: Checked::OthersVerify("npm nuxt-webhook-validators"),
     ..Preset::BASE
 };
 

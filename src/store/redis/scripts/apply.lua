@@ -31,7 +31,7 @@ function errands.S()
   count('attempts:' .. target, 1)
   count('micros:' .. target, tonumber(micros))
   if state == 'P' then
-    redis.call('ZADD', queue(target), looked_at(due, expires), member)
+    wait(target, looked_at(due, expires), member)
   else
     finish(member, target, state)
   end
@@ -41,7 +41,7 @@ function errands.R()
   local member, target, lease, due = take(), take(), take(), take()
   local attempts, _, expires, rest = land(member, target, lease)
   if not attempts then return end
-  redis.call('ZADD', queue(target), looked_at(due, expires), member)
+  wait(target, looked_at(due, expires), member)
   redis.call('HSET', event(seq_of(member)), field('d', member), write('P', attempts, due, expires, '-', rest))
 end
 
@@ -60,7 +60,7 @@ function errands.H()
     local key = event(seq_of(member))
     local _, attempts, _, expires, lease, rest = read(redis.call('HGET', key, field('d', member)) or '')
     if attempts then
-      redis.call('ZADD', queue(target), looked_at(now, expires), member)
+      wait(target, looked_at(now, expires), member)
       redis.call('HSET', key, field('d', member), write('P', attempts, now, expires, lease, rest))
     else
       redis.call('ZREM', queue(target), member)

@@ -9,6 +9,10 @@
 -- l:LIMIT:CLIENT a rate: the time up to which it is used up
 -- g targets that ever had a delivery     t totals     j, y, w the ledger: entries, their order, their bytes
 --
+-- w:TARGET gateways that wait for a place among a target's flights, by when they began to
+-- s webhooks' targets by when something of them is to be looked at
+-- Of the first shard: hooks (webhooks by id), hooks:version (their changes, counted), hooks:changes (ids by their last change)
+--
 -- Progress: state, attempts, due at, expires at (0: never), lease (-: none), and what only Rust reads.
 -- States: P waiting, F in flight, S succeeded, D dead, C cancelled, X expired.
 
@@ -44,6 +48,15 @@ local function looked_at(due, expires)
   return due
 end
 
+-- The same words of progress with the time at which it ended as the last.
+local function ended_at(rest, now) return (string.gsub(rest, '%d+$', now)) end
+
+-- A delivery waits. That of a webhook, of which there may be thousands, is noted apart: nobody looks at each of their queues.
+local function wait(target, at, member)
+  redis.call('ZADD', queue(target), at, member)
+  if string.sub(target, 1, 8) == 'webhook_' then redis.call('ZADD', base .. 's', 'LT', at, target) end
+end
+
 local totals = {}
 
 local function count(name, by) totals[name] = (totals[name] or 0) + by end
@@ -64,7 +77,7 @@ local function restart(member, target, text, now)
   local state, attempts, _, expires, _, rest = read(text)
   if expires ~= '0' and tonumber(expires) <= tonumber(now) then expires = '0' end
   local seq = seq_of(member)
-  redis.call('ZADD', queue(target), now, member)
+  wait(target, now, member)
   redis.call('HSET', event(seq), field('d', member), write('P', attempts, now, expires, '-', rest))
   if state ~= 'P' and state ~= 'F' then
     if state ~= 'S' then redis.call('ZREM', ended(state), member) end
@@ -78,7 +91,7 @@ local function cancel(member, target, text, now)
   local _, attempts, due, expires, _, rest = read(text)
   redis.call('ZREM', queue(target), member)
   redis.call('ZADD', ended('C'), 0, member)
-  redis.call('HSET', event(seq_of(member)), field('d', member), write('C', attempts, due, expires, '-', rest))
+  redis.call('HSET', event(seq_of(member)), field('d', member), write('C', attempts, due, expires, '-', ended_at(rest, now)))
   count('cancelled:' .. target, 1)
   close(seq_of(member), now)
 end
@@ -96,7 +109,7 @@ local function plan(member, target, how, due, expires, queue_max, now, fields)
     return false
   end
   fields[#fields + 1] = write('P', '0', due, expires, '-', '0 - - - 0')
-  redis.call('ZADD', queue(target), looked_at(due, expires), member)
+  wait(target, looked_at(due, expires), member)
   return true
 end
 
@@ -112,7 +125,7 @@ local function lapse(target, now)
     local text = redis.call('HGET', event(seq_of(member)), field('d', member))
     local state, attempts, due, expires, lease, rest = read(text or '')
     if state == 'F' then
-      redis.call('ZADD', queue(target), looked_at(due, expires), member)
+      wait(target, looked_at(due, expires), member)
       redis.call('HSET', event(seq_of(member)), field('d', member), write('P', attempts, due, expires, lease, rest))
     end
   end

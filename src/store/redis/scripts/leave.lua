@@ -6,7 +6,7 @@ for _, target in ipairs(redis.call('SMEMBERS', base .. 'g')) do
     local state, attempts, due, expires, lease, rest = read(redis.call('HGET', key, field('d', member)) or '')
     if state == 'F' and string.sub(lease, 1, #prefix) == prefix then
       redis.call('ZREM', flights(target), member)
-      redis.call('ZADD', queue(target), looked_at(due, expires), member)
+      wait(target, looked_at(due, expires), member)
       redis.call('HSET', key, field('d', member), write('P', attempts, due, expires, '-', rest))
     end
   end

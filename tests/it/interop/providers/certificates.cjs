@@ -1,8 +1,9 @@
 // Messages of SNS and requests of PayPal, signed with the key of this folder; those of SNS are checked by npm
-// sns-validator, which gets the certificate of this folder from what it takes for Amazon. Input: { key, certificate }.
+// sns-validator, which gets the certificate of this folder from what it takes for Amazon.
+// Input: { key, certificate, paypal: { id, time, body, signed } }, where paypal.py says what is signed.
 const { createSign } = require('crypto');
 const { PassThrough } = require('stream');
-const { key, certificate } = JSON.parse(require('fs').readFileSync(0, 'utf8'));
+const { key, certificate, paypal } = JSON.parse(require('fs').readFileSync(0, 'utf8'));
 
 require('https').get = (url, then) => {
   const answer = new PassThrough();
@@ -38,12 +39,10 @@ const validate = (message) => new Promise((done) => new Validator().validate({ .
   for (const one of [...messages, confirm]) {
     if (!(await validate(one))) throw new Error(`sns-validator refuses ${JSON.stringify(one)}`);
   }
-  const body = '{"id":"WH-1","event_type":"PAYMENT.SALE.COMPLETED","resource":{"note":"Zoë"}}';
-  const checksum = body => { let c = ~0; for (const byte of Buffer.from(body)) { c ^= byte; for (let bit = 0; bit < 8; bit += 1) c = (c >>> 1) ^ (0xedb88320 & -(c & 1)); } return ~c >>> 0; };
   const headers = {
-    'paypal-transmission-id': 't-1', 'paypal-transmission-time': '2026-11-23T12:00:00Z', 'paypal-auth-algo': 'SHA256withRSA',
+    'paypal-transmission-id': paypal.id, 'paypal-transmission-time': paypal.time, 'paypal-auth-algo': 'SHA256withRSA',
     'paypal-cert-url': 'https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-1d93a270',
+    'paypal-transmission-sig': sign('RSA-SHA256', paypal.signed),
   };
-  headers['paypal-transmission-sig'] = sign('RSA-SHA256', `t-1|2026-11-23T12:00:00Z|WEBHOOK-1|${checksum(body)}`);
-  console.log(JSON.stringify({ topic, messages: messages.map((one) => JSON.stringify(one)), confirm: JSON.stringify(confirm), paypal: { headers, body } }));
+  console.log(JSON.stringify({ topic, messages: messages.map((one) => JSON.stringify(one)), confirm: JSON.stringify(confirm), paypal: { headers, body: paypal.body } }));
 })();

@@ -75,6 +75,45 @@ const packages = {
 };
 packages['shopify-events'] = packages.shopify;
 
+Object.assign(packages, {
+  x: ({ secret, headers, body }) => require('twitter-autohook').validateSignature(headers, { consumer_secret: secret }, body),
+  woocommerce: async ({ secret, headers, body, url }) => {
+    const { WebhookVerificationService } = require('@hookflo/tern');
+    const request = new Request(url, { method: 'POST', headers, body });
+    return (await WebhookVerificationService.verifyWithPlatformConfig(request, 'woocommerce', secret)).isValid;
+  },
+  intercom: ({ secret, headers, body }) => {
+    const { intercom } = require('@activepieces/piece-intercom');
+    const payload = { headers, body: JSON.parse(body.toString()), rawBody: body.toString() };
+    return intercom.events.verify({ payload, webhookSecret: secret });
+  },
+  telegram: async ({ secret, headers, body, url }) => {
+    const { Bot, webhookCallback } = require('grammy');
+    const botInfo = { id: 1, is_bot: true, first_name: 'a', username: 'a_bot' };
+    const answer = webhookCallback(new Bot('1:token', { botInfo }), 'std/http', { secretToken: secret });
+    return (await answer(new Request(url, { method: 'POST', headers, body }))).status === 200;
+  },
+});
+
+// A module of Nuxt: its configuration comes from a Nuxt app, which here is this line.
+const settings = 'export const useRuntimeConfig = () => ({ webhook: globalThis.webhook });';
+const imports = `data:text/javascript,${encodeURIComponent(settings)}`;
+const hooks = `export const resolve = (name, context, next) =>
+  name === '#imports' ? { url: ${JSON.stringify(imports)}, shortCircuit: true } : next(name, context);`;
+require('module').register(`data:text/javascript,${encodeURIComponent(hooks)}`);
+for (const [scheme, key] of [
+  ['bitbucket', 'secretKey'], ['docusign', 'secretKey'], ['dropbox', 'appSecret'], ['twitch', 'secretKey'], ['vercel', 'secretKey'],
+]) {
+  packages[scheme] = async ({ secret, headers, body, url }) => {
+    globalThis.webhook = { [scheme]: { [key]: secret } };
+    const modules = process.env.NODE_PATH;
+    const { mockEvent } = await import(`${modules}/h3/dist/_entries/node.mjs`);
+    const validator = await import(`${modules}/nuxt-webhook-validators/dist/runtime/server/lib/validators/${scheme}.js`);
+    const isValid = Object.entries(validator).find(([name]) => name.startsWith('isValid'))[1];
+    return isValid(mockEvent(url, { method: 'POST', headers, body }));
+  };
+}
+
 (async () => {
   const lines = require('fs').readFileSync(0, 'utf8').trim().split('\n');
   for (const line of lines) {

@@ -52,8 +52,8 @@ impl Tap {
         self.address
     }
 
-    /// All requests, in the order in which they began.
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    /// All requests, in the order in which they began; or what can be read in more than one way.
+    pub(super) fn seen(&self) -> Result<Vec<Seen>, String> {
         let written = self.written.lock().unwrap();
         let mut connections = BTreeMap::<_, (Vec<u8>, Vec<_>)>::new();
         for (when, (number, piece)) in written.iter().enumerate() {
@@ -63,13 +63,13 @@ impl Tap {
         }
         let mut seen = Vec::new();
         for (bytes, pieces) in connections.values() {
-            for (at, request) in requests(bytes) {
+            for (at, request) in requests(bytes)? {
                 let piece = pieces.partition_point(|(begin, _)| *begin <= at) - 1;
                 seen.push((pieces[piece].1, request));
             }
         }
         seen.sort_by_key(|(when, _)| *when);
-        seen.into_iter().map(|(_, request)| request).collect()
+        Ok(seen.into_iter().map(|(_, request)| request).collect())
     }
 }
 
@@ -94,44 +94,51 @@ async fn pass(near: TcpStream, far: TcpStream, written: Written, number: usize) 
     drop(back.await);
 }
 
-/// The requests on one connection, and where they begin. They have one length each and nothing else, or the test fails.
-fn requests(all: &[u8]) -> Vec<(usize, Seen)> {
+/// The requests on one connection, and where they begin. They have one length each and nothing else that says where
+/// they end.
+fn requests(all: &[u8]) -> Result<Vec<(usize, Seen)>, String> {
     let (mut bytes, mut requests) = (all, Vec::new());
     while !bytes.is_empty() {
-        let shown = || bytes.escape_ascii().to_string();
-        let end = memchr::memmem::find(bytes, b"\r\n\r\n").unwrap_or_else(|| panic!("half a head: {}", shown()));
-        // Bytes above 127 are opaque text (RFC 9110 section 5.5).
-        let head: String = bytes[..end].iter().copied().map(char::from).collect();
-        assert!(
-            !head.replace("\r\n", "").contains(|char: char| char.is_ascii_control() && char != '\t'),
-            "{}",
-            shown()
-        );
-        let mut lines = head.split("\r\n");
-        let (mut length, mut tag) = (None, None);
-        let line = lines.next().unwrap().split(' ').collect::<Vec<_>>();
-        let &[method, target, "HTTP/1.1"] = &*line else { panic!("a request line: {}", shown()) };
-        for line in lines {
-            let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("no field {line:?} in {}", shown()));
-            match &*name.to_ascii_lowercase() {
-                "content-length" => assert!(length.replace(value.parse::<usize>().unwrap()).is_none(), "{}", shown()),
-                "x-case" => assert!(tag.replace(value.to_owned()).is_none(), "{}", shown()),
-                odd if odd.contains("transfer") || odd.contains("length") || odd == "upgrade" || odd == "expect" => {
-                    panic!("{odd} in {}", shown())
-                }
-                _ => {}
-            }
-        }
-        let body = &bytes[end + 4..];
-        let length = length.unwrap_or_default();
-        assert!(body.len() >= length, "half a body: {}", shown());
-        let tag = tag.unwrap_or_else(|| panic!("whose is {}", shown()));
-        let (method, target) = (method.to_owned(), target.to_owned());
-        let at = all.len() - bytes.len();
-        requests.push((at, Seen { tag, method, target, body: body[..length].to_vec() }));
-        bytes = &body[length..];
+        let (seen, rest) = request(bytes).map_err(|what| format!("{what}: {}", bytes.escape_ascii()))?;
+        requests.push((all.len() - bytes.len(), seen));
+        bytes = rest;
     }
-    requests
+    Ok(requests)
+}
+
+fn request(bytes: &[u8]) -> Result<(Seen, &[u8]), String> {
+    let end = memchr::memmem::find(bytes, b"\r\n\r\n").ok_or("half a head")?;
+    // Bytes above 127 are opaque text (RFC 9110 section 5.5).
+    let head: String = bytes[..end].iter().copied().map(char::from).collect();
+    if head.replace("\r\n", "").contains(|char: char| char.is_ascii_control() && char != '\t') {
+        return Err("a control character".to_owned());
+    }
+    let mut lines = head.split("\r\n");
+    let (mut length, mut tag) = (None, None);
+    let line = lines.next().unwrap().split(' ').collect::<Vec<_>>();
+    let &[method, target, "HTTP/1.1"] = &*line else { return Err("no request line".to_owned()) };
+    for line in lines {
+        let (name, value) = line.split_once(": ").ok_or_else(|| format!("no field {line:?}"))?;
+        let name = name.to_ascii_lowercase();
+        let is_twice = match &*name {
+            "content-length" => {
+                let value = value.parse::<usize>().map_err(|error| format!("length {value:?}: {error}"))?;
+                length.replace(value).is_some()
+            }
+            "x-case" => tag.replace(value.to_owned()).is_some(),
+            odd if odd.contains("transfer") || odd.contains("length") || odd == "upgrade" || odd == "expect" => {
+                return Err(format!("field {odd}"));
+            }
+            _ => false,
+        };
+        if is_twice {
+            return Err(format!("field {name} twice"));
+        }
+    }
+    let (body, length) = (&bytes[end + 4..], length.unwrap_or_default());
+    let (body, rest) = body.split_at_checked(length).ok_or("half a body")?;
+    let (method, target) = (method.to_owned(), target.to_owned());
+    Ok((Seen { tag: tag.ok_or("nobody's request")?, method, target, body: body.to_vec() }, rest))
 }
 
 // === impl Seen ===
