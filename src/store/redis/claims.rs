@@ -93,7 +93,8 @@ impl Redis {
         let mut call = script::EXTEND.on(shared.bases.get(shard));
         call.number(time(now)).bytes(key_of(claim.id).member()).bytes(&*claim.target);
         call.bytes(lease_text(claim.lease)).number(time(now.plus(lease)));
-        let answers = shared.links.of(shard).all([call.done()]).await;
+        let link = shared.links.of(shared.bases.shard_of(claim.id.seq()));
+        let answers = link.all([call.done()]).await;
         let answer = answers.ok().and_then(|answers| answers.into_iter().next()?.ok());
         answer.as_ref().and_then(replies::number) == Some(1)
     }

@@ -16,6 +16,9 @@ use crate::store::{StoreError, WebhooksChanged, WrittenWebhook};
 /// Webhooks of which the last change is noted: whoever was away for more of them reads all.
 const CHANGES_MAX: u64 = 10_000;
 
+/// Where all of them are.
+const SHARD: usize = 0;
+
 /// What a gateway knows of the webhooks' changes.
 #[derive(Debug, Default)]
 pub(super) struct Hooks {

@@ -11,13 +11,13 @@ const MASTERS: usize = 3;
 const SHARDS: u8 = 7;
 
 /// A cluster and a clock; engines are opened at it again and again.
-struct Nodes {
+pub(super) struct Nodes {
     redis: RedisCluster,
     clock: Clock,
 }
 
 impl Nodes {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let starting = RedisCluster::start(MASTERS, 0);
         let redis = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(starting));
         Self { redis, clock: Clock::manual(START) }
