@@ -23,9 +23,6 @@ const LOOK_EVENTS: usize = 64;
 /// Keys that one step of a scan looks at.
 const SCAN_KEYS: u64 = 1_000;
 
-/// How much of a place is a scan's cursor; the shard stands above.
-const CURSOR_BITS: u32 = 58;
-
 /// Commands of one pipeline.
 const PIPELINE_MAX: usize = 256;
 

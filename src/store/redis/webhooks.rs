@@ -31,9 +31,6 @@ pub(super) struct Hooks {
     changed: Notify,
 }
 
-/// Webhooks are few, and all together in one shard.
-const SHARD: usize = 0;
-
 // === impl Redis ===
 
 impl Redis {
