@@ -2,8 +2,8 @@
 //!
 //! Reading order: `stack` below (what a request meets, outermost first), `access` and `account` (what is written
 //! down about it), `gateway` (what all sources share, and how a configuration is applied), [`start`] and
-//! [`Running`] (from a checked configuration to open ports, and back). `attempts`, `passing`, `resign` and
-//! `fetcher` are the seams between intake, dispatch, deliver and guard; `diagnosis` answers the API why a signature was
+//! [`Running`] (from a checked configuration to open ports, and back). `attempts`, `passing`, `resign`,
+//! `fetcher` and `limits` are the seams between intake, dispatch, deliver, guard and store; `diagnosis` answers the API why a signature was
 //! refused, [`explain`] asks the same guards about a request that nobody sent, `feeds` follows
 //! the address lists that providers publish, `outbound` puts the sending side together, `pauses` knows what a person has
 //! paused, `readmit` lets in what was refused, [`moving`] takes what a store holds to another one.
@@ -17,6 +17,7 @@ mod feeds;
 mod fetcher;
 mod gateway;
 mod inherited;
+mod limits;
 pub mod moving;
 mod opened;
 mod outbound;
@@ -45,12 +46,12 @@ use crate::domain::{AnswerBody, Clock, Routes};
 use crate::guard::allow_ips;
 use crate::guard::dedup::Dedup;
 use crate::guard::handshake::{Handshakes, Lenient};
-use crate::guard::rate_limit::By;
+use crate::guard::rate_limit::{By, TogetherLayer};
 use crate::guard::signature::Verifier;
 use crate::guard::signature::odd::FetchingLayer;
 use crate::guard::{
     AllowIps, BodyLayer, Declared, Envelope, GuardLayer, HandshakeHead, HandshakeSigned, HandshakeUnsigned, Large,
-    RateLimit, ReceiveLayer, ReplayWindow, Reporter, Signature, SignatureHead, Spool,
+    Looks, RateLimit, ReceiveLayer, ReplayWindow, Reporter, Signature, SignatureHead, Spool,
 };
 use crate::ingress::RequestBody;
 use crate::intake::{self, Intake, Keep, Pass};
@@ -107,17 +108,17 @@ fn stack<S: Store>(
         let books = Arc::clone(&books);
         Reporter::new(move |refused| books.report(refused))
     });
-    let before = before_body(
-        source,
-        &verifier,
-        handshakes.as_ref(),
-        allow_ips(source, |list| gateway.feeds.of(list)),
-        by_address,
-    );
-    let behind = behind_body(source, &verifier, handshakes.as_ref(), by_request, &gateway.clock, gateway.dedup_key);
+    let allow_ips = allow_ips(source, |list| gateway.feeds.of(list));
+    let together = [&by_address, &by_request].map(|limits| TogetherLayer::new(limits).reporting(reporter.clone()));
+    let [addresses_together, requests_together] = together;
+    let before = before_body(source, &verifier, handshakes.as_ref(), allow_ips.clone(), alone(by_address));
+    let behind =
+        behind_body(source, &verifier, handshakes.as_ref(), alone(by_request), &gateway.clock, gateway.dedup_key);
     ServiceBuilder::new()
         // Outside of everything that can refuse: counts each answer, keeps each refusal.
         .layer(AccountLayer(books))
+        // Addresses that several gateways count together; the allowlist is asked before, as within.
+        .layer(addresses_together.behind(allow_ips))
         .layer(GuardLayer::new(before).reporting(reporter.clone()))
         // From here on there is a body: bounded in bytes, in total time, and in memory over all requests.
         .layer(ReceiveLayer::new(
@@ -127,6 +128,8 @@ fn stack<S: Store>(
         // Waits for a certificate, where the scheme needs one: the guards behind never wait.
         .layer(FetchingLayer::new(verifier.odd(), &gateway.certificates))
         .layer(GuardLayer::new(behind).reporting(reporter))
+        // By source or header, where several gateways count together.
+        .layer(requests_together)
         // The end of the way: durable and then 2xx, or the app's own answer.
         .service(innermost(source, &verifier, gateway, checked))
 }
@@ -144,7 +147,7 @@ fn innermost<S: Store>(
             let routes = Arc::new(checked.routes.clone());
             Intake::Keep(Arc::new(Keep::new(keeping(source, verifier, gateway, routes), store, clock)))
         }
-        config::Mode::Proxy { app, .. } => {
+        config::Mode::Proxy { app, speaks, fails_open, .. } => {
             let request_timeout = checked.ingress.request_timeout;
             let config = intake::PassConfig {
                 source: Arc::clone(&source.name),
@@ -153,8 +156,9 @@ fn innermost<S: Store>(
                 needed_headers: needed_headers(verifier),
                 timeout: within(request_timeout),
                 lease: request_timeout + LEASE_MARGIN,
+                fails_open: *fails_open,
             };
-            let passing = Passing::new(gateway.upstream(app), &source.path);
+            let passing = Passing::new(gateway.upstream(app, *speaks), &source.path);
             let kept = source.kept_for_app().map(|app| {
                 let routes = Arc::new(Routes::all_to(app));
                 Keep::new(keeping(source, verifier, gateway, routes), Arc::clone(&store), clock.clone())
@@ -183,7 +187,12 @@ fn keeping<S: Store>(
 }
 
 /// Where a large body waits. An event that is, or may be, kept is written from memory; what an app gets need not be in it.
-fn large(source: &config::Source, verifier: &Verifier, handshakes: Option<&Arc<Handshakes>>, spool: &Spool) -> Large {
+fn large(
+    source: &config::Source,
+    verifier: &Arc<Verifier>,
+    handshakes: Option<&Arc<Handshakes>>,
+    spool: &Spool,
+) -> Large {
     let config::Mode::Proxy { keeps: false, .. } = source.mode else { return Large::Held };
     // These guards may wait for a certificate: while they look at one body, no other would be looked at.
     if verifier.odd().is_some() {
@@ -193,7 +202,12 @@ fn large(source: &config::Source, verifier: &Verifier, handshakes: Option<&Arc<H
         || verifier.scheme().proof.reads_body()
         || source.envelope.reads_body()
         || source.dedup.as_ref().is_some_and(|dedup| dedup.reads_body(&source.envelope));
-    if is_asked { Large::Spooled(spool.clone()) } else { Large::Streamed(spool.clone()) }
+    if !is_asked {
+        return Large::Streamed(spool.clone());
+    }
+    // A handshake may be anything in the body.
+    let looks = Looks::of(verifier, &source.envelope, source.dedup.as_ref()).filter(|_| handshakes.is_none());
+    Large::Spooled(spool.clone(), looks)
 }
 
 /// What a stage has of a request's time, so that its refusal still passes the books.
@@ -210,18 +224,21 @@ fn handshakes(source: &config::Source, verifier: &Arc<Verifier>) -> Option<Arc<H
 type NamedList = (Arc<str>, Arc<allow_ips::List>);
 
 /// The allowlist of a source, where it has one, with the lists of its feeds.
-fn allow_ips(source: &config::Source, lists: impl FnOnce(&allow_ips::Config) -> Vec<NamedList>) -> Option<AllowIps> {
-    source.allow_ips.as_ref().map(|list| AllowIps::new(list).with_feeds(lists(list)))
+fn allow_ips(
+    source: &config::Source,
+    lists: impl FnOnce(&allow_ips::Config) -> Vec<NamedList>,
+) -> Option<Arc<AllowIps>> {
+    source.allow_ips.as_ref().map(|list| Arc::new(AllowIps::new(list).with_feeds(lists(list))))
 }
 
 /// The guards that need no body, in their order.
-type BeforeBody = (Option<AllowIps>, Vec<Arc<RateLimit>>, Option<HandshakeHead>, Declared, Lenient);
+type BeforeBody = (Option<Arc<AllowIps>>, Vec<Arc<RateLimit>>, Option<HandshakeHead>, Declared, Lenient);
 
 fn before_body(
     source: &config::Source,
     verifier: &Arc<Verifier>,
     handshakes: Option<&Arc<Handshakes>>,
-    allow_ips: Option<AllowIps>,
+    allow_ips: Option<Arc<AllowIps>>,
     by_address: Vec<Arc<RateLimit>>,
 ) -> BeforeBody {
     (
@@ -287,6 +304,11 @@ fn needed_headers(verifier: &Verifier) -> Vec<http::HeaderName> {
     let scheme = verifier.scheme();
     let fields = [&scheme.event_id.header, &scheme.event_type.header];
     proof.proof.into_iter().chain(proof.timestamp).chain(fields.into_iter().flatten()).cloned().collect()
+}
+
+/// Those of the limits that this gateway counts by itself.
+fn alone(limits: Vec<Arc<RateLimit>>) -> Vec<Arc<RateLimit>> {
+    limits.into_iter().filter(|limit| !limit.is_kept_together()).collect()
 }
 
 /// Whether a limit stands before the signature.

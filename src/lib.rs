@@ -11,8 +11,8 @@
 //!
 //! What is emitted instead of received begins in [`outbound`]: customers' webhooks, and events for them.
 //!
-//! They meet in [`app`] and nowhere else. Under them lie [`domain`] (pure values), [`store`] (what is kept)
-//! and [`telemetry`]; around them [`config`], [`api`] and [`cli`].
+//! They meet in [`app`] and nowhere else. Under them lie [`domain`] (pure values), `deadline` (time limits of what is read),
+//! [`store`] (what is kept) and [`telemetry`]; around them [`config`], [`api`] and [`cli`].
 
 pub mod ingress;
 
@@ -28,6 +28,7 @@ pub mod records;
 
 pub mod outbound;
 
+mod deadline;
 pub mod domain;
 pub mod store;
 pub mod telemetry;

@@ -12,15 +12,16 @@ const FORBIDDEN_NAMES: [&str; 9] =
 
 /// Who may import which of our modules. `app`, `api`, `cli` and `config` stand above the stages and may import
 /// anything; the stages meet in `app` and never import each other.
-const IMPORTS: [(&str, &[&str]); 10] = [
+const IMPORTS: [(&str, &[&str]); 11] = [
     ("domain", &[]),
+    ("deadline", &[]),
     ("telemetry", &["domain"]),
     ("store", &["domain", "telemetry"]),
-    ("ingress", &["domain", "telemetry", "store"]),
-    ("guard", &["domain", "telemetry", "store"]),
+    ("ingress", &["deadline", "domain", "telemetry", "store"]),
+    ("guard", &["deadline", "domain", "telemetry", "store"]),
     ("intake", &["domain", "telemetry", "store"]),
     ("dispatch", &["domain", "telemetry", "store"]),
-    ("deliver", &["domain", "telemetry", "store"]),
+    ("deliver", &["deadline", "domain", "telemetry", "store"]),
     ("records", &["domain", "telemetry", "store"]),
     ("outbound", &["domain", "telemetry", "store"]),
 ];
@@ -167,6 +168,31 @@ fn a_mod_file_is_a_shop_window_without_logic() {
                 line.starts_with("impl") || line.contains("fn ") && !line.trim_start().starts_with("//")
             })
             .map(|(source, number, line)| format!("{}:{}: {}", source.path.display(), number + 1, line.trim()))
+            .collect(),
+    );
+}
+
+/// What every Debian has, containers included: coreutils, util-linux, bash.
+const PROGRAMS_OF_THE_SYSTEM: [&str; 6] = ["sh", "bash", "sync", "timeout", "mkfifo", "umount"];
+
+#[test]
+fn every_program_that_a_test_starts_is_installed_by_a_script() {
+    let script = |name: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let scripts = script("tests/tools") + &script("tests/install");
+    let is_brought = |program: &str| {
+        scripts
+            .split([' ', '(', ')', '\n'])
+            .any(|word| word.split_once(':').is_some_and(|(command, _)| command == program))
+    };
+    let started = sources(&["tests"]).into_iter().flat_map(|Source { path, text }| {
+        let start = concat!("Command::", "new(\"");
+        let programs = text.split(start).skip(1).filter_map(|rest| rest.split('"').next());
+        programs.map(|program| (path.clone(), program.to_owned())).collect::<Vec<_>>()
+    });
+    none(
+        started
+            .filter(|(_, program)| !PROGRAMS_OF_THE_SYSTEM.contains(&&**program) && !is_brought(program))
+            .map(|(path, program)| format!("{}: {program} is not in tests/tools", path.display()))
             .collect(),
     );
 }

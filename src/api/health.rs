@@ -36,12 +36,22 @@ fn ready<S: Store>(state: &State<S>) -> Ready {
     if readiness.is_draining() {
         reasons.push("draining: the gateway is shutting down".to_owned());
     }
-    reasons.extend(state.store.health().reasons.iter().map(|reason| format!("store: {reason}")));
     let never = |feed: &super::FeedEntry| {
         let name = &feed.name;
         feed.entries.is_none().then(|| format!("the address list {name} was never loaded: its senders are refused"))
     };
-    let warnings = (state.configured().feeds)().iter().filter_map(never).collect();
+    let mut warnings: Vec<String> = (state.configured().feeds)().iter().filter_map(never).collect();
+    let store = state.store.health().reasons.into_iter().map(|reason| format!("store: {reason}"));
+    let configured = state.configured();
+    let open: Vec<&str> =
+        configured.sources.iter().filter(|source| source.fails_open).map(|source| &*source.name).collect();
+    if open.is_empty() {
+        reasons.extend(store);
+    } else {
+        // Something can be done without the store: whoever sends here is better served than nobody.
+        let open = open.join(", ");
+        warnings.extend(store.map(|reason| format!("{reason}; dedup is off for {open}, other sources are refused")));
+    }
     let reload = readiness.reload();
     let (refused_at, error) = reload.refused.map(|(at, why)| (at.to_string(), why.to_string())).unzip();
     Ready {

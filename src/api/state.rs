@@ -156,6 +156,8 @@ pub struct SourceEntry {
     pub scheme: Box<str>,
     /// `queue` or `proxy`.
     pub mode: &'static str,
+    /// It takes requests also while the store cannot be asked (`fail: open`).
+    pub fails_open: bool,
     /// The names of the address lists that say who may send.
     pub feeds: Vec<Arc<str>>,
     /// The app that a proxy-mode source passes on to.

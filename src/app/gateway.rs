@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::attempts::Deliveries;
 use super::feeds::Feeds;
 use super::fetcher::Fetcher;
+use super::limits::Counts;
 use super::outbound::Outbound;
 use super::pauses::Pauses;
 use super::readmit::readmitter;
@@ -15,7 +16,7 @@ use super::resign::{Signer, Signers};
 use super::{Stack, StartError, is_by_address, stack};
 use crate::api::{self, Configured, DestinationEntry, Masks, SourceEntry};
 use crate::config::{self, Checked};
-use crate::deliver::{EndpointUrl, Upstream};
+use crate::deliver::{EndpointUrl, Speaks, Upstream};
 use crate::dispatch::Dispatcher;
 use crate::domain::{Clock, Routes};
 use crate::guard::handshake::Handshakes;
@@ -53,12 +54,15 @@ pub(super) struct Gateway<S: Store> {
     /// The sending side, where it is on.
     pub(super) outbound: Option<Outbound<S>>,
     rate_limits: Mutex<RateLimits>,
-    /// The apps of proxy-mode sources by their URL, each with its open connections.
-    upstreams: Mutex<HashMap<Box<str>, Arc<Upstream>>>,
+    /// The apps of proxy-mode sources by their URL and how they are spoken to, each with its open connections.
+    upstreams: Mutex<Upstreams>,
 }
 
 /// Limits that are running: a reload that does not change one must not refill it.
 type RateLimits = HashMap<(Arc<str>, usize), (rate_limit::Config, Arc<RateLimit>)>;
+
+/// The apps that are running.
+type Upstreams = HashMap<(Box<str>, Speaks), Arc<Upstream>>;
 
 /// The limits of a source that stand before the signature, and those behind it.
 type BeforeAndBehind = (Vec<Arc<RateLimit>>, Vec<Arc<RateLimit>>);
@@ -165,7 +169,7 @@ impl<S: Store> Gateway<S> {
             let limit = match running.get(&key) {
                 Some((old, limit)) if old == config => Arc::clone(limit),
                 _ => {
-                    let limit = Arc::new(RateLimit::new(config, self.clock.clone()));
+                    let limit = Arc::new(self.rate_limit(source, index, config));
                     running.insert(key, (config.clone(), Arc::clone(&limit)));
                     limit
                 }
@@ -175,17 +179,33 @@ impl<S: Store> Gateway<S> {
         (before, behind)
     }
 
+    /// A limit; where several gateways have the store, they keep it together.
+    fn rate_limit(&self, source: &config::Source, index: usize, config: &rate_limit::Config) -> RateLimit {
+        let limit = RateLimit::new(config, self.clock.clone());
+        if !self.store.is_shared() {
+            return limit;
+        }
+        let name = format!("{}:{index}", source.name).into();
+        let counter = Counts::new(Arc::clone(&self.store), self.metrics.source(&source.name));
+        limit.together(config, name, self.dedup_key, Arc::new(counter))
+    }
+
     /// The app at this URL; a reload that does not change it keeps its connections.
-    pub(super) fn upstream(&self, app: &EndpointUrl) -> Arc<Upstream> {
+    pub(super) fn upstream(&self, app: &EndpointUrl, speaks: Speaks) -> Arc<Upstream> {
         let mut running = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(running.entry(app.as_str().into()).or_insert_with(|| Upstream::new(app.clone())))
+        let key = (app.as_str().into(), speaks);
+        Arc::clone(running.entry(key).or_insert_with(|| Upstream::new(app.clone(), speaks)))
     }
 
     /// Requests that are under way keep theirs.
     fn forget_upstreams(&self, checked: &Checked) {
         let mut running = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        running.retain(|url, _| {
-            checked.sources.iter().any(|source| source.mode.app().is_some_and(|app| app.as_str() == &**url))
+        running.retain(|(url, spoken), _| {
+            let is_wanted = |source: &config::Source| match &source.mode {
+                config::Mode::Proxy { app, speaks, .. } => app.as_str() == &**url && speaks == spoken,
+                config::Mode::Queue => false,
+            };
+            checked.sources.iter().any(is_wanted)
         });
     }
 
@@ -244,6 +264,7 @@ fn configured(
                     .map(|feed| Arc::clone(&feed.name))
                     .collect(),
                 mode: source.mode.as_str(),
+                fails_open: matches!(source.mode, config::Mode::Proxy { fails_open: true, .. }),
                 app: source.mode.app().map(|app| app.as_str().into()),
             })
             .collect(),

@@ -83,6 +83,8 @@ async fn open_redis(
 ) -> Result<Opened, StartError> {
     let mut config = redis::Config::new(address(&written.url)?);
     config.sentinels = written.sentinels.iter().map(address).collect::<Result<_, _>>()?;
+    config.cluster = written.cluster;
+    config.nodes = written.nodes.iter().map(address).collect::<Result<_, _>>()?;
     config.replicas_min = written.replicas_min;
     config.tls = written.tls.clone();
     config.key_prefix = written.key_prefix.clone();

@@ -28,8 +28,8 @@ impl Passing {
 
 impl App for Passing {
     async fn pass(&self, onward: Onward<'_>, deadline: Instant) -> Result<Response<AnswerBody>, AppError> {
-        let Onward { method, query, headers, body } = onward;
-        let onward = deliver::Onward { method, path: &self.path, query, headers, body };
+        let Onward { method, query, headers, body, interim } = onward;
+        let onward = deliver::Onward { method, path: &self.path, query, headers, body, interim };
         self.upstream.pass(onward, deadline).await
     }
 }

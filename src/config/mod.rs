@@ -14,6 +14,7 @@ mod document;
 mod finding;
 mod later;
 mod load;
+mod memory;
 pub mod quantity;
 pub mod reload;
 mod schema;

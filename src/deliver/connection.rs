@@ -15,11 +15,11 @@ use tokio::time::Instant;
 
 use super::EndpointUrl;
 use super::connector::{Connector, LOOK_UP_EVERY, Opened};
-use super::deadline::Deadline;
 use super::failure::Failure;
 use super::http1::{Answer, Fault, Reader, Step};
 use super::policy::Policy;
 use super::stream::Stream;
+use crate::deadline::Deadline;
 
 /// A connection to one origin.
 pub struct Connection(pub(super) Box<Inner>);
@@ -38,7 +38,7 @@ pub(super) struct Inner {
     /// Room for the head of the next request.
     head: Vec<u8>,
     open: bool,
-    pub(super) deadline: Deadline,
+    pub(super) deadline: Pin<Box<Deadline>>,
 }
 
 /// How far a request has gone out.
@@ -81,7 +81,7 @@ pub(super) enum Unanswered {
 }
 
 /// A connection older than this is not used again: of a name with several addresses all get their share.
-const AGE_MAX: Duration = Duration::from_secs(300);
+pub(super) const AGE_MAX: Duration = Duration::from_secs(300);
 
 /// Room for what is read, at first and between two exchanges.
 const INPUT_BYTES: usize = 8 * 1024;
@@ -113,7 +113,7 @@ impl Connection {
             input: Input { bytes: vec![0; INPUT_BYTES], filled: 0 },
             head: Vec::new(),
             open: true,
-            deadline: Deadline::new(deadline),
+            deadline: Box::pin(Deadline::new(deadline)),
         }))
     }
 
@@ -168,7 +168,7 @@ impl Connection {
         deadline: Instant,
     ) -> Result<Exchanged, Unanswered> {
         let inner = &mut *self.0;
-        inner.deadline.move_to(deadline);
+        inner.deadline.as_mut().move_to(deadline);
         let mut exchange = Exchange {
             request,
             begun: false,
@@ -250,7 +250,7 @@ impl Exchange<'_> {
         }
         // Asked last, for most turns end before; `receive` leaves something of the task's budget, without which a
         // timer never fires.
-        match connection.deadline.poll_passed(context) {
+        match connection.deadline.as_mut().poll_passed(context, 0) {
             Poll::Ready(()) => Poll::Ready(End::Failed(self.too_late())),
             Poll::Pending => Poll::Pending,
         }

@@ -28,6 +28,7 @@ use super::look_ups::{LookUps, Standing};
 use super::policy::Policy;
 use super::stream::Stream;
 use super::tls::Tls;
+use crate::deadline::{Late, within};
 use crate::telemetry::task;
 
 /// Opens connections.
@@ -116,10 +117,10 @@ impl Connector {
         let Some(name) = server_name(url.host()) else {
             return Err(Failure::dns(&url.host().to_string(), &"not a name that a certificate can have"));
         };
-        match timeout_at(deadline, self.tls.connector().connect(name, tcp)).await {
+        match within(deadline, self.tls.connector().connect(name, tcp)).await {
             Ok(Ok(stream)) => Ok(Opened { stream: Stream::Encrypted { tls: Box::new(stream) }, address }),
             Ok(Err(error)) => Err(Failure::tls(&error)),
-            Err(_elapsed) => Err(Failure::timeout("the TLS handshake did not end")),
+            Err(Late) => Err(Failure::timeout("the TLS handshake did not end")),
         }
     }
 
@@ -202,14 +203,14 @@ async fn connect_any(addresses: &[IpAddr], port: u16, deadline: Instant) -> Resu
         let address = SocketAddr::new(*address, port);
         let left = deadline.saturating_duration_since(Instant::now());
         let share = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-        match timeout_at(Instant::now() + left / share, TcpStream::connect(address)).await {
+        match within(Instant::now() + left / share, TcpStream::connect(address)).await {
             // Linux lets a connection to a port of the ephemeral range that nobody listens on meet itself.
             Ok(Ok(tcp)) if tcp.local_addr().is_ok_and(|local| local == address) => {
                 failure = Some(Unreached::Refused(address, io::Error::from(io::ErrorKind::ConnectionRefused)));
             }
             Ok(Ok(tcp)) => return Ok((tcp, address.ip())),
             Ok(Err(error)) => failure = Some(Unreached::Refused(address, error)),
-            Err(_elapsed) => failure = Some(Unreached::Silent(address)),
+            Err(Late) => failure = Some(Unreached::Silent(address)),
         }
     }
     Err(failure.unwrap_or(Unreached::Nowhere))

@@ -19,10 +19,12 @@
 //! connections, and its answers stream.
 //!
 //! The HTTP/1.1 is our own: one request at a time over one connection, in the task that asks, with the event's
-//! bytes written from where they lie, costs less than half of what a general client does.
+//! bytes written from where they lie, costs less than half of what a general client does. HTTP/2, which only apps are
+//! spoken to in, is the crate h2's.
 //!
 //! Reading order: [`endpoint`] (settings), [`policy`] (where a request may go), `request` (what goes out), `http1` (its form, and the answer's),
-//! `connector` (from URL to socket; `look_ups`, how many names at once), `connection` (one exchange), [`client`] (all of it); `upstream` and `passing`.
+//! `connector` (from URL to socket; `look_ups`, how many names at once), `connection` (one exchange), [`client`] (all of it); `upstream`,
+//! `passing` and `http2`.
 
 pub mod client;
 pub mod endpoint;
@@ -33,10 +35,10 @@ pub mod webhook;
 
 mod connection;
 mod connector;
-mod deadline;
 mod failure;
 mod get;
 mod http1;
+mod http2;
 mod look_ups;
 mod passing;
 mod request;
@@ -62,6 +64,6 @@ pub use policy::{NotAllowed, Policy, UrlRefused};
 pub use request::Parcel;
 pub use resign::{KeepSignatures, Resign};
 pub use signing::{SigningKey, SigningKeyError};
-pub use upstream::{Onward, Upstream};
+pub use upstream::{Onward, Speaks, Upstream};
 pub use vetting::Vetting;
 pub use webhook::{AsymmetricKey, WebhookHeaders, WebhookKey, WebhookRequest};

@@ -15,6 +15,7 @@ use super::Upstream;
 use super::connection::{Connection, Inner, NothingSent, Outgoing, READS_MAX, Sending};
 use super::failure::Failure;
 use super::http1::{Fault, Relay, Taken};
+use crate::domain::interim::OnInterim;
 use crate::domain::{AnswerBody, AppError, Rejection, RequestBody, RequestStream};
 
 /// An exchange under way.
@@ -81,7 +82,7 @@ impl Passing {
         is_head: bool,
         deadline: Instant,
     ) -> Self {
-        connection.0.deadline.move_to(deadline);
+        connection.0.deadline.as_mut().move_to(deadline);
         let (sending, relay) = (Sending::default(), Relay::new(is_head));
         let (body, rest) = match body {
             RequestBody::Whole(bytes) => (bytes, None),
@@ -91,8 +92,12 @@ impl Passing {
     }
 
     /// Sends the request and waits for the head of its answer. A small answer is whole then.
-    pub(super) async fn answer(mut self, upstream: &Arc<Upstream>) -> Result<Response<AnswerBody>, Unpassed> {
-        let (status, headers) = poll_fn(|context| self.poll_head(context)).await?;
+    pub(super) async fn answer(
+        mut self,
+        upstream: &Arc<Upstream>,
+        interim: Option<OnInterim<'_>>,
+    ) -> Result<Response<AnswerBody>, Unpassed> {
+        let (status, headers) = poll_fn(|context| self.poll_head(interim, context)).await?;
         let mut response = Response::new(AnswerBody::default());
         *response.status_mut() = status;
         *response.headers_mut() = headers;
@@ -111,7 +116,11 @@ impl Passing {
         Ok(response)
     }
 
-    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), Unpassed>> {
+    fn poll_head(
+        &mut self,
+        interim: Option<OnInterim<'_>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(StatusCode, HeaderMap), Unpassed>> {
         if !self.begun {
             self.begun = true;
             if !self.connection.0.begin_exchange(context) {
@@ -128,7 +137,7 @@ impl Passing {
         for _ in 0..READS_MAX {
             let read = match inner.input.poll_fill(&mut inner.stream, context) {
                 Poll::Pending => {
-                    return match inner.deadline.poll_passed(context) {
+                    return match inner.deadline.as_mut().poll_passed(context, 0) {
                         Poll::Ready(()) => Poll::Ready(Err(self.too_late().into())),
                         Poll::Pending => Poll::Pending,
                     };
@@ -138,7 +147,7 @@ impl Passing {
             if let Err(failure) = ended(read, relay, &mut self.sending) {
                 return Poll::Ready(Err(failure.into()));
             }
-            match with_input(inner, |rest| relay.head(rest)) {
+            match with_input(inner, |rest| relay.head(rest, interim)) {
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
                 Ok(None) => {}
                 Err(fault) => return Poll::Ready(Err(Failure::protocol(&fault).into())),
@@ -231,7 +240,7 @@ impl Passing {
             }
             let read = match inner.input.poll_fill(&mut inner.stream, context) {
                 Poll::Pending => {
-                    return match inner.deadline.poll_passed(context) {
+                    return match inner.deadline.as_mut().poll_passed(context, 0) {
                         Poll::Ready(()) => Poll::Ready(Err(Failure::timeout("the answer's body did not end"))),
                         Poll::Pending => Poll::Pending,
                     };

@@ -26,6 +26,14 @@ impl Stream {
     pub(super) fn is_plain(&self) -> bool {
         matches!(self, Self::Plain { .. })
     }
+
+    /// Whether the TLS handshake has agreed on HTTP/2 (RFC 7301).
+    pub(super) fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Plain { .. } => false,
+            Self::Encrypted { tls } => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
 }
 
 impl AsyncRead for Stream {

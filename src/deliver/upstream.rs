@@ -5,6 +5,8 @@
 //! - A request goes out a second time only where nothing of it had been written; everything else is a failure that the
 //!   sender hears of, for the app may have seen the first.
 //! - The exchange runs in the task that asks, and the answer's body streams out of the same connection.
+//! - Over HTTP/2 connections are shared ([`http2`](super::http2)), and a request goes out again only where the app has said
+//!   that it did nothing with it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,11 +18,14 @@ use tokio::time::{Instant, interval};
 
 use super::EndpointUrl;
 use super::connection::Connection;
-use super::connector::Connector;
+use super::connector::{Connector, Opened};
 use super::failure::Failure;
 use super::http1::Head;
+use super::http2::{Destined, Sessions, Way};
 use super::passing::{Passing, Unpassed};
 use super::policy::Policy;
+use super::tls::{HTTP1, HTTP2, Tls};
+use crate::domain::interim::OnInterim;
 use crate::domain::{AnswerBody, AppError, HeaderBlockBuilder, OutcomeClass, RequestBody};
 use crate::telemetry::task;
 
@@ -30,10 +35,23 @@ pub struct Upstream {
     connector: Connector,
     /// The one that was used last comes first.
     idle: Mutex<Vec<Connection>>,
+    /// None where nothing but HTTP/1.1 is spoken.
+    shared: Option<(Destined, Sessions)>,
+}
+
+/// Which HTTP an app is spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Speaks {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: agreed on in the TLS handshake, or in cleartext, where whoever configures it knows (RFC 9113 section 3.3).
+    Http2,
+    /// What the app prefers of both in the TLS handshake; in cleartext HTTP/1.1.
+    Either,
 }
 
 /// A request as it is passed on.
-#[derive(Debug)]
 pub struct Onward<'a> {
     /// The method.
     pub method: &'a Method,
@@ -45,13 +63,18 @@ pub struct Onward<'a> {
     pub headers: &'a HeaderBlockBuilder,
     /// The body.
     pub body: RequestBody,
+    /// Hears the interim answers.
+    pub interim: Option<OnInterim<'a>>,
 }
 
 /// Connections beyond this are closed after their answer.
 const IDLE_CONNECTIONS_MAX: usize = 256;
 
+/// A request that the app did not look at goes out so often in all.
+const SENT_MAX: usize = 3;
+
 /// Apps are the operator's own, wherever they are.
-const APPS: Policy = Policy::anywhere();
+pub(super) const APPS: Policy = Policy::anywhere();
 
 /// How often idle connections are looked at; those that the app has closed, or that are too old, go.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -61,8 +84,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 impl Upstream {
     /// An app without a connection yet. Must be called within a runtime.
     #[must_use]
-    pub fn new(url: EndpointUrl) -> Arc<Self> {
-        let upstream = Arc::new(Self { url, connector: Connector::default(), idle: Mutex::default() });
+    pub fn new(url: EndpointUrl, speaks: Speaks) -> Arc<Self> {
+        let (offered, shared): (&[_], _) = match speaks {
+            Speaks::Either if url.is_https() => (&[HTTP2, HTTP1], true),
+            Speaks::Http1 | Speaks::Either => (&[HTTP1], false),
+            Speaks::Http2 => (&[HTTP2], true),
+        };
+        let shared = shared.then(|| (Destined::to(&url), Sessions::new(speaks == Speaks::Either)));
+        let connector = Connector::with_tls(Tls::offering(offered));
+        let upstream = Arc::new(Self { url, connector, idle: Mutex::default(), shared });
         drop(task::spawn("upstream", tidy(Arc::downgrade(&upstream))));
         upstream
     }
@@ -85,21 +115,60 @@ impl Upstream {
     /// [`AppError`]; a body that breaks later ends in an error itself.
     pub async fn pass(
         self: &Arc<Self>,
-        mut onward: Onward<'_>,
+        onward: Onward<'_>,
         deadline: Instant,
     ) -> Result<Response<AnswerBody>, AppError> {
+        if let Some((destined, sessions)) = &self.shared {
+            return Box::pin(self.pass_among_others(destined, sessions, onward, deadline)).await;
+        }
+        match self.pass_over_idle(onward, deadline).await {
+            Ok(answer) => answer,
+            // Apart, since it is rare: what it needs would make every request's future large.
+            Err(onward) => Box::pin(self.pass_anew(onward, deadline)).await,
+        }
+    }
+
+    /// The same over a connection of HTTP/1.1 that is idle, or the request as it was.
+    async fn pass_over_idle<'a>(
+        self: &Arc<Self>,
+        mut onward: Onward<'a>,
+        deadline: Instant,
+    ) -> Result<Result<Response<AnswerBody>, AppError>, Onward<'a>> {
         let now = Instant::now();
         while let Some(mut connection) = self.take_idle(now) {
             if !connection.still_leads(&self.connector, now).await {
                 continue;
             }
             match self.exchange(connection, onward, deadline).await {
-                Ok(answer) => return answer,
+                Ok(answer) => return Ok(answer),
                 Err(unsent) => onward = unsent,
             }
         }
-        // Apart, since it is rare: what it needs would make every request's future large.
-        Box::pin(self.pass_anew(onward, deadline)).await
+        Err(onward)
+    }
+
+    /// The same over a connection of HTTP/2, or of HTTP/1.1 where the app has chosen that.
+    async fn pass_among_others(
+        self: &Arc<Self>,
+        destined: &Destined,
+        sessions: &Sessions,
+        mut onward: Onward<'_>,
+        deadline: Instant,
+    ) -> Result<Response<AnswerBody>, AppError> {
+        for _ in 0..SENT_MAX {
+            onward = match self.pass_over_idle(onward, deadline).await {
+                Ok(answer) => return answer,
+                Err(onward) => onward,
+            };
+            match sessions.way(&self.connector, &self.url, deadline).await? {
+                Way::Http1(opened) => return self.pass_over(opened, onward, deadline).await,
+                Way::Http2(slot) => match destined.pass(slot, onward, deadline).await {
+                    Ok(answer) => return answer,
+                    Err(unprocessed) => onward = unprocessed,
+                },
+            }
+        }
+        Err(AppError::Unreachable("the app has refused the request again and again".into()))
     }
 
     /// The same over a new connection.
@@ -109,6 +178,16 @@ impl Upstream {
         deadline: Instant,
     ) -> Result<Response<AnswerBody>, AppError> {
         let opened = self.connector.connect(&self.url, &APPS, deadline).await.map_err(unconnected)?;
+        self.pass_over(opened, onward, deadline).await
+    }
+
+    /// The same over a connection that was just opened.
+    async fn pass_over(
+        self: &Arc<Self>,
+        opened: Opened,
+        onward: Onward<'_>,
+        deadline: Instant,
+    ) -> Result<Response<AnswerBody>, AppError> {
         let connection = Connection::over(opened, &self.url, &APPS, deadline);
         self.exchange(connection, onward, deadline).await.unwrap_or_else(|_unsent| {
             Err(AppError::Unreachable("the connection was closed before the request was sent".into()))
@@ -122,16 +201,16 @@ impl Upstream {
         onward: Onward<'a>,
         deadline: Instant,
     ) -> Result<Result<Response<AnswerBody>, AppError>, Onward<'a>> {
-        let Onward { method, path, query, headers, body } = onward;
+        let Onward { method, path, query, headers, body, interim } = onward;
         let mut bytes = connection.take_head();
         let mut head = Head::start(&mut bytes, method, path, query, self.url.host_header().as_bytes());
         head.block(headers.as_bytes());
         head.finish(method, body.bytes());
         let is_head = *method == Method::HEAD;
-        match Passing::new(connection, bytes, body, is_head, deadline).answer(self).await {
+        match Passing::new(connection, bytes, body, is_head, deadline).answer(self, interim).await {
             Ok(answer) => Ok(Ok(answer)),
             Err(Unpassed::Failed(error)) => Ok(Err(error)),
-            Err(Unpassed::NotSent(body)) => Err(Onward { method, path, query, headers, body }),
+            Err(Unpassed::NotSent(body)) => Err(Onward { method, path, query, headers, body, interim }),
         }
     }
 
@@ -175,11 +254,14 @@ async fn tidy(upstream: Weak<Upstream>) {
         upstream.idle().retain_mut(|connection| {
             connection.serves(&upstream.url, &APPS, now) && connection.0.is_quiet(&mut context)
         });
+        if let Some((_, sessions)) = &upstream.shared {
+            sessions.tidy(now);
+        }
     }
 }
 
 /// There is no connection, whatever the reason.
-fn unconnected(Failure { class, message }: Failure) -> AppError {
+pub(super) fn unconnected(Failure { class, message }: Failure) -> AppError {
     if class == OutcomeClass::Timeout { AppError::NoConnection(message) } else { AppError::Unreachable(message) }
 }
 

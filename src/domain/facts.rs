@@ -1,9 +1,11 @@
 //! What is known about a request so far; each stage adds what it found.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Reason, RejectionId, Timestamp};
+use super::interim::ToSender;
+use super::{Digested, Reason, RejectionId, Timestamp};
 
 /// Travels in the request's extensions, inserted once (by the ingress, or by the first guard in an app of
 /// its own) and filled in on the way.
@@ -13,6 +15,8 @@ pub struct Facts {
     pub client: Option<IpAddr>,
     /// How the request came to us; `None` in an app of its own, where nobody knows.
     pub hop: Option<Hop>,
+    /// How interim answers (1xx) get to the sender.
+    pub interim: ToSender,
     /// Which of the source's secrets verified the request, counted from 0.
     pub secret_index: Option<u8>,
     /// The time that the sender signed, where the scheme has one.
@@ -26,6 +30,8 @@ pub struct Facts {
     pub event_type: Option<Box<str>>,
     /// What tells a copy from a new event: keyed hash of source and whatever the source deduplicates by.
     pub dedup_key: Option<[u8; 16]>,
+    /// What was found in a body that is not in memory: guards ask this instead of its bytes, which they do not see.
+    pub digested: Option<Arc<Digested>>,
     /// What guards would have refused it for, each reason once, where they only report (`enforce: report`).
     pub reported: Vec<(RejectionId, Reason)>,
 }

@@ -201,6 +201,12 @@ impl HeaderBlockBuilder {
         &self.bytes
     }
 
+    /// The fields so far as name and value.
+    #[must_use]
+    pub fn iter(&self) -> Fields<'_> {
+        Fields { rest: &self.bytes }
+    }
+
     /// Adds a field whose name may be written in any case; false, and nothing is added, where name or value
     /// cannot stand in a message.
     pub fn try_add(&mut self, name: &[u8], value: &[u8]) -> bool {

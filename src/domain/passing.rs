@@ -12,7 +12,13 @@ use http_body::{Body, Frame, SizeHint};
 use super::{Reason, Rejection};
 
 /// Pieces of a request's body. Where one does not come, the sender is told why; the app's connection is cut.
-pub type RequestStream = Pin<Box<dyn Body<Data = Bytes, Error = Rejection> + Send>>;
+pub type RequestStream = Pin<Box<dyn RequestPieces>>;
+
+/// A request's body that comes piece by piece.
+pub trait RequestPieces: Body<Data = Bytes, Error = Rejection> + Send {
+    /// Begins anew with the first piece; false where what has gone is gone.
+    fn begin_again(self: Pin<&mut Self>) -> bool;
+}
 
 /// Pieces of an answer's body, and its trailers.
 pub type AnswerStream = Pin<Box<dyn Body<Data = Bytes, Error = io::Error> + Send>>;

@@ -3,7 +3,8 @@
 //! - Larger than `bytes_max`: 413, before anything is read where the length is declared, otherwise as soon as
 //!   it is exceeded.
 //! - Not whole after `timeout`, counted from the request's beginning (from the first poll where nobody says when that
-//!   was) to the last byte and not from byte to byte, so that a dripping body does not pass: 408.
+//!   was) to the last byte and not from byte to byte, so that a dripping body does not pass: 408. What has come by then
+//!   is read first.
 //! - No room left in the shared [`BodyBudget`]: 503 with `Retry-After`. A body takes its share as its bytes
 //!   come, so that promises alone take nothing from others, and gives it back when its request is answered.
 //! - The sender went away, or its chunks are not chunks: 400, for the ledger more than for the sender.
@@ -43,6 +44,7 @@
 mod budget;
 mod buffered;
 mod live;
+mod looks;
 mod received;
 mod receiving;
 mod spool;
@@ -59,7 +61,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -68,10 +70,12 @@ use self::budget::Share;
 use self::buffered::Buffer;
 pub use self::buffered::Buffered;
 use self::buffered::Full;
+pub use self::looks::Looks;
 pub use self::received::Received;
 pub use self::receiving::{LARGE_BYTES, Large, ReceiveLayer, Receiving};
 pub use self::spool::Spool;
 use super::layer::refuse;
+use crate::deadline::Deadline;
 use crate::domain::{Facts, Reason, Refused, Rejection};
 
 /// Collects request bodies; clones share the budget.
@@ -98,7 +102,7 @@ pin_project! {
         #[pin]
         body: Option<B>,
         #[pin]
-        timer: Option<Sleep>,
+        limit: Option<Deadline>,
         timeout: Duration,
         reading: Option<Reading<S>>,
         #[pin]
@@ -163,7 +167,7 @@ where
         let service = std::mem::replace(&mut self.inner, next);
         Collected {
             body: Some(body),
-            timer: None,
+            limit: None,
             timeout: *timeout,
             reading: Some(Reading { head, buffer, service, declared_too_large }),
             answer: None,
@@ -189,7 +193,7 @@ where
             let mut this = self.as_mut().project();
             // Nothing more is wanted of the sender.
             this.body.set(None);
-            this.timer.set(None);
+            this.limit.set(None);
             let Some(Reading { head, buffer, mut service, .. }) = this.reading.take() else { return Poll::Pending };
             if let Err(rejection) = whole {
                 return Poll::Ready(Ok(refused(head, rejection)));
@@ -221,13 +225,14 @@ where
         let Some(mut body) = this.body.as_mut().as_pin_mut() else { return Poll::Pending };
         while !body.is_end_stream() {
             let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
-                if this.timer.is_none() {
-                    this.timer.set(Some(sleep_until(began(&reading.head) + *this.timeout)));
+                let came = reading.buffer.len() as u64;
+                if this.limit.is_none() {
+                    this.limit.set(Some(Deadline::new(began(&reading.head) + *this.timeout)));
                 }
-                if let Some(timer) = this.timer.as_mut().as_pin_mut() {
-                    ready!(timer.poll(cx));
+                if let Some(limit) = this.limit.as_mut().as_pin_mut() {
+                    ready!(limit.poll_passed(cx, came));
                 }
-                return Poll::Ready(Err(too_late(reading.buffer.len() as u64)));
+                return Poll::Ready(Err(too_late(came)));
             };
             match frame {
                 None => break,

@@ -329,7 +329,7 @@ where
 }
 
 /// Asks a guard: gives the request back with its facts, or the response that refuses it or is the guard's own.
-fn ask<B: 'static, RB: From<Bytes>>(
+pub(super) fn ask<B: 'static, RB: From<Bytes>>(
     guard: &impl Guard<B>,
     reporter: Option<&Reporter>,
     request: Request<B>,

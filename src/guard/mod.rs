@@ -36,7 +36,7 @@ pub mod report;
 pub mod signature;
 
 pub use allow_ips::{AllowIps, AllowIpsLayer};
-pub use body::{BodyBudget, BodyLayer, Buffered, Large, ReceiveLayer, Received, Spool};
+pub use body::{BodyBudget, BodyLayer, Buffered, Large, Looks, ReceiveLayer, Received, Spool};
 pub use declared::{Declared, DeclaredLayer};
 pub use dedup::{Dedup, DedupLayer};
 pub use envelope::{Envelope, EnvelopeLayer};

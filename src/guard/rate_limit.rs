@@ -10,6 +10,8 @@
 //! So under an explosion of keys the limit gets milder for some, and memory does not move. Where keys land
 //! is keyed at random: nobody can aim at a neighbour's place. Time is counted in milliseconds.
 //!
+//! Several gateways can keep a limit together ([`RateLimit::together`], [`TogetherLayer`]).
+//!
 //! ```
 //! use std::net::IpAddr;
 //! use std::num::NonZeroU32;
@@ -39,21 +41,25 @@
 //! ```
 
 mod table;
+mod together;
 
 use std::hash::Hasher;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
+use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 use http::HeaderName;
 use siphasher::sip::SipHasher13;
 
 use self::table::Table;
+pub use self::together::{Counter, Taking, TogetherLayer};
 use super::layer::{Guard, GuardLayer, Head};
-use crate::domain::{Clock, Facts, Reason, Rejection};
+use crate::domain::{Clock, Facts, Reason, Rejection, Turn};
 
 /// The rate limit as a tower layer.
 pub type RateLimitLayer = GuardLayer<RateLimit>;
@@ -92,6 +98,18 @@ pub struct RateLimit {
     limiter: RateLimiter<u64, Table, Ticks, NoOpMiddleware<Nanos>>,
     clock: Ticks,
     hasher: SipHasher13,
+    together: Option<Together>,
+}
+
+/// What a limit needs that several gateways keep together.
+struct Together {
+    counter: Arc<dyn Counter>,
+    /// What the limit is called where it is counted.
+    name: Arc<str>,
+    interval: Duration,
+    burst: u32,
+    /// Until when clients are refused that were refused.
+    refused: Table,
 }
 
 /// The clock as the bucket reads it.
@@ -112,6 +130,12 @@ impl Config {
     pub fn new(requests: NonZeroU32, per: Duration, by: By) -> Self {
         Self { requests, per, burst: requests, by, keys_max: KEYS_MAX_DEFAULT }
     }
+
+    /// The time between two requests at the steady rate.
+    fn interval(&self) -> Duration {
+        const NANOSECOND: Duration = Duration::from_nanos(1);
+        (self.per.min(PER_MAX) / self.requests.get()).max(NANOSECOND)
+    }
 }
 
 // === impl RateLimit ===
@@ -120,8 +144,7 @@ impl RateLimit {
     /// The guard with an empty table.
     #[must_use]
     pub fn new(config: &Config, clock: Clock) -> Self {
-        const NANOSECOND: Duration = Duration::from_nanos(1);
-        let interval = (config.per.min(PER_MAX) / config.requests.get()).max(NANOSECOND);
+        let interval = config.interval();
         let quota = Quota::with_period(interval).unwrap_or(Quota::per_second(config.requests));
         let keys_max = if config.by == By::Source { 1 } else { config.keys_max };
         let clock = Ticks(clock);
@@ -134,7 +157,72 @@ impl RateLimit {
             ),
             clock,
             hasher: SipHasher13::new_with_keys(fastrand::u64(..), fastrand::u64(..)),
+            together: None,
         }
+    }
+
+    /// The same, kept together with other gateways: counted by `counter` under this `name`. All of them must have the same
+    /// `hash_key`. A [`TogetherLayer`] asks it; as a guard it counts for this gateway alone.
+    #[must_use]
+    pub fn together(self, config: &Config, name: Arc<str>, hash_key: [u8; 16], counter: Arc<dyn Counter>) -> Self {
+        const MICROSECOND: Duration = Duration::from_micros(1);
+        let interval = config.interval().max(MICROSECOND);
+        let keys_max = if config.by == By::Source { 1 } else { config.keys_max };
+        let together = Together {
+            counter,
+            name,
+            interval,
+            burst: bounded(config.burst, interval).get(),
+            refused: Table::new(keys_max),
+        };
+        Self { hasher: SipHasher13::new_with_key(&hash_key), together: Some(together), ..self }
+    }
+
+    /// Whether several gateways keep it together.
+    #[must_use]
+    pub fn is_kept_together(&self) -> bool {
+        self.together.is_some()
+    }
+
+    /// Refuses whoever was refused before and whose time has not come yet.
+    fn refused_before(&self, key: u64) -> Option<Rejection> {
+        let now = governor::clock::Clock::now(&self.clock);
+        let look = |until: Option<Nanos>| Err::<((), Nanos), _>(until.filter(|until| *until > now));
+        let until = self.together.as_ref()?.refused.measure_and_replace(&key, look).err()??;
+        Some(self.refusal(Duration::from_nanos(u64::from(until) - u64::from(now))))
+    }
+
+    /// Takes a turn where all gateways count, or here where nobody can tell.
+    async fn take(&self, key: u64) -> Result<(), Rejection> {
+        let Some(together) = &self.together else { return self.count(key) };
+        let (limit, interval, burst) = (Arc::clone(&together.name), together.interval, together.burst);
+        match together.counter.take(Turn { limit, client: key, interval, burst }).await {
+            Some(Duration::ZERO) => Ok(()),
+            Some(wait) => {
+                let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+                let until = u64::from(governor::clock::Clock::now(&self.clock)).saturating_add(nanos);
+                let note = |_| Ok::<_, ()>(((), Nanos::from(until)));
+                together.refused.measure_and_replace(&key, note).unwrap_or(());
+                Err(self.refusal(wait))
+            }
+            None => self.count(key),
+        }
+    }
+
+    /// Takes a turn of this gateway's own.
+    fn count(&self, key: u64) -> Result<(), Rejection> {
+        self.limiter
+            .check_key(&key)
+            .map_err(|until| self.refusal(until.wait_time_from(governor::clock::Clock::now(&self.clock))))
+    }
+
+    fn refusal(&self, wait: Duration) -> Rejection {
+        let what = match &self.by {
+            By::Ip => "the client's address".into(),
+            By::Source => "the source".into(),
+            By::Header(name) => format!("this value of {name}"),
+        };
+        Rejection::new(Reason::RateLimited, format!("{what} sends too fast")).retry_after(wait)
     }
 
     /// What the request counts under.
@@ -158,15 +246,7 @@ impl RateLimit {
 
 impl<B> Guard<B> for RateLimit {
     fn check(&self, head: Head<'_>, _body: &B, facts: &mut Facts) -> Result<(), Rejection> {
-        self.limiter.check_key(&self.key(head, facts)).map_err(|until| {
-            let wait = until.wait_time_from(governor::clock::Clock::now(&self.clock));
-            let what = match &self.by {
-                By::Ip => "the client's address".into(),
-                By::Source => "the source".into(),
-                By::Header(name) => format!("this value of {name}"),
-            };
-            Rejection::new(Reason::RateLimited, format!("{what} sends too fast")).retry_after(wait)
-        })
+        self.count(self.key(head, facts))
     }
 
     fn name(&self) -> &'static str {
@@ -186,6 +266,12 @@ impl governor::clock::Clock for Ticks {
 
     fn now(&self) -> Nanos {
         Nanos::from(self.0.now().0.saturating_mul(1_000_000))
+    }
+}
+
+impl std::fmt::Debug for Together {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Together").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,8 @@
 //! One connection from its first byte to its end: hyper's HTTP/1.1 state machine, one timer, one drain signal.
 //!
 //! The timer is set once and looks at [`Progress`] when it fires, so that a request costs no timer: it never
-//! sleeps longer than the shortest limit, and so never past a deadline that was set while it slept.
+//! sleeps longer than the shortest limit, and so never past a deadline that was set while it slept. A deadline that has
+//! passed counts when what had come was read ([`Lateness`]).
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -31,6 +32,7 @@ use super::progress::{Overdue, Progress};
 use super::service::{Adapter, Shared};
 use super::stream::Stream;
 use super::{Config, http2};
+use crate::deadline::Lateness;
 use crate::domain::{Reason, Rejection};
 use crate::telemetry::{IngressMetrics, Protocol};
 
@@ -188,6 +190,7 @@ pin_project! {
         sleep: Sleep,
         nap_max: Duration,
         look_again: bool,
+        lateness: Lateness,
     }
 }
 
@@ -196,7 +199,7 @@ pin_project! {
 impl Timer {
     fn new(config: &Config) -> Self {
         let nap_max = config.header_timeout.min(config.request_timeout).min(config.idle_timeout);
-        Self { sleep: sleep(nap_max), nap_max, look_again: false }
+        Self { sleep: sleep(nap_max), nap_max, look_again: false, lateness: Lateness::default() }
     }
 
     /// Makes the next poll look at the deadline whatever the time: it may have moved to an earlier one.
@@ -218,11 +221,18 @@ impl Timer {
             }
             let (deadline, overdue) = progress.deadline(config, drain);
             let now = Instant::now();
-            if now >= deadline {
-                *this.look_again = true;
-                return Poll::Ready(overdue);
+            let next = if now < deadline {
+                Some(deadline.min(now + *this.nap_max))
+            } else {
+                this.lateness.look_again(deadline, now, progress.reads())
+            };
+            match next {
+                Some(at) => this.sleep.as_mut().reset(at),
+                None => {
+                    *this.look_again = true;
+                    return Poll::Ready(overdue);
+                }
             }
-            this.sleep.as_mut().reset(deadline.min(now + *this.nap_max));
         }
     }
 }

@@ -25,6 +25,7 @@ mod ending;
 mod framing;
 pub mod host;
 mod http2;
+mod interim;
 mod line;
 pub mod listener;
 mod opening;

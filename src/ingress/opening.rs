@@ -12,7 +12,7 @@ use hyper::body::Body;
 use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tower_service::Service;
 
 use super::answer::{Ledger, serialise};
@@ -24,6 +24,7 @@ use super::proxy_protocol::{self, Header, Refusal, Version};
 use super::service::{Arrival, Scheme, Shared};
 use super::tls::{self, Encrypted, Failure, Tls};
 use super::{Config, http2};
+use crate::deadline::{Late, within};
 use crate::domain::{Reason, Rejection};
 use crate::telemetry::{IngressMetrics, Protocol};
 
@@ -96,9 +97,9 @@ async fn secured(
     origin: &Origin,
     told: (&Ledger, &IngressMetrics),
 ) -> Result<Encrypted, Failure> {
-    let first = timeout_at(deadline, stream.fill()).await;
+    let first = within(deadline, stream.fill()).await;
     let is_plain = match first {
-        Err(_) => return Err(Failure::Late),
+        Err(Late) => return Err(Failure::Late),
         Ok(Err(_) | Ok([])) => return Err(Failure::Closed),
         // A method; the first record of TLS begins with 22.
         Ok(Ok([byte, ..])) => byte.is_ascii_uppercase(),
@@ -107,7 +108,7 @@ async fn secured(
         refuse_plain(stream, origin, told).await;
         return Err(Failure::PlainHttp);
     }
-    timeout_at(deadline, tls::accept(tls, stream)).await.unwrap_or(Err(Failure::Late))
+    within(deadline, tls::accept(tls, stream)).await.unwrap_or(Err(Failure::Late))
 }
 
 /// Answers 400 to plain HTTP, as nginx does.
@@ -163,7 +164,7 @@ async fn proxied(
     if !config.trusted_proxies.iter().any(|network| network.contains(&peer)) {
         return Err(Refusal::UntrustedPeer);
     }
-    let read = timeout_at(deadline, read_header(&mut stream, version)).await;
+    let read = within(deadline, read_header(&mut stream, version)).await;
     let (header, rest) = read.unwrap_or(Err(Refusal::Late))?;
     origin.peer = header.source.unwrap_or(origin.peer);
     Ok(Prefixed::new(rest, stream))

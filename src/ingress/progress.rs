@@ -53,6 +53,7 @@ pub(super) struct Progress {
     /// It speaks HTTP/2.
     speaks_http2: AtomicBool,
     requests: AtomicU64,
+    reads: AtomicU64,
     wire: Wire,
 }
 
@@ -91,6 +92,7 @@ impl Progress {
             endless: AtomicBool::new(false),
             speaks_http2: AtomicBool::new(false),
             requests: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
             wire: Wire {
                 heads: AtomicU64::new(0),
                 bodies: AtomicU64::new(0),
@@ -118,6 +120,7 @@ impl Progress {
 
     /// Bytes came in: where a request was awaited, its head has begun.
     pub(super) fn bytes_read(&self) {
+        self.reads.store(self.reads() + 1, Relaxed);
         match self.phase() {
             // The time before the first byte counts against the head: `since` stays the time of the accept.
             Phase::Fresh => {
@@ -127,6 +130,11 @@ impl Progress {
             Phase::Idle => self.begin(Phase::Head),
             Phase::Head | Phase::Serving => {}
         }
+    }
+
+    /// How often bytes came in.
+    pub(super) fn reads(&self) -> u64 {
+        self.reads.load(Relaxed)
     }
 
     /// What the scanner has counted: complete heads, complete requests, whether it stands inside a head.

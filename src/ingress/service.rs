@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -27,10 +27,12 @@ use super::connection::Setup;
 use super::drain::{Drain, Stage};
 use super::ending::{Ending, Endless};
 use super::host::check_target;
+use super::interim::Waiting;
 use super::line::Asked;
 use super::opening::{Origin, Secure};
 use super::progress::Progress;
 use super::{Config, RETRY_AFTER};
+use crate::domain::interim::ToSender;
 use crate::domain::{Facts, Hop, Reason, Refused, Rejection};
 use crate::telemetry::IngressMetrics;
 
@@ -69,6 +71,8 @@ pub(super) struct Shared {
     pub(super) peer: SocketAddr,
     pub(super) secure: Option<Secure>,
     pub(super) progress: Progress,
+    /// Interim answers to the request that is served.
+    pub(super) interim: Waiting,
     pub(super) limits: Arc<ArcSwap<Config>>,
     pub(super) drain: Arc<Drain>,
     pub(super) ledger: Ledger,
@@ -131,7 +135,12 @@ where
             response.headers_mut().insert(CONNECTION, CLOSE);
             Inner::Refused { response: Some(response) }
         } else {
-            request.extensions_mut().insert(shared.facts(client, began));
+            let mut facts = shared.facts(client, began);
+            // RFC 9110 section 15.2: HTTP/1.0 has none.
+            if version == Some(Version::HTTP_11) {
+                facts.interim = ToSender::over(Arc::<Shared>::clone(shared));
+            }
+            request.extensions_mut().insert(facts);
             request.extensions_mut().insert(arrival);
             Inner::Service { future: Call::new(&mut *self.service.borrow_mut(), request.map(RequestBody::new)) }
         };
@@ -147,7 +156,7 @@ impl Shared {
         let Setup { service, limits, drain, ledger, metrics } = setup;
         let Origin { peer, accepted, secure } = origin;
         let progress = Progress::new(accepted);
-        (service, Self { peer, secure, progress, limits, drain, ledger, metrics })
+        (service, Self { peer, secure, progress, interim: Waiting::default(), limits, drain, ledger, metrics })
     }
 
     /// Over what its requests come.
@@ -208,7 +217,7 @@ where
                 let response = response.take().unwrap_or_default();
                 response.map(|body| Either::Right(Full::new(body)))
             }
-            InnerProjection::Service { future } => match future.poll(cx) {
+            InnerProjection::Service { future } => match polled(future, &this.shared.interim, cx) {
                 Poll::Ready(Ok(response)) => response.map(Either::Left),
                 Poll::Ready(Err(never)) => match never {},
                 Poll::Pending => {
@@ -233,6 +242,16 @@ where
         this.shared.metrics.responses.count(response.status());
         Poll::Ready(Ok(response.map(|body| Ending::new(body, *this.number, Arc::clone(this.shared)))))
     }
+}
+
+/// Polls the service. hyper may not flush once more by itself for an interim answer that it has passed on.
+fn polled<F: Future>(future: Pin<&mut F>, interim: &Waiting, cx: &mut Context<'_>) -> Poll<F::Output> {
+    let waited = interim.is_some();
+    let polled = future.poll(cx);
+    if !waited && interim.is_some() {
+        cx.waker().wake_by_ref();
+    }
+    polled
 }
 
 /// Why a request in flight is ended by its deadline.

@@ -22,8 +22,10 @@ pub(super) struct Stream<T> {
     shared: Arc<Shared>,
     /// First bytes that may turn out to be the preface of HTTP/2; `None` once it is clear what is spoken.
     held: Option<Vec<u8>>,
-    /// Our answer instead of one of hyper's own, as far as it is not written.
+    /// Our answer instead of one of hyper's own, or interim answers, as far as they are not written.
     instead: Vec<u8>,
+    /// hyper has a message that is not written, or in part.
+    is_within: bool,
 }
 
 // === impl Stream ===
@@ -33,7 +35,7 @@ impl<T> Stream<T> {
     pub(super) fn new(inner: T, shared: Arc<Shared>) -> Self {
         // RFC 9113 section 3.2: over TLS it is ALPN that says so, and nothing else.
         let held = shared.secure.is_none().then(Vec::new);
-        Self { inner, scanner: Scanner::new(), held, shared, instead: Vec::new() }
+        Self { inner, scanner: Scanner::new(), held, shared, instead: Vec::new(), is_within: false }
     }
 
     /// The stream itself, and its first bytes where they were the preface of HTTP/2.
@@ -49,6 +51,12 @@ impl<T> Stream<T> {
             self.shared.progress.bad_head(self.scanner.heads(), rejection);
         }
         self.shared.progress.scanned(self.scanner.heads(), self.scanner.bodies(), self.scanner.is_in_head());
+    }
+
+    /// Notes what came of a write of hyper's.
+    fn wrote_of(&mut self, bytes: usize, written: &Poll<io::Result<usize>>) {
+        self.is_within = !matches!(written, Poll::Ready(Ok(count)) if *count == bytes);
+        self.wrote(written);
     }
 
     /// Notes what came of a write: its bytes, or that the sender does not read.
@@ -80,6 +88,9 @@ impl<T> Stream<T> {
 
 impl<T: AsyncWrite + Unpin> Stream<T> {
     fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.shared.interim.is_some() && !self.is_within {
+            self.instead.append(&mut self.shared.interim.take());
+        }
         while !self.instead.is_empty() {
             let written = Pin::new(&mut self.inner).poll_write(cx, &self.instead);
             self.wrote(&written);
@@ -89,6 +100,16 @@ impl<T: AsyncWrite + Unpin> Stream<T> {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Stream<T> {
+    /// Writes interim answers before the next message of hyper's.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_within || (self.instead.is_empty() && !self.shared.interim.is_some()) {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_instead(cx)
     }
 }
 
@@ -154,11 +175,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
         if self.replaces(bytes) {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.wrote(&written);
+        self.wrote_of(bytes.len(), &written);
         written
     }
 
@@ -167,13 +189,14 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
         if let [only] = slices
             && self.replaces(only)
         {
             return Poll::Ready(Ok(only.len()));
         }
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.wrote(&written);
+        self.wrote_of(slices.iter().map(|slice| slice.len()).sum(), &written);
         written
     }
 

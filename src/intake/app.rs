@@ -5,6 +5,7 @@ use std::future::Future;
 use http::{Method, Response};
 use tokio::time::Instant;
 
+use crate::domain::interim::OnInterim;
 use crate::domain::{AnswerBody, AppError, HeaderBlockBuilder, RequestBody};
 
 /// An app that requests are passed on to.
@@ -21,7 +22,6 @@ pub trait App: Send + Sync + 'static {
 }
 
 /// A request as the app gets it.
-#[derive(Debug)]
 pub struct Onward<'a> {
     /// The method.
     pub method: &'a Method,
@@ -31,4 +31,6 @@ pub struct Onward<'a> {
     pub headers: &'a HeaderBlockBuilder,
     /// The body.
     pub body: RequestBody,
+    /// Hears the app's interim answers, where the sender can be told of them.
+    pub interim: Option<OnInterim<'a>>,
 }

@@ -16,6 +16,8 @@ pub(super) struct Ours<'a> {
     pub(super) event: EventId,
     pub(super) source: &'a str,
     pub(super) received_at: Timestamp,
+    /// Nobody could tell whether it is a copy.
+    pub(super) is_unchecked: bool,
 }
 
 /// Our name in `Via`.
@@ -111,6 +113,9 @@ fn describe(out: &mut HeaderBlockBuilder, facts: &Facts, ours: &Ours<'_>) {
         out.add_ours("hookward-event-type", &[event_type.as_bytes()]);
     }
     mark_reported(out, &facts.reported);
+    if ours.is_unchecked {
+        out.add_ours("hookward-dedup", &[b"off"]);
+    }
     if let Some(received_at) = ours.received_at.rfc3339() {
         out.add_ours("hookward-received-at", &[&received_at]);
     }

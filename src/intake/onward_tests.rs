@@ -20,7 +20,7 @@ fn passed(sent: &[(&str, &str)], peer: &str, is_trusted: bool, needed: &[&'stati
     let facts = Facts { client: Some(peer), hop: Some(hop), ..Facts::default() };
     let needed: Vec<HeaderName> = needed.iter().map(|name| HeaderName::from_static(name)).collect();
     let event = IdMint::new([1; 16]).event(Seq(7));
-    let ours = Ours { event, source: "shop", received_at: Timestamp(0) };
+    let ours = Ours { event, source: "shop", received_at: Timestamp(0), is_unchecked: false };
     let block = headers(&head, &facts, &needed, &ours, wants_trailers(&head.headers)).finish();
     let fields = block.iter().filter(|(name, _)| !name.starts_with("hookward-"));
     fields.map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value))).collect()

@@ -5,6 +5,7 @@
 //! - An answer that is whole with its head, as nearly all are, commits before the sender has its first byte; one that
 //!   streams commits with its last. An answer that breaks off in the middle releases: the sender has no whole answer
 //!   either, and its retry gets through. A sender that leaves in the middle of a 2xx leaves a committed mark.
+//! - Interim answers (1xx) go back as they come, where the sender's protocol lets us.
 //! - A request is given to the app once. Whether an app that broke off has seen it nobody knows; the sender decides.
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 use super::app::{App, Onward};
 use super::{Keep, Respond, back, body, onward};
+use crate::domain::interim::OnInterim;
 use crate::domain::{
     AnswerBody, AppError, Clock, EventId, Facts, Reason, Refused, Rejection, RejectionId, RequestBody,
 };
@@ -39,6 +41,8 @@ pub struct PassConfig {
     pub timeout: Duration,
     /// How long a claim lasts that nobody ends.
     pub lease: Duration,
+    /// Whether it is passed on also while the store cannot tell whether it is a copy.
+    pub fails_open: bool,
 }
 
 /// Travels in the extensions of the answer, for the log and the counters.
@@ -78,6 +82,8 @@ struct Whole(Bytes);
 /// What a request has of its mark: released when it is dropped.
 struct Held<S: Store> {
     event: EventId,
+    /// Nobody could tell whether it is a copy.
+    is_unchecked: bool,
     claim: Option<MarkClaim>,
     store: Arc<S>,
 }
@@ -148,12 +154,25 @@ impl<S: Store, A: App> Pass<S, A> {
             Claimed::First(held) => held,
             Claimed::Copy(event) => return Ok(self.answer_copy(event, facts.reported.first().copied())),
         };
-        let ours = onward::Ours { event: held.event, source: &self.config.source, received_at: self.clock.now() };
+        let ours = onward::Ours {
+            event: held.event,
+            source: &self.config.source,
+            received_at: self.clock.now(),
+            is_unchecked: held.is_unchecked,
+        };
         let with_trailers = onward::wants_trailers(&head.headers);
         let headers = onward::headers(head, facts, &self.config.needed_headers, &ours, with_trailers);
         let began = Instant::now();
         let since = facts.hop.map_or(began, |hop| Instant::from_std(hop.began));
-        let onward = Onward { method: &head.method, query: head.uri.query(), headers: &headers, body };
+        let connection = facts.interim.connection();
+        let pass_back = |status, mut headers| {
+            back::clean(&mut headers, false, false);
+            if let Some(connection) = connection {
+                connection.answer(status, &headers);
+            }
+        };
+        let interim = connection.map(|_| &pass_back as OnInterim<'_>);
+        let onward = Onward { method: &head.method, query: head.uri.query(), headers: &headers, body, interim };
         let answer = self.app.pass(onward, since + self.config.timeout).await?;
         let app_duration = began.elapsed();
         let reported = facts.reported.first().copied();
@@ -164,15 +183,27 @@ impl<S: Store, A: App> Pass<S, A> {
     async fn claim(&self, facts: &Facts) -> Result<Claimed<S>, Rejection> {
         let store = Arc::clone(&self.store);
         let Some((key, window)) = facts.dedup_key.zip(self.config.dedup_window) else {
-            return Ok(Claimed::First(Held { event: store.next_event_id(None), claim: None, store }));
+            return Ok(Claimed::First(Held {
+                event: store.next_event_id(None),
+                is_unchecked: false,
+                claim: None,
+                store,
+            }));
         };
         let mark = DedupMark { key, window };
         match store.claim_mark(&self.config.source, mark, self.config.lease).await {
-            Ok(MarkClaimed::Ours(claim)) => Ok(Claimed::First(Held { event: claim.event, claim: Some(claim), store })),
+            Ok(MarkClaimed::Ours(claim)) => {
+                Ok(Claimed::First(Held { event: claim.event, is_unchecked: false, claim: Some(claim), store }))
+            }
             Ok(MarkClaimed::Duplicate(event)) => Ok(Claimed::Copy(event)),
             Ok(MarkClaimed::InFlight) => {
                 let detail = "the app has not answered the first copy yet";
                 Err(Rejection::new(Reason::DuplicateInFlight, detail).retry_after(RETRY_IN_FLIGHT))
+            }
+            Err(error) if self.config.fails_open => {
+                self.metrics.dedup_skipped.inc();
+                tracing::debug!(source = %self.config.source, %error, "passed on without asking whether it is a copy");
+                Ok(Claimed::First(Held { event: store.next_event_id(None), is_unchecked: true, claim: None, store }))
             }
             Err(error) => {
                 Err(Rejection::new(Reason::StoreUnavailable, error.to_string()).retry_after(RETRY_UNAVAILABLE))

@@ -13,7 +13,7 @@ use super::query::{
 };
 use crate::domain::{
     DeliveryId, Event, EventId, NewEvent, Plan, PlannedDelivery, Rejection, RejectionId, Seq, Settlement, Timestamp,
-    Webhook, WebhookId,
+    Turn, Webhook, WebhookId,
 };
 
 /// An event with everything that must become durable together with it.
@@ -254,6 +254,16 @@ pub trait Store: Send + Sync + 'static {
     /// The event of a claim was not taken: the next copy is the first. Ignored where the lease ended and somebody else
     /// has the mark, or where it was committed.
     fn release_mark(&self, claim: &MarkClaim);
+
+    /// Whether several gateways may have this store at the same time, so that it counts for all of them.
+    fn is_shared(&self) -> bool;
+
+    /// Takes a turn in a rate that all gateways keep together; how long to wait for the next one, or zero where it was
+    /// taken. Kept as long as it matters.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: nobody can tell now. [`StoreError::Conflict`] where the store is not shared.
+    fn take_turn(&self, turn: Turn) -> impl Future<Output = Result<Duration, StoreError>> + Send;
 
     /// Tells which destinations exist; deliveries of all others are held until their name returns. Webhooks, whose
     /// targets are named by their ids, are not concerned: they flow unless [`set_target`](Self::set_target) says otherwise.

@@ -34,6 +34,10 @@ pub struct SourceMetrics {
     pub handshakes: Counter,
     /// Answers of the app that broke off after their head.
     pub answers_cut: Counter,
+    /// Requests that were passed on although the store could not tell whether they are copies.
+    pub dedup_skipped: Counter,
+    /// Requests that this gateway's own limits counted, since the store that counts for all could not be asked.
+    pub limits_alone: Counter,
     /// From passing a request on to the head of the app's answer.
     pub app_duration: Histogram,
     passed_on: [Counter; Responses::CLASSES.len()],
@@ -213,6 +217,8 @@ impl SourceMetrics {
             passed_on: Responses::CLASSES
                 .map(|class| families.passed_on.get_or_create_owned(&SourceClass { source: name.clone(), class })),
             answers_cut: families.answers_cut.get_or_create_owned(&labels),
+            dedup_skipped: families.dedup_skipped.get_or_create_owned(&labels),
+            limits_alone: families.limits_alone.get_or_create_owned(&labels),
             app_duration: families.app_duration.get_or_create_owned(&labels),
             accept_duration: families.accept_duration.get_or_create_owned(&labels),
             name,

@@ -149,6 +149,8 @@ pub(super) struct Families {
     pub(super) handshakes: Family<Source, Counter>,
     pub(super) passed_on: Family<SourceClass, Counter>,
     pub(super) answers_cut: Family<Source, Counter>,
+    pub(super) dedup_skipped: Family<Source, Counter>,
+    pub(super) limits_alone: Family<Source, Counter>,
     pub(super) app_duration: Histograms<Source>,
     pub(super) rejected: Family<SourceReason, Counter>,
     pub(super) reported: Family<SourceReason, Counter>,
@@ -189,6 +191,8 @@ impl Default for Families {
             handshakes: Family::default(),
             passed_on: Family::default(),
             answers_cut: Family::default(),
+            dedup_skipped: Family::default(),
+            limits_alone: Family::default(),
             app_duration: Family::new_with_constructor(request_durations),
             rejected: Family::default(),
             reported: Family::default(),
@@ -219,6 +223,8 @@ fn register_sources(to: &mut Registry, f: &Families) {
     to.register("events_unrouted", "Events that were kept although no route wants them", f.unrouted.clone());
     to.register("handshakes", "Handshakes of a scheme that were answered; nothing was kept", f.handshakes.clone());
     to.register("requests_passed_on", "Requests that the app of a proxy-mode source answered, by class of its status", f.passed_on.clone());
+    to.register("dedup_skipped", "Requests passed on although the store could not tell whether they are copies", f.dedup_skipped.clone());
+    to.register("rate_limits_alone", "Requests counted by this gateway alone, since the shared store could not be asked", f.limits_alone.clone());
     to.register("app_answers_cut", "Answers of the app that broke off after their head", f.answers_cut.clone());
     to.register_with_unit("app_duration", "From passing a request on to the head of the app's answer", Unit::Seconds, f.app_duration.clone());
     to.register("requests_rejected", "Requests that a guard refused, by reason", f.rejected.clone());

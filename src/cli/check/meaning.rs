@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::{self, Checked, Destination, Loaded, Mode, Outbound, Period, Size, Source};
-use crate::deliver::Upstream;
+use crate::deliver::{Speaks, Upstream};
 use crate::domain::Route;
 use crate::guard::rate_limit::By;
 use crate::guard::{dedup, signature};
@@ -131,7 +131,8 @@ fn ports(out: &mut String, checked: &Checked) {
             let address = Address::parse(&String::from_utf8_lossy(redis.url.expose()));
             let address = address.map(|address| address.to_string()).unwrap_or_default();
             let (prefix, shards) = (&redis.key_prefix, redis.shards);
-            line(out, format_args!("redis, at {address}, keys {prefix} in {shards} shards, {durability}"));
+            let kind = if redis.cluster { "a cluster of redis" } else { "redis" };
+            line(out, format_args!("{kind}, at {address}, keys {prefix} in {shards} shards, {durability}"));
         }
     }
     line(
@@ -209,11 +210,32 @@ fn source(out: &mut String, source: &Source) {
             ),
         );
     }
+    mode(out, source);
+}
+
+/// What becomes of what the guards have let through.
+fn mode(out: &mut String, source: &Source) {
     match &source.mode {
         Mode::Queue => line(out, format_args!("  then {}", source.respond.status)),
-        Mode::Proxy { app, .. } => {
+        Mode::Proxy { app, speaks, fails_open, .. } => {
             let to = Upstream::join(app, &source.path);
-            line(out, format_args!("  then passed on to {} as {to}, and its answer goes back (else 502, 504)", app));
+            let over = match speaks {
+                Speaks::Http1 => "",
+                Speaks::Http2 => " over HTTP/2",
+                Speaks::Either => " over the HTTP that it chooses",
+            };
+            line(
+                out,
+                format_args!("  then passed on to {app} as {to}{over}, and its answer goes back (else 502, 504)"),
+            );
+            if *fails_open {
+                line(
+                    out,
+                    format_args!(
+                        "  while the store cannot be asked: passed on, copies too, marked Hookward-Dedup: off"
+                    ),
+                );
+            }
             if let Some(name) = source.kept_for_app() {
                 let status = source.respond.status;
                 line(out, format_args!("  while it cannot be reached: kept, {status}, and delivered to it as {name}"));

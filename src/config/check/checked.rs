@@ -10,7 +10,7 @@ use http::{HeaderValue, Method};
 use ipnet::IpNet;
 
 use crate::config::Finding;
-use crate::deliver::EndpointUrl;
+use crate::deliver::{EndpointUrl, Speaks};
 use crate::domain::catalogue::EVENT_TYPES;
 use crate::domain::{Routes, Secret};
 use crate::guard::handshake::Handshake;
@@ -100,6 +100,10 @@ pub struct RedisStore {
     pub url: Secret,
     /// Who knows the master, where the host in `url` is its name.
     pub sentinels: Vec<Secret>,
+    /// Whether it is a node of a cluster.
+    pub cluster: bool,
+    /// More nodes of the cluster.
+    pub nodes: Vec<Secret>,
     /// How many replicas must have an event before it is acknowledged.
     pub replicas_min: u8,
     /// Certificates.
@@ -165,8 +169,12 @@ pub enum Mode {
     Proxy {
         /// Where the app is; the source's path follows its path.
         app: EndpointUrl,
+        /// Which HTTP it is spoken to in.
+        speaks: Speaks,
         /// Events are kept while it cannot be reached, and delivered as to a destination ([`Source::kept_for_app`]).
         keeps: bool,
+        /// They are passed on also while the store cannot be asked whether they are copies.
+        fails_open: bool,
     },
 }
 

@@ -1,6 +1,7 @@
 //! `ingress` and `admin`: the two sockets and their limits.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use ipnet::IpNet;
 
@@ -8,6 +9,7 @@ use super::checked::{Admin, Role, Token};
 use super::value::{NAME_HINT, count, is_name, period, secret, size};
 use crate::config::document::problem::Problems;
 use crate::config::document::spanned::At;
+use crate::config::memory;
 use crate::config::quantity::Size;
 use crate::config::written;
 use crate::guard::allow_ips;
@@ -17,10 +19,11 @@ use crate::ingress::proxy_protocol::Version;
 /// The shortest admin token: 16 characters of `openssl rand -hex 16` are 64 bits already.
 const TOKEN_CHARS_MIN: usize = 16;
 
-pub(super) fn ingress(written: Option<&At<written::Ingress>>, problems: &mut Problems<'_>) -> ingress::Config {
-    let default = ingress::Config::default();
-    let Some(At { value: written, at }) = written else { return default };
+pub(super) fn ingress(written: &written::Configuration, problems: &mut Problems<'_>) -> ingress::Config {
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let body_memory_max = bytes(memory::for_bodies(Path::new(memory::ROOT), largest_body(written)));
+    let default = ingress::Config { body_memory_max, ..ingress::Config::default() };
+    let Some(At { value: written, at }) = &written.ingress else { return default };
     let connections = u32::try_from(default.connections_max)
         .ok()
         .and_then(std::num::NonZeroU32::new)
@@ -82,6 +85,13 @@ pub(super) fn ingress(written: Option<&At<written::Ingress>>, problems: &mut Pro
         );
     }
     checked
+}
+
+/// The largest `body_bytes_max` that is written.
+fn largest_body(written: &written::Configuration) -> u64 {
+    let of_ingress = written.ingress.iter().filter_map(|ingress| ingress.value.body_bytes_max.as_ref());
+    let of_sources = written.sources.0.iter().filter_map(|(_, source)| source.value.body_bytes_max.as_ref());
+    of_ingress.chain(of_sources).map(|size| size.value.0).max().unwrap_or_default()
 }
 
 /// Which header each connection begins with, from the proxies that are trusted.

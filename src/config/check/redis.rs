@@ -51,6 +51,8 @@ pub(super) fn redis(written: &written::Store, problems: &mut Problems<'_>) -> Op
     Some(RedisStore {
         url: Secret::new(text),
         sentinels: sentinels(written.sentinels.as_ref(), &address, problems),
+        cluster: cluster(written, &address, problems),
+        nodes: nodes(written, problems),
         replicas_min: written.replicas_min.as_ref().map_or(0, |min| min.value),
         tls: tls.map(|tls| certificates(tls, problems)).unwrap_or_default(),
         key_prefix: key_prefix(written.key_prefix.as_ref(), problems),
@@ -61,13 +63,15 @@ pub(super) fn redis(written: &written::Store, problems: &mut Problems<'_>) -> Op
 
 /// Keys that mean nothing to the embedded engine.
 pub(super) fn only_redis(written: &written::Store, problems: &mut Problems<'_>) {
-    let keys: [Option<NodeId>; 7] = [
+    let keys: [Option<NodeId>; 9] = [
         written.url.as_ref().map(|key| key.at),
         written.key_prefix.as_ref().map(|key| key.at),
         written.shards.as_ref().map(|key| key.at),
         written.tls.as_ref().map(|key| key.at),
         written.assume_durable.as_ref().map(|key| key.at),
         written.sentinels.as_ref().map(|key| key.at),
+        written.cluster.as_ref().map(|key| key.at),
+        written.nodes.as_ref().map(|key| key.at),
         written.replicas_min.as_ref().map(|key| key.at),
     ];
     for at in keys.into_iter().flatten() {
@@ -84,15 +88,51 @@ fn sentinels(written: Option<&At<Vec<At<SecretText>>>>, master: &Address, proble
             "write their URLs, and the master's name as the host of `store.url`",
         );
     }
-    let mut sentinels = Vec::with_capacity(list.len());
+    servers(list, ("a sentinel is asked over TCP", "write it like redis://sentinel:26379"), problems)
+}
+
+/// Whether it is a cluster, and one that the engine can use.
+fn cluster(written: &written::Store, address: &Address, problems: &mut Problems<'_>) -> bool {
+    let Some(At { value: true, at }) = written.cluster else { return false };
+    if written.sentinels.is_some() {
+        problems.wrong(at, "a cluster and sentinels", "a cluster finds its masters itself: leave one of the two out");
+    }
+    if address.host().is_empty() {
+        problems.wrong(at, "a cluster is reached over TCP", "write `url` like redis://node:6379");
+    }
+    if address.database() != 0 {
+        problems.wrong(at, "a cluster has no database but 0", "leave the number at the end of `url` out");
+    }
+    if written.shards.as_ref().is_none_or(|shards| shards.value < 2) {
+        problems.warn(
+            at,
+            "everything is in one shard, and that is on one node",
+            "write `shards`, some for each node: 16 for three",
+        );
+    }
+    true
+}
+
+fn nodes(written: &written::Store, problems: &mut Problems<'_>) -> Vec<Secret> {
+    let Some(At { value: list, at }) = &written.nodes else { return Vec::new() };
+    if !written.cluster.as_ref().is_some_and(|cluster| cluster.value) {
+        problems.wrong(*at, "nodes, and no cluster", "write `cluster: true`, or leave `nodes` out");
+    }
+    servers(list, ("a node is reached over TCP", "write it like redis://node-2:6379"), problems)
+}
+
+/// Servers that are asked over TCP; `told` where one has no host, and how to write it.
+fn servers(list: &[At<SecretText>], told: (&str, &str), problems: &mut Problems<'_>) -> Vec<Secret> {
+    let (no_host, hint) = told;
+    let mut servers = Vec::with_capacity(list.len());
     for At { value, at } in list {
         match Address::parse(value.0.trim()) {
-            Ok(address) if !address.host().is_empty() => sentinels.push(Secret::new(value.0.trim())),
-            Ok(_) => problems.wrong(*at, "a sentinel is asked over TCP", "write it like redis://sentinel:26379"),
-            Err(error) => problems.wrong(*at, error.to_string(), "write it like redis://sentinel:26379"),
+            Ok(address) if !address.host().is_empty() => servers.push(Secret::new(value.0.trim())),
+            Ok(_) => problems.wrong(*at, no_host, hint),
+            Err(error) => problems.wrong(*at, error.to_string(), hint),
         }
     }
-    sentinels
+    servers
 }
 
 fn certificates(tls: &At<StoreTls>, problems: &mut Problems<'_>) -> Tls {

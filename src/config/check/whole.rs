@@ -7,7 +7,7 @@ use crate::config::written::Configuration;
 
 /// Checks what was written; whether it may be used stands in `problems`.
 pub(in crate::config) fn check(written: &Configuration, problems: &mut Problems<'_>) -> Checked {
-    let ingress = ports::ingress(written.ingress.as_ref(), problems);
+    let ingress = ports::ingress(written, problems);
     let admin = ports::admin(written.admin.as_ref(), &ingress, problems);
     let store = store::store(written.store.as_ref(), problems);
     let outbound = outbound::outbound(written, problems);

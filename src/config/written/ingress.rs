@@ -34,7 +34,8 @@ pub(in crate::config) struct Ingress {
     /// A body, where source and scheme do not say otherwise; more is answered with 413.
     #[schemars(extend("default" = "1MiB"))]
     pub(in crate::config) body_bytes_max: Option<At<Size>>,
-    /// All bodies that are held in memory at a time; more is answered with 503.
+    /// All bodies that are held in memory at a time; more is answered with 503. By default an eighth of what the control
+    /// group or the machine has, at least 32MiB, at most 256MiB.
     #[schemars(extend("default" = "256MiB"))]
     pub(in crate::config) body_memory_max: Option<At<Size>>,
     /// All bodies that lie in files at a time: those above 1 MiB of proxy-mode sources whose guards must see them before the

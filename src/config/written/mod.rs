@@ -6,6 +6,7 @@
 //! What the values mean, and what contradicts what, is [`check`](super::check)'s business.
 
 mod admin;
+mod app;
 mod destination;
 mod feed;
 mod ingress;
@@ -21,6 +22,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use admin::{Admin, AdminToken, Role};
+pub(super) use app::{App, Http};
 pub(super) use destination::{Auth, Breaker, Destination, Headers, Retry, Sign, SignatureMode};
 pub(super) use feed::{AllowEntry, Feed, FeedFormat, FeedSettings};
 pub(super) use ingress::{Ingress, ProxyProtocol, Tls};
@@ -28,7 +30,7 @@ pub(super) use outbound::Outbound;
 pub(super) use pem::Pem;
 pub(super) use route::Route;
 pub(super) use secret_text::SecretText;
-pub(super) use source::{Dedup, Enforce, IfAppFails, Mode, RateLimit, Respond, Source};
+pub(super) use source::{Dedup, Enforce, Fail, IfAppFails, Mode, RateLimit, Respond, Source};
 pub(super) use store::{Durability, Engine, Store, StoreTls};
 pub(super) use verify::{Algorithm, Encoding, KeyEncoding, Verify};
 

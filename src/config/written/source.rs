@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
-use super::{AllowEntry, Verify};
+use super::{AllowEntry, App, Verify};
 use crate::config::document::spanned::{At, OneOrMany};
 use crate::config::quantity::{Period, Size};
 
@@ -20,13 +20,18 @@ pub(in crate::config) struct Source {
     /// answer goes back; nothing is kept, and no route takes it.
     #[schemars(extend("default" = "queue"))]
     pub(in crate::config) mode: Option<At<Mode>>,
-    /// The URL of the app that requests are passed on to, with the source's path and the query behind it; `mode: proxy` only.
-    pub(in crate::config) app: Option<At<String>>,
+    /// The app that requests are passed on to, with the source's path and the query behind its URL; `mode: proxy` only. A URL,
+    /// or `{ url, http }`.
+    pub(in crate::config) app: Option<At<App>>,
     /// What happens while the app cannot be reached; `mode: proxy` only. `reject`: 502, and the sender tries again. `keep`: the
     /// event is kept durably, answered with 2xx, and delivered to the app as to a destination, which is called `app:` and the
     /// source's name.
     #[schemars(extend("default" = "reject"))]
     pub(in crate::config) if_app_fails: Option<At<IfAppFails>>,
+    /// What happens while the store cannot be asked whether an event is a copy; `mode: proxy` only. `closed`: 503, and the
+    /// sender tries again. `open`: it is passed on all the same, marked with `Hookward-Dedup: off`.
+    #[schemars(extend("default" = "closed"))]
+    pub(in crate::config) fail: Option<At<Fail>>,
     /// `on`: the guards refuse what they find wrong. `report`: they refuse nothing; what they would have refused is counted,
     /// noted in the ledger and marked with `Hookward-Reported`. For moving in.
     #[schemars(extend("default" = "on"))]
@@ -50,6 +55,14 @@ pub(in crate::config) struct Source {
     pub(in crate::config) verify: At<Verify>,
     /// What makes an event a copy of another; `off` delivers copies again.
     pub(in crate::config) dedup: Option<At<Dedup>>,
+}
+
+/// What becomes of requests while the store cannot be asked.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Fail {
+    Closed,
+    Open,
 }
 
 /// How events are taken.

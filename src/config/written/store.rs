@@ -46,6 +46,11 @@ pub(in crate::config) struct Store {
     pub(in crate::config) tls: Option<At<StoreTls>>,
     /// The sentinels that know the master, as URLs; the host in `url` is the master's name then.
     pub(in crate::config) sentinels: Option<At<Vec<At<SecretText>>>>,
+    /// The server in `url` is a node of a cluster: the shards are spread over its nodes, which are found by it.
+    #[schemars(extend("default" = false))]
+    pub(in crate::config) cluster: Option<At<bool>>,
+    /// More nodes of the cluster, as URLs: one of them is asked where the one in `url` is away. Login and TLS are those of `url`.
+    pub(in crate::config) nodes: Option<At<Vec<At<SecretText>>>>,
     /// How many replicas must have an event before the sender hears 2xx, so that a failover loses none of it.
     #[schemars(extend("default" = 0))]
     pub(in crate::config) replicas_min: Option<At<u8>>,

@@ -34,8 +34,8 @@ pub(in crate::deliver) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The most fields of an answer's head.
 const FIELDS_MAX: usize = 100;
 
-/// How many interim answers are skipped.
-const INTERIM_ANSWERS_MAX: u32 = 16;
+/// How many interim answers there may be.
+pub(in crate::deliver) const INTERIM_ANSWERS_MAX: u32 = 16;
 
 /// A head of up to this size is looked at whenever more of it comes; a longer one when it has doubled, so that
 /// one that drips costs no more than it is long.
@@ -65,16 +65,17 @@ impl HeadReader {
         Self { seen: 0, parsed: 0, interim_answers: 0, is_head }
     }
 
-    /// Takes whole heads off the front of `input`; the fields of the final one go to `field`, as they stand there.
-    /// `None` where it is not whole: the rest is to be brought again, with more behind it.
+    /// Takes whole heads off the front of `input`; interim ones go to `interim` with their status, the fields of the final
+    /// one to `field`, as they stand there. `None` where it is not whole: the rest is to be brought again, with more behind it.
     pub(in crate::deliver) fn take(
         &mut self,
         input: &mut &[u8],
+        mut interim: impl FnMut(u16, &[httparse::Header<'_>]),
         mut field: impl FnMut(&str, &[u8]),
     ) -> Result<Option<Final>, Fault> {
         loop {
             if is_worth_parsing(input, self.seen, self.parsed) {
-                match self.parse(input, &mut field)? {
+                match self.parse(input, &mut interim, &mut field)? {
                     Parsed::Partial => self.parsed = input.len(),
                     Parsed::Interim(head_bytes) => {
                         (self.seen, self.parsed) = (0, 0);
@@ -97,7 +98,12 @@ impl HeadReader {
         if self.seen == 0 && self.interim_answers == 0 { Fault::NoAnswer } else { Fault::Short }
     }
 
-    fn parse(&mut self, input: &[u8], field: &mut impl FnMut(&str, &[u8])) -> Result<Parsed, Fault> {
+    fn parse(
+        &mut self,
+        input: &[u8],
+        interim: &mut impl FnMut(u16, &[httparse::Header<'_>]),
+        field: &mut impl FnMut(&str, &[u8]),
+    ) -> Result<Parsed, Fault> {
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let mut response = httparse::Response::new(&mut []);
         let parsed = ParserConfig::default().parse_response_with_uninit_headers(&mut response, input, &mut fields);
@@ -111,6 +117,7 @@ impl HeadReader {
             100..=199 if self.interim_answers >= INTERIM_ANSWERS_MAX => return Err(Fault::Interim),
             100..=199 => {
                 self.interim_answers += 1;
+                interim(status, response.headers);
                 return Ok(Parsed::Interim(head_bytes));
             }
             200.. => {}

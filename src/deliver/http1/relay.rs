@@ -6,6 +6,7 @@ use super::body::Piece;
 use super::head::{Final, HeadReader};
 use super::{Body, Fault};
 use crate::domain::headers::is_end_to_end;
+use crate::domain::interim::OnInterim;
 
 /// Reads one answer; pure: whoever has the bytes brings them.
 #[derive(Debug)]
@@ -43,17 +44,22 @@ impl Relay {
     }
 
     /// Takes the head off the front of `input`; `None` where it is not whole: the rest is to be brought again, with
-    /// more behind it.
-    pub(in crate::deliver) fn head(&mut self, input: &mut &[u8]) -> Result<Option<(StatusCode, HeaderMap)>, Fault> {
+    /// more behind it. Interim answers in front of it go to `interim`.
+    pub(in crate::deliver) fn head(
+        &mut self,
+        input: &mut &[u8],
+        interim: Option<OnInterim<'_>>,
+    ) -> Result<Option<(StatusCode, HeaderMap)>, Fault> {
         let State::Head(head) = &mut self.state else { return Ok(None) };
         let mut headers = HeaderMap::new();
-        let add = |name: &str, value: &[u8]| {
-            // A name or a value that cannot be one would have been a fault before.
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value)) {
-                headers.append(name, value);
-            }
+        let pass_on = |status: u16, fields: &[httparse::Header<'_>]| {
+            let Some((interim, status)) = interim.zip(StatusCode::from_u16(status).ok()) else { return };
+            let mut headers = HeaderMap::new();
+            fields.iter().for_each(|field| add(&mut headers, field.name, field.value));
+            interim(status, headers);
         };
-        let Some(Final { status, body, keep_alive }) = head.take(input, add)? else { return Ok(None) };
+        let taken = head.take(input, pass_on, |name, value| add(&mut headers, name, value))?;
+        let Some(Final { status, body, keep_alive }) = taken else { return Ok(None) };
         let Ok(code) = StatusCode::from_u16(status) else { return Err(Fault::Status(status)) };
         self.keep_alive = keep_alive;
         self.state = State::Body(body);
@@ -106,6 +112,13 @@ impl Relay {
     }
 }
 
+/// A name or a value that cannot be one would have been a fault before.
+fn add(headers: &mut HeaderMap, name: &str, value: &[u8]) {
+    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value)) {
+        headers.append(name, value);
+    }
+}
+
 /// The fields of a trailer section but for those that say how to read a message (RFC 9110 section 6.5.1).
 fn trailers(lines: &[u8]) -> Result<Option<Box<HeaderMap>>, Fault> {
     if lines.is_empty() {
@@ -128,7 +141,7 @@ fn trailers(lines: &[u8]) -> Result<Option<Box<HeaderMap>>, Fault> {
 }
 
 /// Whether a field can stand behind a body: nothing that says how to read or keep a message, or who may.
-fn is_trailer(name: &str) -> bool {
+pub(in crate::deliver) fn is_trailer(name: &str) -> bool {
     is_end_to_end(name)
         && !name.starts_with("content-")
         && !matches!(name, "authorization" | "cache-control" | "max-forwards" | "set-cookie")
@@ -148,7 +161,7 @@ mod tests {
         for piece in pieces {
             waiting.extend_from_slice(piece);
             let mut rest = &waiting[..];
-            if let Some((code, _)) = relay.head(&mut rest)? {
+            if let Some((code, _)) = relay.head(&mut rest, None)? {
                 status = code.as_u16();
             }
             while end.is_none() {

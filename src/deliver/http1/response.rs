@@ -101,7 +101,9 @@ impl Reader {
                     headers.try_add(name.as_bytes(), value);
                 }
             };
-            let Some(Final { status, body, keep_alive }) = head.take(input, keep)? else { return Ok(Step::More) };
+            let Some(Final { status, body, keep_alive }) = head.take(input, |_, _| {}, keep)? else {
+                return Ok(Step::More);
+            };
             self.keep_alive = keep_alive;
             self.state = State::Body(body);
             self.answer = Answer { status, headers: headers.finish(), body: Bytes::new() };

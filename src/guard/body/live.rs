@@ -7,17 +7,18 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::{broken, too_late};
-use crate::domain::Rejection;
+use crate::deadline::Deadline;
+use crate::domain::{Rejection, RequestPieces};
 
 /// A body on its way, of which the length is known and which has a time to come in.
 pub struct Live {
     body: Pin<Box<dyn Source>>,
     bytes: u64,
     came: u64,
-    timer: Pin<Box<Sleep>>,
+    deadline: Pin<Box<Deadline>>,
 }
 
 /// Any body, its error told as a refusal.
@@ -44,7 +45,7 @@ impl Live {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        Self { body: Box::pin(body), bytes, came: 0, timer: Box::pin(sleep_until(deadline)) }
+        Self { body: Box::pin(body), bytes, came: 0, deadline: Box::pin(Deadline::new(deadline)) }
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -71,7 +72,7 @@ impl Body for Live {
                 Poll::Ready(end) => return Poll::Ready(end),
                 Poll::Pending => {
                     let came = self.came;
-                    return self.timer.as_mut().poll(context).map(|()| Some(Err(too_late(came))));
+                    return self.deadline.as_mut().poll_passed(context, came).map(|()| Some(Err(too_late(came))));
                 }
             }
         }
@@ -79,6 +80,13 @@ impl Body for Live {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.bytes.saturating_sub(self.came))
+    }
+}
+
+/// What the sender has sent it sends no second time.
+impl RequestPieces for Live {
+    fn begin_again(self: Pin<&mut Self>) -> bool {
+        false
     }
 }
 

@@ -4,13 +4,13 @@ use bytes::Bytes;
 
 use super::Buffered;
 use super::live::Live;
-use super::spool::Spooled;
+use super::spool::{Pieces, Spooled};
 use crate::domain::{RequestBody, RequestStream};
 
 /// A request body that may be larger than what is held in memory of one.
 ///
-/// The guards see its bytes through [`AsRef`]. One that is still on its way has none for them: it is only for
-/// services whose guards ask nothing of it.
+/// The guards see its bytes through [`AsRef`]. One that is still on its way, or was looked at while it came, has none for
+/// them: they ask nothing of it, or what is [known](crate::domain::Facts::digested) of it.
 #[derive(Debug)]
 pub struct Received(Place);
 
@@ -18,6 +18,8 @@ pub struct Received(Place);
 enum Place {
     Memory(Buffered),
     File(Spooled),
+    /// In a file, and nobody looks at it any more.
+    Unseen(Pieces),
     OnItsWay(Live),
 }
 
@@ -32,7 +34,7 @@ impl Received {
     pub fn kept_bytes(&self) -> Bytes {
         match &self.0 {
             Place::Memory(body) => body.bytes().clone(),
-            Place::File(_) | Place::OnItsWay(_) => Bytes::new(),
+            Place::File(_) | Place::Unseen(_) | Place::OnItsWay(_) => Bytes::new(),
         }
     }
 }
@@ -49,6 +51,12 @@ impl From<Spooled> for Received {
     }
 }
 
+impl From<Pieces> for Received {
+    fn from(body: Pieces) -> Self {
+        Self(Place::Unseen(body))
+    }
+}
+
 impl From<Live> for Received {
     fn from(body: Live) -> Self {
         Self(Place::OnItsWay(body))
@@ -60,7 +68,7 @@ impl AsRef<Bytes> for Received {
         match &self.0 {
             Place::Memory(body) => body.bytes(),
             Place::File(body) => body.seen(),
-            Place::OnItsWay(_) => &NOTHING,
+            Place::Unseen(_) | Place::OnItsWay(_) => &NOTHING,
         }
     }
 }
@@ -71,15 +79,19 @@ impl AsRef<[u8]> for Received {
     }
 }
 
+impl From<Pieces> for RequestBody {
+    fn from(pieces: Pieces) -> Self {
+        Self::Streamed { bytes: pieces.bytes(), pieces: Box::pin(pieces) as RequestStream }
+    }
+}
+
 /// What the guards looked at of a file is free then.
 impl From<Received> for RequestBody {
     fn from(body: Received) -> Self {
         match body.0 {
             Place::Memory(body) => Self::Whole(body.into_bytes()),
-            Place::File(body) => {
-                let pieces = body.pieces();
-                Self::Streamed { bytes: pieces.bytes(), pieces: Box::pin(pieces) as RequestStream }
-            }
+            Place::File(body) => body.pieces().into(),
+            Place::Unseen(pieces) => pieces.into(),
             Place::OnItsWay(body) => Self::Streamed { bytes: body.bytes(), pieces: Box::pin(body) as RequestStream },
         }
     }

@@ -4,10 +4,11 @@
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -17,10 +18,13 @@ use tower_service::Service;
 
 use super::budget::Share;
 use super::live::Live;
+use super::looks::{Looking, Looks};
 use super::received::Received;
 use super::spool::{PIECE_BYTES, Spool};
 use super::{BodyLayer, Buffered, Collected, Collecting, Full, began, broken, overfull, refused, too_late};
-use crate::domain::Rejection;
+use crate::deadline::{Late, within_while};
+use crate::domain::{Digested, Facts, Rejection};
+use crate::guard::layer::Head;
 
 /// A body that is larger is not held in memory, unless its source says so.
 pub const LARGE_BYTES: u64 = 1 << 20;
@@ -30,8 +34,8 @@ pub const LARGE_BYTES: u64 = 1 << 20;
 pub enum Large {
     /// Held in memory like the others.
     Held,
-    /// Put into a file until the guards have seen them.
-    Spooled(Spool),
+    /// Put into a file until the guards have seen them, which they do while the body comes where they can.
+    Spooled(Spool, Option<Looks>),
     /// Handed on as they come: no guard asks anything of them. Those whose length nobody says are spooled.
     Streamed(Spool),
 }
@@ -134,12 +138,14 @@ where
                 let body = Live::new(body, declared.unwrap_or_default(), began(&head) + self.whole.layer.timeout);
                 Awaited::Streamed { answer: ready(&mut self.whole).call(Request::from_parts(head, body.into())) }
             }
-            Large::Spooled(spool) | Large::Streamed(spool) if is_large => {
-                let (layer, spool) = (self.whole.layer.clone(), spool.clone());
+            Large::Spooled(..) | Large::Streamed(_) if is_large => {
+                let (layer, large) = (self.whole.layer.clone(), self.large.clone());
                 let service = ready(&mut self.whole);
-                Awaited::Spooled { answer: Box::pin(spooled(request, service, layer, spool)) }
+                Awaited::Spooled { answer: Box::pin(spooled(request, service, layer, large)) }
             }
-            Large::Held | Large::Spooled(_) | Large::Streamed(_) => Awaited::Whole { answer: self.whole.call(request) },
+            Large::Held | Large::Spooled(..) | Large::Streamed(_) => {
+                Awaited::Whole { answer: self.whole.call(request) }
+            }
         }
     }
 }
@@ -167,7 +173,7 @@ async fn spooled<B, S, ResB>(
     request: Request<B>,
     mut service: S,
     layer: BodyLayer,
-    spool: Spool,
+    large: Large,
 ) -> Result<S::Response, S::Error>
 where
     B: Body<Data = Bytes>,
@@ -175,42 +181,71 @@ where
     S: Service<Request<Received>, Response = Response<ResB>>,
     ResB: From<Bytes>,
 {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let mut memory = layer.budget.share();
-    match receive(body, &head, &layer, &spool, &mut memory).await {
-        Ok(body) => {
-            // The memory of a piece is held as long as the body is on its way.
-            service.call(Request::from_parts(head, body)).await
-        }
-        Err(rejection) => Ok(refused(head, rejection)),
+    let asked = Head { method: &head.method, uri: &head.uri, headers: &head.headers };
+    let (spool, how) = match &large {
+        Large::Spooled(spool, looks) => (
+            spool,
+            looks
+                .as_ref()
+                .and_then(|looks| looks.begin(asked))
+                .map_or(Look::AtOnce, |looking| Look::InPieces(Box::new(looking))),
+        ),
+        Large::Streamed(spool) => (spool, Look::NotAtAll),
+        // Never put into a file.
+        Large::Held => return Ok(refused(head, overfull(Full::Memory))),
+    };
+    let (body, digested) = match receive(body, began(&head), &layer, spool, how, &mut memory).await {
+        Ok(received) => received,
+        Err(rejection) => return Ok(refused(head, rejection)),
+    };
+    if let Some(digested) = digested {
+        head.extensions.get_or_insert_default::<Facts>().digested = Some(Arc::new(digested));
     }
+    // The memory of a piece is held as long as the body is on its way.
+    service.call(Request::from_parts(head, body)).await
+}
+
+/// How the guards look at a body.
+enum Look<'a> {
+    AtOnce,
+    InPieces(Box<Looking<'a>>),
+    NotAtAll,
 }
 
 /// Takes a body in: into memory while it is small, then into a file.
 async fn receive<B>(
     body: B,
-    head: &Parts,
+    began: Instant,
     layer: &BodyLayer,
     spool: &Spool,
+    mut how: Look<'_>,
     memory: &mut Share,
-) -> Result<Received, Rejection>
+) -> Result<(Received, Option<Digested>), Rejection>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>> + Send,
 {
-    let deadline: Instant = began(head) + layer.timeout;
-    let mut came = 0;
-    let (file, piece) = match timeout_at(deadline, take_in(body, layer, spool, memory, &mut came)).await {
+    let deadline = began + layer.timeout;
+    let came = AtomicU64::new(0);
+    let looking = if let Look::InPieces(looking) = &mut how { Some(&mut **looking) } else { None };
+    let taking = take_in(body, layer, spool, looking, memory, &came);
+    let (file, piece) = match within_while(deadline, || came.load(Relaxed), taking).await {
         Ok(taken) => taken?,
-        Err(_elapsed) => return Err(too_late(came as u64)),
+        Err(Late) => return Err(too_late(came.into_inner())),
     };
-    let Some(file) = file else { return Ok(Buffered::from(Bytes::from(piece)).into()) };
-    let looked_at = async {
+    let Some(file) = file else { return Ok((Buffered::from(Bytes::from(piece)).into(), None)) };
+    let put_aside = async {
         let (file, _) = file.write(piece).await?;
-        spool.look_at(file, layer.budget.share()).await
+        Ok(match how {
+            Look::AtOnce => (spool.look_at(file, layer.budget.share()).await?.into(), None),
+            Look::InPieces(looking) => (file.pieces().into(), Some((*looking).finish())),
+            Look::NotAtAll => (file.pieces().into(), None),
+        })
     };
-    match timeout_at(deadline, looked_at).await {
-        Ok(spooled) => spooled.map(Received::from),
+    match timeout_at(deadline, put_aside).await {
+        Ok(received) => received,
         Err(_elapsed) => Err(overfull(Full::Memory)),
     }
 }
@@ -220,8 +255,9 @@ async fn take_in<B>(
     body: B,
     layer: &BodyLayer,
     spool: &Spool,
+    mut looking: Option<&mut Looking<'_>>,
     memory: &mut Share,
-    came: &mut usize,
+    came: &AtomicU64,
 ) -> Result<(Option<super::spool::Writer>, Vec<u8>), Rejection>
 where
     B: Body<Data = Bytes>,
@@ -232,12 +268,16 @@ where
     while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
         let frame = frame.map_err(|error| broken(&*error.into()))?;
         let Ok(data) = frame.into_data() else { continue };
-        *came = came.saturating_add(data.len());
-        if *came > layer.bytes_max {
+        let bytes = came.load(Relaxed).saturating_add(data.len() as u64);
+        came.store(bytes, Relaxed);
+        if bytes > layer.bytes_max as u64 {
             return Err(overfull(Full::TooLarge));
         }
         if !memory.grow_to(piece.len() + data.len()) {
             return Err(overfull(Full::Memory));
+        }
+        if let Some(looking) = &mut looking {
+            looking.take(&data);
         }
         piece.extend_from_slice(&data);
         if piece.len() >= PIECE_BYTES {

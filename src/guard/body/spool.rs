@@ -2,8 +2,8 @@
 //!
 //! - A file is made in the gateway's own folder, mode 0600, and unlinked at once: whatever ends the process, nothing
 //!   stays. All of them together are bounded in bytes.
-//! - The guards see a body whole, as they see every body: it is read back for them, one at a time for the whole
-//!   gateway, so that however many are on their way no more than one is in memory.
+//! - What the guards want to know of a body is computed while it comes. Where they have to see it at once it is read back for
+//!   them, one at a time for the whole gateway, so that however many are on their way no more than one is in memory.
 //! - Whoever writes or reads a file does so off the threads that serve connections.
 
 use std::fs::File;
@@ -22,7 +22,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::budget::Share;
 use super::{BodyBudget, RETRY_AFTER};
-use crate::domain::{Reason, Rejection};
+use crate::domain::{Reason, Rejection, RequestPieces};
 
 /// Where large bodies lie; clones share it.
 #[derive(Clone, Debug)]
@@ -129,6 +129,12 @@ impl Writer {
         .await?;
         Ok((Self { file, bytes, disk }, piece))
     }
+
+    /// The body as it goes on.
+    pub(super) fn pieces(self) -> Pieces {
+        let Self { file, bytes, disk } = self;
+        Pieces { file: Arc::new(file), bytes, at: 0, reading: None, _disk: disk }
+    }
 }
 
 // === impl Spooled ===
@@ -179,6 +185,14 @@ impl Body for Pieces {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.bytes - self.at)
+    }
+}
+
+impl RequestPieces for Pieces {
+    fn begin_again(mut self: Pin<&mut Self>) -> bool {
+        // One that is being read is dropped.
+        (self.at, self.reading) = (0, None);
+        true
     }
 }
 

@@ -75,11 +75,12 @@ impl Dedup {
 impl<B: AsRef<[u8]>> Guard<B> for Dedup {
     fn check(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<(), Rejection> {
         let body = body.as_ref();
+        let hash = || facts.digested.as_ref().map_or_else(|| Sha256::digest(body).into(), |digested| digested.sha256);
         facts.dedup_key = match (&self.by, &facts.source_event_id) {
             (By::Id, None) => None,
             (By::Id, Some(id)) if facts.source_event_id_signed => self.key(Kind::SignedId, &[id.as_bytes()]),
-            (By::Id, Some(id)) => self.key(Kind::IdAndBody, &[id.as_bytes(), &Sha256::digest(body)]),
-            (By::Body, _) => self.key(Kind::Body, &[&Sha256::digest(body)]),
+            (By::Id, Some(id)) => self.key(Kind::IdAndBody, &[id.as_bytes(), &hash()]),
+            (By::Body, _) => self.key(Kind::Body, &[&hash()]),
             (By::Field(Field::Header(name)), _) => self.by_header(head, name),
             (By::Field(Field::Body(pointer)), _) => self.by_body_field(head, body, pointer)?,
         };

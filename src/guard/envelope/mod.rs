@@ -11,7 +11,7 @@
 //!
 //! - [`mod@pointer`]: where a field stands
 //! - [`config`]: where id and type stand, and the bounds
-//! - [`mod@scan`]: the one pass over the body
+//! - [`mod@scan`]: the one pass over the body; `piecewise`: the same over one that comes in pieces; `search`: the way to a field
 //! - [`inflate`]: the bounded copy of a compressed body
 //! - [`question`]: the guard
 //!
@@ -41,11 +41,14 @@
 
 pub mod config;
 pub mod inflate;
+mod piecewise;
 pub mod pointer;
 pub mod question;
 pub mod scan;
+mod search;
 
 pub use config::{Config, INFLATED_BYTES_MAX_DEFAULT};
+pub(in crate::guard) use piecewise::Piecewise;
 pub use pointer::{Field, FieldError, Lookup, POINTER_TOKENS_MAX, Pointer};
 pub use question::{Envelope, EnvelopeLayer};
 pub use scan::{DEPTH_MAX, ScanError, Value, scan};

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
+use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderName};
 
-use super::Config;
 use super::inflate::inflated;
 use super::pointer::{Lookup, Pointer};
 use super::scan::{ScanError, Value, scan};
+use super::{Config, Piecewise};
 use crate::domain::event::{EVENT_TYPE_BYTES_MAX, SOURCE_EVENT_ID_BYTES_MAX};
 use crate::domain::{Facts, Reason, Rejection};
 use crate::guard::layer::{Guard, GuardLayer, Head};
@@ -49,6 +50,26 @@ impl Envelope {
             None => scan(body, [id, event_type], self.config.depth_max).map(|[id, event_type]| [id, event_type, None]),
             detail => scan(body, [id, event_type, detail.as_ref()], self.config.depth_max),
         };
+        self.found(found)
+    }
+
+    /// The same of a body that comes in pieces; nothing where its bytes are not what is read.
+    pub(in crate::guard) fn piecewise(&self, headers: &HeaderMap) -> Option<Piecewise<'_, 3>> {
+        let Config { event_id, event_type, type_detail, depth_max, .. } = &self.config;
+        let pointers = [event_id.body.as_ref(), event_type.body.as_ref(), type_detail.as_ref()];
+        (!headers.contains_key(CONTENT_ENCODING)).then(|| Piecewise::new(pointers, *depth_max))
+    }
+
+    /// Whether the body is read at all.
+    pub(in crate::guard) fn reads_body(&self) -> bool {
+        self.config.reads_body()
+    }
+
+    /// What was found, or why the body is refused.
+    pub(in crate::guard) fn found<T>(
+        &self,
+        found: Result<[Option<T>; 3], ScanError>,
+    ) -> Result<[Option<T>; 3], Rejection> {
         match found {
             Ok(found) => Ok(found),
             Err(ScanError::NotJson { .. }) if !self.needs_json() => Ok([None, None, None]),
@@ -111,7 +132,10 @@ impl Envelope {
 
 impl<B: AsRef<[u8]>> Guard<B> for Envelope {
     fn check(&self, head: Head<'_>, body: &B, facts: &mut Facts) -> Result<(), Rejection> {
-        if self.config.reads_body() {
+        if let Some(digested) = facts.digested.clone() {
+            let fields = digested.fields.as_ref().map_err(Rejection::clone)?;
+            self.settle(head.headers, fields.each_ref().map(|field| field.as_ref().map(Value::from)), facts)
+        } else if self.config.reads_body() {
             let body = self.inflated(head.headers, body.as_ref())?;
             self.settle(head.headers, self.read_body(&body)?, facts)
         } else {

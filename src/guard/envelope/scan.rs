@@ -15,6 +15,8 @@
 use std::borrow::Cow;
 
 use super::pointer::Pointer;
+use super::search::{Quoted, Searches};
+use crate::domain::Scalar;
 
 /// A field that was asked for and found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,17 @@ pub enum Value<'a> {
     Null,
     /// Something else: a truth value, another number, a container, or a string with a lone surrogate.
     Other,
+}
+
+impl<'a> From<&'a Scalar> for Value<'a> {
+    fn from(scalar: &'a Scalar) -> Self {
+        match scalar {
+            Scalar::Text(text) => Self::Text(Cow::Borrowed(text)),
+            Scalar::Integer(digits) => Self::Integer(digits),
+            Scalar::Null => Self::Null,
+            Scalar::Other => Self::Other,
+        }
+    }
 }
 
 /// Why a text was not read to its end.
@@ -74,25 +87,11 @@ pub fn scan<'a, const FIELDS: usize>(
     {
         return Err(ScanError::NotJson { at: error.valid_up_to(), expected: "UTF-8" });
     }
-    let searches = pointers.map(|pointer| Search { tokens: pointer.map_or(&[], Pointer::tokens), ..Search::default() });
-    let reach = searches.iter().map(|search| search.tokens.len()).max().unwrap_or_default();
     let depth_max = depth_max.min(DEPTH_MAX);
-    let mut scan = Scan { bytes: json, at: 0, depth: 0, objects: 0, depth_max, reach, searches };
+    let searches = Searches::new(pointers);
+    let mut scan = Scan { bytes: json, at: 0, depth: 0, objects: 0, depth_max, searches };
     scan.document()?;
-    Ok(scan.searches.map(|search| search.found))
-}
-
-/// The way to one field.
-#[derive(Default)]
-struct Search<'a, 'p> {
-    tokens: &'p [Cow<'static, str>],
-    /// As many tokens lead to where the scan stands.
-    matched: usize,
-    /// A bit for each token that has been met.
-    met: u32,
-    /// The element of the array that the next token counts in.
-    element: usize,
-    found: Option<Value<'a>>,
+    Ok(scan.searches.into_found())
 }
 
 struct Scan<'a, 'p, const FIELDS: usize> {
@@ -103,41 +102,7 @@ struct Scan<'a, 'p, const FIELDS: usize> {
     /// A bit for each open container: 1 is an object; the lowest is the innermost.
     objects: u128,
     depth_max: u32,
-    /// No field lies deeper.
-    reach: usize,
-    searches: [Search<'a, 'p>; FIELDS],
-}
-
-/// A string as it stands between its quotes.
-#[derive(Clone, Copy)]
-struct Quoted<'a> {
-    /// UTF-8.
-    raw: &'a [u8],
-    has_escapes: bool,
-}
-
-// === impl Search ===
-
-impl<'a> Search<'a, '_> {
-    /// A member or element at `depth` begins: does the next token lead there?
-    fn step(&mut self, depth: usize, leads: impl FnOnce(&str, usize) -> bool) -> Option<u32> {
-        self.matched = self.matched.min(depth - 1);
-        let token = self.tokens.get(depth - 1).filter(|_| self.matched == depth - 1)?;
-        leads(token, self.element).then(|| {
-            self.matched = depth;
-            1 << (depth - 1)
-        })
-    }
-
-    fn is_here(&self, depth: usize) -> bool {
-        depth > 0 && self.matched == depth && self.tokens.len() == depth
-    }
-
-    fn find(&mut self, depth: usize, value: impl FnOnce() -> Value<'a>) {
-        if self.is_here(depth) {
-            self.found = Some(value());
-        }
-    }
+    searches: Searches<'p, Value<'a>, FIELDS>,
 }
 
 // === impl Scan ===
@@ -247,15 +212,8 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
             return Err(self.wrong("a name in quotes"));
         }
         let name = self.string()?;
-        let (depth, at) = (self.depth as usize, self.at);
-        let searches = if depth <= self.reach { self.searches.as_mut_slice() } else { &mut [] };
-        for search in searches {
-            if let Some(token) = search.step(depth, |token, _| name.is(token)) {
-                if search.met & token != 0 {
-                    return Err(ScanError::DuplicateKey { at });
-                }
-                search.met |= token;
-            }
+        if !self.searches.named(self.depth as usize, name) {
+            return Err(ScanError::DuplicateKey { at: self.at });
         }
         self.white();
         if self.bytes.get(self.at) != Some(&b':') {
@@ -267,32 +225,11 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
 
     /// An array's element begins.
     fn element(&mut self, is_first: bool) {
-        let depth = self.depth as usize;
-        if depth > self.reach {
-            return;
-        }
-        for search in &mut self.searches {
-            if search.matched.min(depth - 1) + 1 == depth {
-                search.element = if is_first { 0 } else { search.element.saturating_add(1) };
-            }
-            let token = search.step(depth, |token, element| token.parse() == Ok(element));
-            match token {
-                // An index is met once; the count has been another array's since.
-                Some(token) if search.met & token != 0 => search.matched = depth - 1,
-                Some(token) => search.met |= token,
-                None => {}
-            }
-        }
+        self.searches.element(self.depth as usize, is_first);
     }
 
     fn found(&mut self, value: impl Fn() -> Value<'a>) -> Result<(), ScanError> {
-        let depth = self.depth as usize;
-        if depth > self.reach {
-            return Ok(());
-        }
-        for search in &mut self.searches {
-            search.find(depth, &value);
-        }
+        self.searches.found(self.depth as usize, value);
         Ok(())
     }
 
@@ -401,7 +338,7 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
 
 /// Steps over a string's plain characters, eight at a time; fewer than eight may be left.
 #[inline]
-fn plain(bytes: &[u8], from: usize) -> usize {
+pub(super) fn plain(bytes: &[u8], from: usize) -> usize {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
     let mut at = from;
@@ -437,41 +374,6 @@ fn long(bytes: &[u8], mut at: usize) -> usize {
         at += 32;
     }
     at
-}
-
-// === impl Quoted ===
-
-impl<'a> Quoted<'a> {
-    fn is(self, name: &str) -> bool {
-        if self.has_escapes { self.unescape().is_some_and(|text| text == name) } else { self.raw == name.as_bytes() }
-    }
-
-    /// The text; `None` where it has a lone surrogate.
-    fn unescape(self) -> Option<Cow<'a, str>> {
-        let raw = std::str::from_utf8(self.raw).ok()?;
-        if !self.has_escapes {
-            return Some(Cow::Borrowed(raw));
-        }
-        // The string has been validated, so that only surrogates can go wrong here.
-        let mut units = Vec::with_capacity(raw.len());
-        let mut rest = raw;
-        while let Some((plain, escaped)) = rest.split_once('\\') {
-            units.extend(plain.encode_utf16());
-            let mut characters = escaped.chars();
-            units.push(match characters.next()? {
-                'b' => 0x08,
-                'f' => 0x0c,
-                'n' => 0x0a,
-                'r' => 0x0d,
-                't' => 0x09,
-                'u' => u16::from_str_radix(escaped.get(1..5)?, 16).ok()?,
-                other => u16::try_from(u32::from(other)).ok()?,
-            });
-            rest = if escaped.starts_with('u') { escaped.get(5..)? } else { characters.as_str() };
-        }
-        units.extend(rest.encode_utf16());
-        String::from_utf16(&units).ok().map(Cow::Owned)
-    }
 }
 
 #[cfg(test)]

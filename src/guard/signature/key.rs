@@ -30,6 +30,24 @@ impl Keyed {
         }
     }
 
+    /// Hashes one piece more.
+    pub(super) fn update(&mut self, piece: &[u8]) {
+        match self {
+            Self::Sha1(keyed) => keyed.update(piece),
+            Self::Sha256(keyed) => keyed.update(piece),
+            Self::Sha512(keyed) => keyed.update(piece),
+        }
+    }
+
+    /// The hash of all pieces.
+    pub(super) fn finish(self) -> Hash {
+        match self {
+            Self::Sha1(keyed) => Hash::of(&keyed.finalize().into_bytes()),
+            Self::Sha256(keyed) => Hash::of(&keyed.finalize().into_bytes()),
+            Self::Sha512(keyed) => Hash::of(&keyed.finalize().into_bytes()),
+        }
+    }
+
     /// Hashes what `feed` hands over, piece by piece.
     pub(super) fn hash(&self, feed: impl Fn(&mut dyn FnMut(&[u8]))) -> Hash {
         match self.clone() {

@@ -17,6 +17,7 @@
 
 pub mod diagnosis;
 mod encoding;
+mod hashing;
 mod key;
 pub mod odd;
 mod pieces;
@@ -33,6 +34,7 @@ pub mod template;
 pub mod verifier;
 
 pub use diagnosis::{Diagnosis, Finding};
+pub(in crate::guard) use hashing::Hashing;
 pub use odd::Odd;
 pub use preset::{Checked, Preset};
 pub use presets::PRESETS;

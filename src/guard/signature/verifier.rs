@@ -215,6 +215,11 @@ impl Verifier {
             (Proof::Basic, Keys::Equal(hashes)) => equal_hash(hashes, &basic_of(head)?),
             _ => return Ok(()),
         };
+        self.settle(secret, facts)
+    }
+
+    /// Records which secret it was; refuses where it was none.
+    pub(super) fn settle(&self, secret: Option<usize>, facts: &mut Facts) -> Result<(), Rejection> {
         let Some(secret) = secret else {
             let tried = self.secrets.len();
             let detail = format!("scheme {}: none of the {tried} secrets makes it", self.scheme.name);
@@ -338,22 +343,29 @@ impl Signed<'_> {
         let mut pieces = self.pieces.iter();
         for part in signatures.signed.parts() {
             match part {
-                Part::Literal(text) => update(text.as_bytes()),
-                Part::Body => update(self.body),
-                Part::Timestamp => update(self.timestamp.as_bytes()),
-                Part::Id => update(self.id),
-                Part::Method => update(self.head.method.as_str().as_bytes()),
                 part if is_piece(part, signatures.url) => {
                     if let Some(piece) = pieces.next() {
                         update(piece.as_bytes());
                     }
                 }
-                Part::Url | Part::Field(_) | Part::Form => {
-                    update(self.url.as_bytes());
-                    if let Some(query) = self.head.uri.query() {
-                        update(b"?");
-                        update(query.as_bytes());
-                    }
+                part => self.feed_part(part, update),
+            }
+        }
+    }
+
+    /// One part of the template that is nothing that had to be made before.
+    pub(super) fn feed_part(&self, part: &Part, update: &mut dyn FnMut(&[u8])) {
+        match part {
+            Part::Literal(text) => update(text.as_bytes()),
+            Part::Body => update(self.body),
+            Part::Timestamp => update(self.timestamp.as_bytes()),
+            Part::Id => update(self.id),
+            Part::Method => update(self.head.method.as_str().as_bytes()),
+            Part::Url | Part::Field(_) | Part::Form => {
+                update(self.url.as_bytes());
+                if let Some(query) = self.head.uri.query() {
+                    update(b"?");
+                    update(query.as_bytes());
                 }
             }
         }

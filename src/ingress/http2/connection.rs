@@ -24,6 +24,7 @@ use super::service::Adapter;
 use super::session::{Due, Session};
 use super::streams::Streams;
 use super::watched::Watched;
+use crate::deadline::Lateness;
 use crate::ingress::Config;
 use crate::ingress::body::RequestBody;
 use crate::ingress::drain::Stage;
@@ -50,6 +51,7 @@ where
     let mut wakes = pin!(drain.wakes());
     let nap_max = config.header_timeout.min(config.request_timeout).min(config.idle_timeout);
     let mut timer = pin!(sleep(nap_max));
+    let mut lateness = Lateness::default();
     let mut seen = None;
     poll_fn(|cx| {
         loop {
@@ -67,16 +69,20 @@ where
             }
             let (deadline, due) = session.deadline(&config);
             let now = Instant::now();
-            match due {
-                _ if now < deadline => {}
-                Due::Close => return Poll::Ready(()),
-                Due::Goodbye => {
+            let next = if now < deadline {
+                Some(deadline.min(now + nap_max))
+            } else {
+                lateness.look_again(deadline, now, session.reads())
+            };
+            match (next, due) {
+                (Some(at), _) => timer.as_mut().reset(at),
+                (None, Due::Close) => return Poll::Ready(()),
+                (None, Due::Goodbye) => {
                     session.closes();
                     connection.as_mut().graceful_shutdown();
                     continue;
                 }
             }
-            timer.as_mut().reset(deadline.min(now + nap_max));
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }

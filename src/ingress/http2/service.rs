@@ -14,11 +14,12 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::session::Session;
 use super::streams::Leftover;
+use crate::deadline::within_while;
 use crate::domain::{Reason, Refused, Rejection};
 use crate::ingress::body::RequestBody;
 use crate::ingress::call::Call;
@@ -85,19 +86,19 @@ where
         request.extensions_mut().insert(arrival);
         let request = request.map(|body| RequestBody::read_to_its_end(body, self.leftover.clone()));
         let call = Call::new(&mut *self.service.borrow_mut(), request);
-        Box::pin(answer(call, Known { asked, client, arrival }, deadline, shared))
+        Box::pin(answer(call, Known { asked, client, arrival }, deadline, Arc::clone(&self.session)))
     }
 }
 
 /// The service's answer, or ours where it has none in its time.
-async fn answer<F, B>(call: F, known: Known, deadline: Instant, shared: Arc<Shared>) -> Answer<B>
+async fn answer<F, B>(call: F, known: Known, deadline: Instant, session: Arc<Session>) -> Answer<B>
 where
     F: Future<Output = Result<Response<B>, Infallible>>,
 {
+    let shared = &session.shared;
     let answered = tokio::select! {
         biased;
-        answered = call => Some(answered),
-        () = sleep_until(deadline) => None,
+        answered = within_while(deadline, || session.reads(), call) => answered.ok(),
         () = shared.drain.is_cut() => None,
     };
     let response = match answered {

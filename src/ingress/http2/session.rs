@@ -19,6 +19,7 @@ pub(super) struct Session {
     pub(super) shared: Arc<Shared>,
     accepted: Instant,
     requests: AtomicU64,
+    reads: AtomicU64,
     active: AtomicU64,
     idle_since: AtomicU64,
     block_since: AtomicU64,
@@ -51,6 +52,7 @@ impl Session {
             accepted: shared.progress.accepted(),
             shared,
             requests: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
             active: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
             block_since: AtomicU64::new(NEVER),
@@ -58,6 +60,16 @@ impl Session {
             closing_since: AtomicU64::new(NEVER),
             flooded: AtomicBool::new(false),
         }
+    }
+
+    /// Bytes came in.
+    pub(super) fn bytes_read(&self) {
+        self.reads.fetch_add(1, Relaxed);
+    }
+
+    /// How often bytes came in.
+    pub(super) fn reads(&self) -> u64 {
+        self.reads.load(Relaxed)
     }
 
     /// A request has come.

@@ -11,10 +11,11 @@ use hyper::body::Incoming;
 use hyper::rt::Executor as _;
 use pin_project_lite::pin_project;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::limits::{LEFTOVER_BYTES_MAX, LEFTOVER_TIME_MAX};
 use super::session::Session;
+use crate::deadline::Lateness;
 use crate::ingress::server::log_panic;
 
 /// Runs each stream as a task; those that are left are aborted when the last clone is dropped.
@@ -44,6 +45,9 @@ pin_project! {
         #[pin]
         sleep: Sleep,
         silence_max: Duration,
+        // When it counts as silent, if nothing happens until then.
+        silent_at: Instant,
+        lateness: Lateness,
     }
 }
 
@@ -99,7 +103,9 @@ where
             log_panic(ended);
         }
         tasks.spawn(async move {
-            Awake { stream, sleep: sleep(silence_max), silence_max }.await;
+            let silent_at = Instant::now() + silence_max;
+            let sleep = sleep_until(silent_at);
+            Awake { stream, sleep, silence_max, silent_at, lateness: Lateness::default() }.await;
             drop(in_flight);
         });
     }
@@ -112,10 +118,18 @@ impl<F: Future<Output = ()>> Future for Awake<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if this.stream.poll(cx).is_ready() || this.sleep.is_elapsed() {
+        if this.stream.poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        this.sleep.as_mut().reset(Instant::now() + *this.silence_max);
+        let now = Instant::now();
+        let next = if this.sleep.is_elapsed() {
+            this.lateness.look_again(*this.silent_at, now, 0)
+        } else {
+            *this.silent_at = now + *this.silence_max;
+            Some(*this.silent_at)
+        };
+        let Some(at) = next else { return Poll::Ready(()) };
+        this.sleep.as_mut().reset(at);
         this.sleep.poll(cx)
     }
 }

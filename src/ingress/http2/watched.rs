@@ -37,6 +37,7 @@ impl<T> Watched<T> {
     /// Follows what came in; an error where it is a flood.
     fn saw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.session.shared.metrics.bytes_in.inc_by(bytes.len() as u64);
+        self.session.bytes_read();
         let credit = &mut self.credit;
         // Never above the most: a good hour must not pay for a flood.
         self.read.follow(bytes, |frame| *credit = (*credit + worth(&frame)).min(CREDIT_MAX));

@@ -23,8 +23,9 @@ const LAZY_WAIT: Duration = Duration::from_millis(60);
 const LAZY_BYTES_MAX: usize = 256 * 1024;
 /// While more bytes than this wait for a disk that does not take them, no event is admitted: memory is bounded.
 const FILLING_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What was written without a sync is synced after this.
-const UNSYNCED_MAX: Duration = Duration::from_millis(200);
+/// What nobody waits for is synced so long after it was appended, not after it was written: promise 1's 250 ms hold for a
+/// power cut too, but for the time that the sync takes.
+pub(super) const UNSYNCED_MAX: Duration = Duration::from_millis(200);
 
 /// What waits for the writer.
 #[derive(Debug)]
@@ -53,7 +54,8 @@ pub(super) struct Batch {
     pub(super) closing: bool,
     /// As after a crash: what was not written by now never is.
     pub(super) abandoned: bool,
-    since: Option<Instant>,
+    /// When the first record that nobody waits for was appended.
+    pub(super) since: Option<Instant>,
     writer_idle: bool,
     ended: bool,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Embedded;
 use crate::domain::{
-    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Seq, Settlement, Timestamp, Webhook, WebhookId,
+    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Seq, Settlement, Timestamp, Turn, Webhook, WebhookId,
 };
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
@@ -36,6 +36,14 @@ impl Store for Embedded {
 
     fn release_mark(&self, claim: &MarkClaim) {
         self.release_one_mark(claim);
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn take_turn(&self, _turn: Turn) -> Result<Duration, StoreError> {
+        Err(StoreError::Conflict("only a store that several gateways share counts for all of them".into()))
     }
 
     fn set_targets(&self, targets: &[TargetSettings]) {

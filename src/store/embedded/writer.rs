@@ -13,7 +13,7 @@ use super::dedup::{Dedup, Verdict};
 use super::encode;
 use super::gate::Gate;
 use super::indexer::Progress;
-use super::journal::{Admitting, Batch, Done, Item, Journal};
+use super::journal::{Admitting, Batch, Done, Item, Journal, UNSYNCED_MAX};
 use super::keeper::KeeperBell;
 use super::lane::Lane;
 use super::pacing::{LOOK_AGAIN, Pacing};
@@ -45,6 +45,7 @@ pub(super) struct Writer {
     offset: u32,
     /// Written but not synced.
     unsynced: Vec<Arc<Segment>>,
+    /// Since when the oldest of it waits: from its appending on.
     unsynced_since: Option<Instant>,
     pacing: Pacing,
 }
@@ -176,6 +177,7 @@ impl Writer {
         if batch.bytes.is_empty() {
             return Ok(None);
         }
+        self.unsynced_since = self.unsynced_since.or(batch.since);
         let header = encode::batch(self.parts.journal.durable()).0;
         if let Some(place) = batch.bytes.get_mut(..header.len()) {
             place.copy_from_slice(&header);
@@ -246,7 +248,7 @@ impl Writer {
 
     fn sync_if_wanted(&mut self, batch: &Batch) -> io::Result<()> {
         let strict = batch.sync && (self.parts.durability == Durability::Strict || batch.flush);
-        let late = self.unsynced_since.is_some_and(|since| since.elapsed() >= Duration::from_millis(200));
+        let late = self.unsynced_since.is_some_and(|since| since.elapsed() >= UNSYNCED_MAX);
         if strict || late || batch.closing { self.sync() } else { Ok(()) }
     }
 

@@ -59,11 +59,11 @@ impl Redis {
         let shared = &self.shared;
         let given = given.map(|id| shared.place_of(id, dedup.as_ref())).transpose()?;
         loop {
-            shared.may_admit()?;
             let (seq, shard) = given.unwrap_or_else(|| {
                 let shard = dedup.map_or_else(|| shared.next_shard(), |mark| shared.shard_of_mark(&mark.key));
                 (shared.sequence.next(&shared.clock, shard), shard)
             });
+            shared.may_admit(shard)?;
             let id = shared.mint.event(seq);
             let planned = plan.deliveries.iter().map(|one| shared.planned(one, event.received_at)).collect();
             let head = record::head(&event, fastrand::u64(..));
@@ -104,10 +104,10 @@ impl Redis {
 // === impl Shared ===
 
 impl Shared {
-    /// Whether an event may be admitted now: nobody waits for a server that is gone.
-    pub(super) fn may_admit(&self) -> Result<(), AdmitError> {
-        self.usable()?;
-        self.link.memory.full().map_or(Ok(()), |reason| Err(AdmitError::Full(reason)))
+    /// Whether an event may be admitted to a shard now: nobody waits for a server that is gone.
+    fn may_admit(&self, shard: usize) -> Result<(), AdmitError> {
+        self.usable(shard)?;
+        self.links.of(shard).memory.full().map_or(Ok(()), |reason| Err(AdmitError::Full(reason)))
     }
 
     /// Seq and shard of an id that was given before. Event and mark go into one script, and so into one shard: with
@@ -123,12 +123,12 @@ impl Shared {
         }
     }
 
-    /// Whether the server can be asked now.
-    pub(super) fn usable(&self) -> Result<(), AdmitError> {
+    /// Whether a shard's server can be asked now.
+    pub(super) fn usable(&self, shard: usize) -> Result<(), AdmitError> {
         if self.is_closed() {
             return Err(AdmitError::Unavailable("it is closing".into()));
         }
-        self.link.live().map(drop).map_err(AdmitError::Unavailable)
+        self.links.of(shard).live().map(drop).map_err(AdmitError::Unavailable)
     }
 
     /// A delivery as the scripts plan it.

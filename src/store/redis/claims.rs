@@ -33,13 +33,14 @@ impl Redis {
         let first = shared.next_shard();
         for shard in (0..shared.bases.count()).map(|at| (first + at) % shared.bases.count()) {
             // Without a connection nothing is due: the lane is called when there is one again.
-            let asks = lane.is_active() && lane.is_due(shard, shared.clock.now()) && shared.link.is_up();
+            let link = shared.links.of(shard);
+            let asks = lane.is_active() && lane.is_due(shard, shared.clock.now()) && link.is_up();
             if held.taken.len() >= most || !asks || shared.is_closed() {
                 continue;
             }
             match shared.ask_claims(&lane, shard, most - held.taken.len(), lease).await {
                 Ok(taken) => held.taken.extend(taken),
-                Err(_) if !shared.link.is_up() => {}
+                Err(_) if !link.is_up() => {}
                 Err(reason) => return Err(StoreError::Engine(reason)),
             }
         }
@@ -88,10 +89,12 @@ impl Redis {
 
     pub(super) async fn extend_claim(&self, claim: &Claim, lease: Duration) -> bool {
         let (shared, now) = (&*self.shared, self.shared.clock.now());
-        let mut call = script::EXTEND.on(shared.bases.of(claim.id.seq()));
+        let shard = shared.bases.shard_of(claim.id.seq());
+        let mut call = script::EXTEND.on(shared.bases.get(shard));
         call.number(time(now)).bytes(key_of(claim.id).member()).bytes(&*claim.target);
         call.bytes(lease_text(claim.lease)).number(time(now.plus(lease)));
-        let answers = shared.link.all([call.done()]).await;
+        let link = shared.links.of(shared.bases.shard_of(claim.id.seq()));
+        let answers = link.all([call.done()]).await;
         let answer = answers.ok().and_then(|answers| answers.into_iter().next()?.ok());
         answer.as_ref().and_then(replies::number) == Some(1)
     }
@@ -146,12 +149,12 @@ impl Shared {
     ) -> Result<Vec<Option<Arc<Event>>>, StoreError> {
         let seqs: Vec<Seq> = seqs.collect();
         let commands = seqs.iter().map(|seq| {
-            let base = self.bases.of(*seq);
+            let shard = self.bases.shard_of(*seq);
             let mut command = redis::cmd("HMGET");
-            command.arg(format!("{base}e:{}", seq_text(*seq))).arg("h").arg("k").arg("b");
-            command
+            command.arg(format!("{}e:{}", self.bases.get(shard), seq_text(*seq))).arg("h").arg("k").arg("b");
+            (shard, command)
         });
-        let answers = self.link.all(commands).await.map_err(StoreError::Engine)?;
+        let answers = self.links.all(commands.collect()).await.map_err(StoreError::Engine)?;
         let mut events = Vec::with_capacity(answers.len());
         for (seq, answer) in seqs.into_iter().zip(answers) {
             let value = answer.map_err(|error| StoreError::Engine(error.to_string().into()))?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
+use super::cluster::Node;
 use crate::domain::{Clock, Secret};
 use crate::store::StoreKeys;
 use crate::telemetry::StoreMetrics;
@@ -17,6 +18,10 @@ pub struct Config {
     pub address: Address,
     /// Who knows which server is the master at the moment; all with the first one's login.
     pub sentinels: Vec<Address>,
+    /// The servers are nodes of a cluster: each shard's keys are where its slot is.
+    pub cluster: bool,
+    /// Nodes of the cluster that can be asked beside the one at `address`, with its login.
+    pub nodes: Vec<Address>,
     /// How many replicas must have an event before it is acknowledged.
     pub replicas_min: u8,
     /// What is trusted and shown where the address is `rediss://`.
@@ -127,6 +132,8 @@ impl Config {
         Self {
             address,
             sentinels: Vec::new(),
+            cluster: false,
+            nodes: Vec::new(),
             replicas_min: 0,
             tls: Tls::default(),
             key_prefix: "hookward".into(),
@@ -181,6 +188,34 @@ impl Address {
             ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
             _ => "",
         }
+    }
+
+    /// Host and port, where it has them.
+    pub(super) fn node(&self) -> Option<Node> {
+        match self.0.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                Some(Node { host: host.as_str().into(), port: *port })
+            }
+            _ => None,
+        }
+    }
+
+    /// Another server with the same login, over TLS where this one is.
+    pub(super) fn at(&self, node: &Node) -> Self {
+        let (host, port) = (node.host.to_string(), node.port);
+        let addr = match self.0.addr() {
+            ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
+            }
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        Self(self.0.clone().set_addr(addr))
+    }
+
+    /// The number of the database.
+    #[must_use]
+    pub fn database(&self) -> i64 {
+        self.0.redis_settings().db()
     }
 
     /// Whether it holds a password.

@@ -7,7 +7,8 @@ use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisResult, TlsMode, Value};
 
-use super::config::Config;
+use super::cluster::Node;
+use super::config::{Address, Config};
 
 /// What an answer may take: longer than a disk's slow sync, shorter than a sender waits.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -25,16 +26,22 @@ pub(super) struct Connection(MultiplexedConnection);
 // === impl Connection ===
 
 impl Connection {
+    /// To the server of the configuration, or to the one that the sentinels call the master.
     pub(super) async fn open(config: &Config) -> RedisResult<Self> {
-        let Config { address, tls, .. } = config;
-        let info = address.0.clone().set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let client = if !config.sentinels.is_empty() {
-            Box::pin(master(config)).await?
-        } else if address.is_tls() {
-            Client::build_with_tls(info, tls.certificates())?
+        let client = if config.sentinels.is_empty() {
+            client(config, &config.address)?
         } else {
-            Client::open(info)?
+            Box::pin(master(config)).await?
         };
+        Self::with(&client).await
+    }
+
+    /// To a node of a cluster, with the configuration's login and certificates.
+    pub(super) async fn open_at(config: &Config, node: &Node) -> RedisResult<Self> {
+        Self::with(&client(config, &config.address.at(node))?).await
+    }
+
+    async fn with(client: &Client) -> RedisResult<Self> {
         let limits = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_MAX))
             .set_response_timeout(Some(ANSWER_MAX));
@@ -54,6 +61,11 @@ impl Connection {
     pub(super) async fn one(&mut self, command: &Cmd) -> Reply {
         command.query_async(&mut self.0).await
     }
+}
+
+fn client(config: &Config, address: &Address) -> RedisResult<Client> {
+    let info = address.0.clone().set_tcp_settings(TcpSettings::default().set_nodelay(true));
+    if address.is_tls() { Client::build_with_tls(info, config.tls.certificates()) } else { Client::open(info) }
 }
 
 /// The client of the server that the sentinels call the master.

@@ -1,7 +1,7 @@
 //! A shard's courier: brings everything that waits in one pipeline, and the answers back.
 //!
 //! One pipeline at a time: while it is on its way the next one fills, so that the round trip and the server's sync are
-//! shared by all who waited. In a pipeline errands come first, then marks, admissions and claims: whoever asks sees what
+//! shared by all who waited. In a pipeline errands come first, then marks, turns, admissions and claims: whoever asks sees what
 //! was done before.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::connection::Reply;
 use super::engine::Shared;
 use super::errand::{Errand, lease_text};
-use super::jobs::{AdmitJob, ClaimJob, MarkJob, Taken, Verdict, millis};
+use super::jobs::{AdmitJob, ClaimJob, MarkJob, Taken, TurnJob, Verdict, millis};
 use super::key::time;
 use super::link::Trouble;
 use super::outbox::Batch;
@@ -32,9 +32,10 @@ struct ClaimGroup {
 
 /// Brings until the task is dropped.
 pub(super) async fn run(shared: Arc<Shared>, shard: usize) {
-    let mut state = shared.link.watch();
+    let link = shared.links.of(shard);
+    let mut state = link.watch();
     loop {
-        if let Err(reason) = shared.link.live() {
+        if let Err(reason) = link.live() {
             shared.outbox(shard).refuse(&reason);
             tokio::select! {
                 () = shared.outbox(shard).called() => {}
@@ -51,7 +52,7 @@ pub(super) async fn run(shared: Arc<Shared>, shard: usize) {
 }
 
 async fn bring(shared: &Arc<Shared>, shard: usize, batch: Batch) {
-    let Batch { errands, admissions, marks, claims, flushes } = batch;
+    let Batch { errands, admissions, marks, turns, claims, flushes } = batch;
     let now = shared.clock.now();
     let base = shared.bases.get(shard);
     let groups = group(claims, shared);
@@ -63,19 +64,25 @@ async fn bring(shared: &Arc<Shared>, shard: usize, batch: Batch) {
     if !marks.is_empty() {
         commands.push(claim_marks(base, &marks, now));
     }
+    if !turns.is_empty() {
+        commands.push(take_turns(base, &turns, now));
+    }
     if !admissions.is_empty() {
         commands.push(admit(shared, base, &admissions, &news, now));
         if shared.replicas_min > 0 {
-            commands.push(shared.link.wait(shared.replicas_min));
+            commands.push(shared.links.of(shard).wait(shared.replicas_min));
         }
     }
     if !groups.is_empty() {
         commands.push(claim(shared, base, &groups, now));
     }
     let begun = Instant::now();
-    let mut answers = match shared.link.all(commands).await {
+    let mut answers = match shared.links.of(shard).all(commands).await {
         Ok(answers) => answers.into_iter(),
-        Err(reason) => return lost(shared, shard, admissions, marks, groups, flushes, &reason),
+        Err(reason) => {
+            turns.into_iter().for_each(|job| drop(job.waiter.send(Err(Arc::clone(&reason)))));
+            return lost(shared, shard, admissions, marks, groups, flushes, &reason);
+        }
     };
     let mut next = || answers.next().unwrap_or_else(|| Err(std::io::Error::other("an answer is missing").into()));
     let mut flushed = Ok(());
@@ -83,7 +90,10 @@ async fn bring(shared: &Arc<Shared>, shard: usize, batch: Batch) {
         flushed = applied(shared, shard, &errands, next()).await;
     }
     if !marks.is_empty() {
-        marks_claimed(shared, marks, next());
+        marks_claimed(shared, shard, marks, next());
+    }
+    if !turns.is_empty() {
+        turns_taken(shared, shard, turns, next());
     }
     if !admissions.is_empty() {
         shared.metrics.commit_events.observe_number(admissions.len() as u64);
@@ -114,6 +124,15 @@ fn claim_marks(base: &str, marks: &[MarkJob], now: Timestamp) -> Cmd {
     call.number(time(now)).number(marks.len() as u64);
     for job in marks {
         job.write(&mut call);
+    }
+    call.done()
+}
+
+fn take_turns(base: &str, turns: &[TurnJob], now: Timestamp) -> Cmd {
+    let mut call = script::TURN.on(base);
+    call.number(turns.len() as u64);
+    for job in turns {
+        job.write(&mut call, now);
     }
     call.done()
 }
@@ -191,7 +210,7 @@ async fn applied(shared: &Shared, shard: usize, errands: &[Errand], reply: Reply
     let value = match reply {
         Ok(value) => value,
         Err(error) => {
-            let trouble = shared.link.trouble(&error);
+            let trouble = shared.links.of(shard).trouble(&error);
             if let Trouble::Other(reason) = trouble {
                 // Again would be in vain: the deliveries come back when their leases end.
                 tracing::error!(reason = &*reason, count = errands.len(), "outcomes could not be written");
@@ -200,10 +219,7 @@ async fn applied(shared: &Shared, shard: usize, errands: &[Errand], reply: Reply
             }
             outbox.again();
             sleep(DOWN_PAUSE).await;
-            return Err(match trouble {
-                Trouble::Unusable(reason) | Trouble::Other(reason) => reason,
-                Trouble::Full => "redis is out of memory".into(),
-            });
+            return Err(trouble.words());
         }
     };
     outbox.done();
@@ -218,14 +234,25 @@ async fn applied(shared: &Shared, shard: usize, errands: &[Errand], reply: Reply
     Ok(())
 }
 
-fn marks_claimed(shared: &Shared, jobs: Vec<MarkJob>, reply: Reply) {
-    let failed = |reply: &Reply| reply.as_ref().err().map(|error| admit_error(shared.link.trouble(error)));
+fn marks_claimed(shared: &Shared, shard: usize, jobs: Vec<MarkJob>, reply: Reply) {
+    let failed = |reply: &Reply| reply.as_ref().err().map(|error| admit_error(shared.links.of(shard).trouble(error)));
     let failure = failed(&reply);
     let value = reply.ok();
     let found = value.as_ref().and_then(replies::array).unwrap_or_default();
     for (at, job) in jobs.into_iter().enumerate() {
         let answer = found.get(at).and_then(replies::mark).ok_or_else(|| failure.clone().unwrap_or_else(strange));
         drop(job.waiter.send(answer));
+    }
+}
+
+fn turns_taken(shared: &Shared, shard: usize, jobs: Vec<TurnJob>, reply: Reply) {
+    let failure = reply.as_ref().err().map(|error| shared.links.of(shard).trouble(error).words());
+    let value = reply.ok();
+    let waits = value.as_ref().and_then(replies::array).unwrap_or_default();
+    for (at, job) in jobs.into_iter().enumerate() {
+        let wait = waits.get(at).and_then(replies::number).map(Duration::from_micros);
+        let strange = || failure.clone().unwrap_or_else(|| "redis has answered something strange".into());
+        drop(job.waiter.send(wait.ok_or_else(strange)));
     }
 }
 
@@ -256,7 +283,7 @@ fn admitted(
     let value = match reply {
         Ok(value) => value,
         Err(error) => {
-            let error = admit_error(shared.link.trouble(&error));
+            let error = admit_error(shared.links.of(shard).trouble(&error));
             jobs.into_iter().for_each(|job| job.answer(Verdict::Failed(error.clone())));
             return;
         }
@@ -290,10 +317,7 @@ fn claimed(shared: &Shared, shard: usize, groups: Vec<ClaimGroup>, reply: Reply)
     let value = match reply {
         Ok(value) => value,
         Err(error) => {
-            let reason = match shared.link.trouble(&error) {
-                Trouble::Unusable(reason) | Trouble::Other(reason) => reason,
-                Trouble::Full => "redis is out of memory".into(),
-            };
+            let reason = shared.links.of(shard).trouble(&error).words();
             let jobs = groups.into_iter().flat_map(|group| group.jobs);
             jobs.for_each(|job| drop(job.waiter.send(Err(Arc::clone(&reason)))));
             return;

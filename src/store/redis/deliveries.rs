@@ -82,7 +82,7 @@ impl Redis {
         for number in 1..=row.attempts {
             command.arg(format!("a{:04x}.{number}", key.ordinal));
         }
-        let Value::Array(found) = shared.ask(command).await? else { return Ok((row, Vec::new())) };
+        let Value::Array(found) = shared.ask(shard, command).await? else { return Ok((row, Vec::new())) };
         let attempts = (1..=row.attempts).zip(found).filter_map(|(number, value)| match value {
             Value::BulkString(bytes) => shared.attempt_row(key, number, bytes),
             _ => None,
@@ -153,7 +153,7 @@ impl Shared {
             return Ok(None);
         }
         let mut keys = Vec::new();
-        for base in self.bases.iter() {
+        for (shard, base) in self.bases.iter().enumerate() {
             let names =
                 lanes.iter().flat_map(|lane| ['q', 'f'].map(|letter| format!("{base}{letter}:{}", lane.target)));
             let commands = names.map(|name| {
@@ -161,7 +161,7 @@ impl Shared {
                 command.arg(name).arg(0).arg(-1);
                 command
             });
-            for answer in self.link.all(commands).await.map_err(StoreError::Engine)? {
+            for answer in self.links.of(shard).all(commands).await.map_err(StoreError::Engine)? {
                 let value = answer.map_err(|error| StoreError::Engine(error.to_string().into()))?;
                 let members = replies::array(&value).unwrap_or_default().iter();
                 keys.extend(members.filter_map(|member| Key::from_text(replies::bytes(member)?)));
@@ -176,10 +176,10 @@ impl Shared {
     async fn ask_lanes(&self) -> Result<Vec<LaneState>, StoreError> {
         let now = self.clock.now();
         let mut lanes: HashMap<String, (u64, u64, Option<Timestamp>)> = HashMap::new();
-        for base in self.bases.iter() {
+        for (shard, base) in self.bases.iter().enumerate() {
             let mut call = script::LANES.on(base);
             call.number(time(now));
-            let found = self.ask(call.done()).await?;
+            let found = self.ask(shard, call.done()).await?;
             for lane in replies::array(&found).unwrap_or_default() {
                 let Some([name, waiting, flying, first]) = replies::array(lane) else { continue };
                 let lane = lanes.entry(replies::text(name).unwrap_or_default().to_owned()).or_default();
@@ -215,7 +215,7 @@ impl Shared {
             for seq in &its {
                 call.bytes(seq_text(*seq));
             }
-            let value = self.ask(call.done()).await?;
+            let value = self.ask(shard, call.done()).await?;
             for (seq, event) in its.into_iter().zip(replies::array(&value).unwrap_or_default()) {
                 found.insert(seq, self.rows_of(seq, event).unwrap_or_default());
             }

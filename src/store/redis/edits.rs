@@ -5,7 +5,6 @@ use redis::{Cmd, Value};
 use super::claims::key_of;
 use super::engine::{Redis, Shared};
 use super::key::{seq_text, time};
-use super::link::Trouble;
 use super::{replies, script};
 use crate::domain::{DeliveryId, EventId, PlannedDelivery};
 use crate::store::StoreError;
@@ -28,12 +27,12 @@ impl Redis {
     pub(super) async fn cancel_waiting(&self, target: &str) -> Result<u64, StoreError> {
         let shared = &*self.shared;
         let mut cancelled = 0;
-        for (base, outbox) in shared.bases.iter().zip(shared.outboxes()) {
+        for (shard, (base, outbox)) in shared.bases.iter().zip(shared.outboxes()).enumerate() {
             outbox.flush().await.map_err(StoreError::Engine)?;
             loop {
                 let mut call = script::CANCEL.on(base);
                 call.number(time(shared.clock.now())).bytes(target).number(CANCELLED_AT_ONCE);
-                let value = shared.ask(call.done()).await?;
+                let value = shared.ask(shard, call.done()).await?;
                 let answer: Vec<u64> =
                     replies::array(&value).unwrap_or_default().iter().filter_map(replies::number).collect();
                 let [looked, ended] = *answer else {
@@ -55,7 +54,7 @@ impl Redis {
         let now = shared.clock.now();
         let mut call = script::EDIT.on(shared.bases.get(shard));
         call.number(time(now)).bytes(letter).bytes(key.member());
-        let value = shared.ask(call.done()).await?;
+        let value = shared.ask(shard, call.done()).await?;
         let answer = replies::array(&value).unwrap_or_default();
         match answer.first().and_then(replies::text) {
             Some("ok") => {
@@ -88,7 +87,7 @@ impl Redis {
         for one in &planned {
             one.write(&mut call);
         }
-        let value = shared.ask(call.done()).await?;
+        let value = shared.ask(shard, call.done()).await?;
         let answer = replies::array(&value).unwrap_or_default();
         let first = match answer.first().and_then(replies::text) {
             Some("ok") => answer.get(1).and_then(replies::number).and_then(|first| u16::try_from(first).ok()),
@@ -106,15 +105,13 @@ impl Redis {
 // === impl Shared ===
 
 impl Shared {
-    /// One command that somebody waits for.
-    pub(super) async fn ask(&self, command: Cmd) -> Result<Value, StoreError> {
-        let answers = self.link.all([command]).await.map_err(StoreError::Engine)?;
+    /// One command to a shard that somebody waits for.
+    pub(super) async fn ask(&self, shard: usize, command: Cmd) -> Result<Value, StoreError> {
+        let link = self.links.of(shard);
+        let answers = link.all([command]).await.map_err(StoreError::Engine)?;
         match answers.into_iter().next() {
             Some(Ok(value)) => Ok(value),
-            Some(Err(error)) => Err(StoreError::Engine(match self.link.trouble(&error) {
-                Trouble::Full => "redis is out of memory".into(),
-                Trouble::Unusable(reason) | Trouble::Other(reason) => reason,
-            })),
+            Some(Err(error)) => Err(StoreError::Engine(link.trouble(&error).words())),
             None => Err(StoreError::Engine("redis has not answered".into())),
         }
     }

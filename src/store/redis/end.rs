@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::Cmd;
+use redis::{Cmd, RedisResult};
 use tokio::time::timeout;
 
-use super::config::Config;
-use super::connection::{Connection, pipeline};
+use super::connection::pipeline;
 use super::engine::{Redis, Shared};
 use super::errand::Errand;
 use super::key::time;
+use super::link::Link;
 use super::script;
 use crate::store::StoreError;
 
@@ -29,7 +29,7 @@ impl Redis {
             return Ok(());
         }
         self.tasks().abort_all();
-        let last = Box::pin(bring_last(Arc::clone(&self.shared), self.config.clone()));
+        let last = Box::pin(bring_last(Arc::clone(&self.shared)));
         last.await.map_err(StoreError::Engine)
     }
 }
@@ -41,13 +41,11 @@ impl Drop for Redis {
             return;
         }
         self.tasks().abort_all();
-        let (shared, config) = (Arc::clone(&self.shared), self.config.clone());
+        let shared = Arc::clone(&self.shared);
         // On a thread of its own: the runtime that the engine was opened in may be this thread's, or gone.
         let thread = std::thread::Builder::new().name("store-end".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime
-                .map_err(|error| error.to_string().into())
-                .and_then(|runtime| runtime.block_on(bring_last(shared, config)))
+            runtime.map_err(|error| error.to_string().into()).and_then(|runtime| runtime.block_on(bring_last(shared)))
         });
         if let Ok(Ok(Err(reason))) = thread.map(std::thread::JoinHandle::join) {
             tracing::warn!(
@@ -58,17 +56,14 @@ impl Drop for Redis {
     }
 }
 
-/// Over a connection of its own, since the tasks that used the other one are gone.
-async fn bring_last(shared: Arc<Shared>, config: Config) -> Result<(), Arc<str>> {
-    let brought = timeout(END_MAX, bring(&shared, &config)).await;
+/// Over connections of its own, since the tasks that used the others are gone.
+async fn bring_last(shared: Arc<Shared>) -> Result<(), Arc<str>> {
+    let brought = timeout(END_MAX, bring(&shared)).await;
     brought.unwrap_or_else(|_| Err("redis does not answer in time".into()))
 }
 
-async fn bring(shared: &Shared, config: &Config) -> Result<(), Arc<str>> {
-    let words = |error: redis::RedisError| Arc::<str>::from(error.to_string());
-    let mut connection = Connection::open(config).await.map_err(words)?;
-    let now = shared.clock.now();
-    let mut commands: Vec<Cmd> = script::all().into_iter().map(script::Script::load).collect();
+/// As much as can be brought; the first failure.
+async fn bring(shared: &Shared) -> Result<(), Arc<str>> {
     let notes = shared.ledger.drain();
     if let Some(first) = shared.outboxes().next() {
         first.run_all(notes);
@@ -76,19 +71,34 @@ async fn bring(shared: &Shared, config: &Config) -> Result<(), Arc<str>> {
     for (mark, seq) in std::mem::take(&mut *shared.marks.lock().unwrap_or_else(std::sync::PoisonError::into_inner)) {
         shared.outbox(shared.shard_of_mark(&mark)).run(Errand::ReleaseMark { mark, seq });
     }
-    for (base, outbox) in shared.bases.iter().zip(shared.outboxes()) {
-        for some in outbox.abandon().chunks(ERRANDS_MAX) {
-            let mut call = script::APPLY.on(base);
-            call.number(time(now)).number(some.len() as u64);
-            some.iter().for_each(|errand| errand.write(&mut call, shared.bounds));
-            commands.push(call.done());
+    let mut brought = Ok(());
+    for (place, link) in shared.links.iter().enumerate() {
+        let is_its = |shard: usize| shared.links.is_one() || shard == place;
+        let mut commands: Vec<Cmd> = script::all().into_iter().map(script::Script::load).collect();
+        for shard in (0..shared.bases.count()).filter(|shard| is_its(*shard)) {
+            last_of(shared, shard, &mut commands);
         }
-        let mut call = script::LEAVE.on(base);
-        call.bytes(shared.lease_prefix());
+        brought = brought.and(send(link, commands).await.map_err(|error| Arc::from(error.to_string())));
+    }
+    brought
+}
+
+/// What a shard still has to hear.
+fn last_of(shared: &Shared, shard: usize, commands: &mut Vec<Cmd>) {
+    let (base, now) = (shared.bases.get(shard), shared.clock.now());
+    for some in shared.outbox(shard).abandon().chunks(ERRANDS_MAX) {
+        let mut call = script::APPLY.on(base);
+        call.number(time(now)).number(some.len() as u64);
+        some.iter().for_each(|errand| errand.write(&mut call, shared.bounds));
         commands.push(call.done());
     }
-    for reply in connection.all(&pipeline(commands)).await.map_err(words)? {
-        reply.map_err(words)?;
-    }
-    Ok(())
+    let mut call = script::LEAVE.on(base);
+    call.bytes(shared.lease_prefix());
+    commands.push(call.done());
+}
+
+async fn send(link: &Link, commands: Vec<Cmd>) -> RedisResult<()> {
+    let mut connection = Box::pin(link.reach()).await?;
+    let replies = connection.all(&pipeline(commands)).await?;
+    replies.into_iter().try_for_each(|reply| reply.map(drop))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::cache::Cache;
 use super::config::{Config, OpenError};
@@ -18,6 +18,7 @@ use super::key::Bases;
 use super::lane::Lanes;
 use super::ledger::Ledger;
 use super::link::{Link, State};
+use super::links::Links;
 use super::outbox::Outbox;
 use super::sequence::Sequence;
 use super::webhooks::Hooks;
@@ -25,12 +26,6 @@ use super::{replies, script};
 use crate::domain::{Clock, IdMint, Seq};
 use crate::store::{LaneState, StoreKeys};
 use crate::telemetry::StoreMetrics;
-
-/// How long a start waits for the server.
-const OPEN_MAX: Duration = Duration::from_secs(10);
-
-/// Between two tries of a start.
-const OPEN_PAUSE: Duration = Duration::from_millis(200);
 
 /// Between two looks for what other gateways admitted, or left.
 const PEEK: Duration = Duration::from_millis(100);
@@ -52,7 +47,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) mint: IdMint,
     pub(super) bases: Bases,
-    pub(super) link: Arc<Link>,
+    pub(super) links: Links,
     pub(super) sequence: Sequence,
     pub(super) lanes: Lanes,
     pub(super) cache: Cache,
@@ -88,21 +83,12 @@ impl Redis {
     /// # Errors
     /// [`OpenError`], whose sentences are for people.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
-        let bases = Bases::new(&config.key_prefix, config.shards);
-        let begun = Instant::now();
-        let (link, identity) = loop {
-            match Link::open(config.clone(), bases.get(0)).await {
-                Err(error @ OpenError::Unreachable { .. }) if begun.elapsed() < OPEN_MAX => {
-                    tracing::warn!(%error, "waiting for the store");
-                    sleep(OPEN_PAUSE).await;
-                }
-                opened => break opened?,
-            }
-        };
+        let bases = if config.cluster { Bases::spread } else { Bases::new }(&config.key_prefix, config.shards);
+        let (links, identity) = Links::open(&config, &bases).await?;
         let shared = Arc::new(Shared {
             clock: config.clock.clone(),
             mint: IdMint::new(identity.keys.mint),
-            link: Arc::new(link),
+            links,
             sequence: Sequence::new(identity.start),
             lanes: Lanes::new(bases.count(), config.clock.clone()),
             hooks: Hooks::default(),
@@ -128,11 +114,13 @@ impl Redis {
             bases,
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(Arc::clone(&shared.link).supervise(identity.clone()));
+        shared.links.supervise(&mut tasks);
+        for link in shared.links.iter() {
+            tasks.spawn(watch(Arc::clone(&shared), Arc::clone(link)));
+        }
         for shard in 0..shared.bases.count() {
             tasks.spawn(courier::run(Arc::clone(&shared), shard));
         }
-        tasks.spawn(watch(Arc::clone(&shared)));
         tasks.spawn(peek(Arc::clone(&shared)));
         tasks.spawn(super::ledger::run(Arc::clone(&shared)));
         Ok(Self { shared, tasks: Mutex::new(tasks), config, keys: identity.keys })
@@ -176,9 +164,15 @@ impl Shared {
         usize::from(*first) % self.outboxes.len().max(1)
     }
 
-    /// The shards in turn, for what may go anywhere.
+    /// The shards in turn, for what may go anywhere; those that can be used before the others.
     pub(super) fn next_shard(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed) as usize % self.outboxes.len().max(1)
+        let count = self.outboxes.len().max(1);
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) as usize % count;
+        if self.links.is_one() {
+            return first;
+        }
+        let mut in_turn = (first..first + count).map(|shard| shard % count);
+        in_turn.find(|shard| self.links.of(*shard).is_up()).unwrap_or(first)
     }
 
     pub(super) fn run(&self, seq: Seq, errand: Errand) {
@@ -229,13 +223,13 @@ impl Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("link", &self.link).finish_non_exhaustive()
+        f.debug_struct("Shared").field("link", self.links.of(0)).finish_non_exhaustive()
     }
 }
 
-/// When the connection is back, nothing that was known counts any more.
-async fn watch(shared: Arc<Shared>) {
-    let mut state = shared.link.watch();
+/// When a connection is back, nothing that was known counts any more.
+async fn watch(shared: Arc<Shared>, link: Arc<Link>) {
+    let mut state = link.watch();
     while state.changed().await.is_ok() {
         let is_up = matches!(&*state.borrow_and_update(), State::Up(_));
         if is_up {
@@ -252,9 +246,6 @@ async fn peek(shared: Arc<Shared>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if !shared.link.is_up() {
-            continue;
-        }
         // Webhooks first: whoever hears of a delivery should know its webhook.
         shared.look_for_changed_webhooks().await;
         shared.look_for_webhooks().await;
@@ -263,14 +254,18 @@ async fn peek(shared: Arc<Shared>) {
             continue;
         }
         for (shard, base) in shared.bases.iter().enumerate() {
+            let link = shared.links.of(shard);
+            if !link.is_up() {
+                continue;
+            }
             let mut call = script::PEEK.on(base);
             call.number(lanes.len() as u64);
             for lane in &lanes {
                 call.bytes(&*lane.name);
             }
             let looks: Vec<u64> = lanes.iter().map(|lane| lane.looks(shard)).collect();
-            let Ok(answers) = shared.link.all([call.done()]).await else { break };
-            let Some(Ok(value)) = answers.into_iter().next() else { break };
+            let Ok(answers) = link.all([call.done()]).await else { continue };
+            let Some(Ok(value)) = answers.into_iter().next() else { continue };
             for ((lane, looks), next) in lanes.iter().zip(looks).zip(replies::array(&value).unwrap_or_default()) {
                 if let Some(at) = replies::next_time(next) {
                     lane.wake_unless_newer(shard, at, looks);

@@ -26,13 +26,14 @@ pub(super) enum IdentityFault {
     Other,
 }
 
-/// Reads the identity; makes it where there is none (with `own`, where the server has lost what it had; with the keys of
-/// another store, where this one is to take in what that held).
+/// Reads the identity; makes it where there is none: the store is new, or this shard of it (`is_new`), or the server has
+/// lost what it had (with `own`). Where this one is to take in what another store held, it gets that one's keys.
 pub(super) async fn settle(
     connection: &mut Connection,
     base: &str,
     config: &Config,
     own: Option<&Identity>,
+    is_new: bool,
 ) -> Result<Identity, IdentityFault> {
     let key = format!("{base}meta");
     let keys = match own.map(|own| own.keys).or(config.new_keys) {
@@ -57,7 +58,7 @@ pub(super) async fn settle(
     let found = values.pop().map(<(String, u64, u64)>::from_redis_value).transpose().map_err(parsed)?;
     let (keys, shards, format) = found.unwrap_or_default();
     let made_now = values.into_iter().next().is_some_and(|made| matches!(made, redis::Value::Int(1)));
-    if made_now && own.is_some() {
+    if made_now && !is_new {
         tracing::error!("redis has lost everything that it held: the store begins anew");
     }
     let prefix = config.key_prefix.clone();

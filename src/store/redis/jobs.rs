@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::key::{Key, seq_text, time};
 use super::script::Call;
-use crate::domain::{Event, Seq, Timestamp};
+use crate::domain::{Event, Seq, Timestamp, Turn};
 use crate::store::{AdmitError, DedupMark, MarkClaimed};
 
 /// An event that is to be kept.
@@ -65,6 +65,12 @@ pub(super) enum MarkFound {
     Duplicate(Seq),
 }
 
+/// A turn in a rate that is to be taken.
+pub(super) struct TurnJob {
+    pub(super) turn: Turn,
+    pub(super) waiter: oneshot::Sender<Result<Duration, Arc<str>>>,
+}
+
 /// Deliveries that are to be claimed.
 pub(super) struct ClaimJob {
     pub(super) target: Arc<str>,
@@ -83,7 +89,7 @@ pub(super) struct Taken {
     pub(super) lease: u64,
 }
 
-// === impl AdmitJob, Planned, MarkJob ===
+// === impl AdmitJob, Planned, MarkJob, TurnJob ===
 
 impl AdmitJob {
     /// Roughly what it takes on the way.
@@ -124,6 +130,15 @@ impl MarkJob {
         let kept = millis(self.lease).saturating_add(60_000);
         call.bytes(hex::encode(self.mark.key)).number(millis(self.mark.window)).bytes(seq_text(self.seq));
         call.number(time(self.ends_at)).number(kept).bytes(&*self.source);
+    }
+}
+
+impl TurnJob {
+    pub(super) fn write(&self, call: &mut Call, now: Timestamp) {
+        let Turn { limit, client, interval, burst } = &self.turn;
+        let micros = |duration: Duration| millis(duration.saturating_mul(1000));
+        call.bytes(format!("{limit}:{client:016x}")).number(time(now) * 1000).number(micros(*interval));
+        call.number(micros(interval.saturating_mul(burst.saturating_sub(1))));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Names of keys, and members of sorted sets: text that Lua and Rust share.
 
+use super::cluster::{SLOTS, slot};
 use super::sequence;
 use crate::domain::{Seq, Timestamp};
 
@@ -38,6 +39,24 @@ pub(super) fn time(at: Timestamp) -> u64 {
 impl Bases {
     pub(super) fn new(prefix: &str, shards: u8) -> Self {
         Self((0..shards.max(1)).map(|shard| format!("{{{prefix}:{shard}}}:").into()).collect())
+    }
+
+    /// Those of a cluster: tags whose slots lie evenly over all slots, so that however the nodes share the slots, each has
+    /// as many shards as another, give or take one. The first tag is always the same, so that a store is recognised.
+    pub(super) fn spread(prefix: &str, shards: u8) -> Self {
+        let first = slot(&format!("{prefix}:0"));
+        let width = SLOTS / u16::from(shards.max(1));
+        let tag = |shard: u8| {
+            let lies_well = |tag: &String| {
+                let distance = (slot(tag) + SLOTS - first) % SLOTS;
+                let wanted = u16::from(shard) * width;
+                (wanted..=wanted + width / 8).contains(&distance)
+            };
+            // Some hundred tries at the most; there is always one in the end.
+            let plain = std::iter::once(format!("{prefix}:{shard}"));
+            plain.chain((1..u32::MAX).map(|salt| format!("{prefix}:{shard}.{salt}"))).find(lies_well)
+        };
+        Self((0..shards.max(1)).filter_map(tag).map(|tag| format!("{{{tag}}}:").into()).collect())
     }
 
     pub(super) fn count(&self) -> usize {
@@ -97,5 +116,21 @@ mod tests {
         assert_eq!(members.map(|member| Key::from_member(member.as_bytes())), keys.map(Some));
         assert_eq!(Key::from_member(b"00"), None);
         assert_eq!(Bases::new("hookward", 2).iter().collect::<Vec<_>>(), ["{hookward:0}:", "{hookward:1}:"]);
+    }
+    #[test]
+    fn a_clusters_shards_lie_evenly_over_the_slots() {
+        for shards in 1..=32_u8 {
+            let bases = Bases::spread("hookward", shards);
+            assert_eq!((bases.count(), bases.get(0)), (usize::from(shards), "{hookward:0}:"));
+            let mut slots: Vec<u16> = bases.iter().map(|base| slot(base.trim_matches(['{', '}', ':']))).collect();
+            slots.sort_unstable();
+            for nodes in [3, 5, 7] {
+                let share = SLOTS / nodes + 1;
+                let on = |node| slots.iter().filter(|slot| *slot / share == node).count();
+                let counts: Vec<usize> = (0..nodes).map(on).collect();
+                let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+                assert!(most - least <= 2, "{shards} shards on {nodes} nodes: {counts:?}");
+            }
+        }
     }
 }

@@ -124,19 +124,20 @@ impl Lane {
         self.next.get(shard).is_some_and(|next| next.load(Ordering::Acquire) <= now.0)
     }
 
-    /// Waits until something may be due; `is_up`: whether there is anybody to ask.
-    pub(super) async fn due(&self, clock: &Clock, is_up: impl Fn() -> bool) {
+    /// Waits until something may be due; `is_up`: whether there is anybody to ask for a shard.
+    pub(super) async fn due(&self, clock: &Clock, is_up: impl Fn(usize) -> bool) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // Registered before the look, so that nothing that comes after the look is missed.
             changed.as_mut().enable();
-            if !self.is_active() || !is_up() {
+            let next = self.next.iter().enumerate().filter(|(shard, _)| is_up(*shard));
+            let next = next.map(|(_, next)| next.load(Ordering::Acquire)).min();
+            let Some(next) = next.filter(|_| self.is_active()) else {
                 changed.await;
                 continue;
-            }
+            };
             let now = clock.now();
-            let next = self.next.iter().map(|next| next.load(Ordering::Acquire)).min().unwrap_or(NOTHING);
             if next <= now.0 {
                 return;
             }

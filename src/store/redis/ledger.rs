@@ -68,7 +68,7 @@ struct Entry<'a> {
 pub(super) async fn run(shared: Arc<Shared>) {
     loop {
         sleep(WRITE).await;
-        if shared.link.is_up() {
+        if shared.links.of(SHARD).is_up() {
             shared.outbox(SHARD).run_all(shared.ledger.drain());
         }
     }
@@ -165,7 +165,7 @@ impl Shared {
     /// Some entries, newest first.
     async fn entries(&self, range: &Range) -> Result<Vec<(Seq, Vec<u8>)>, StoreError> {
         let base = self.bases.get(SHARD);
-        let seqs = self.ask(range.read(&format!("{base}y"), LOOK_ROWS)).await?;
+        let seqs = self.ask(SHARD, range.read(&format!("{base}y"), LOOK_ROWS)).await?;
         let seqs: Vec<&Value> = replies::array(&seqs).unwrap_or_default().iter().collect();
         if seqs.is_empty() {
             return Ok(Vec::new());
@@ -175,7 +175,7 @@ impl Shared {
         for seq in &seqs {
             command.arg(replies::bytes(seq).unwrap_or_default());
         }
-        let entries = self.ask(command).await?;
+        let entries = self.ask(SHARD, command).await?;
         let entries = replies::array(&entries).unwrap_or_default().iter();
         let entries = entries.map(|entry| replies::bytes(entry).unwrap_or_default().to_vec());
         Ok(seqs.into_iter().filter_map(replies::seq).zip(entries).collect())

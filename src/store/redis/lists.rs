@@ -80,8 +80,8 @@ impl Shared {
         let hash = self.lookup(id);
         let same = Range { below: format!("({hash}g"), low: format!("[{hash}") };
         let mut keys = Vec::new();
-        for base in self.bases.iter() {
-            let found = self.ask(same.read(&format!("{base}i"), SAME_ID_MAX)).await?;
+        for (shard, base) in self.bases.iter().enumerate() {
+            let found = self.ask(shard, same.read(&format!("{base}i"), SAME_ID_MAX)).await?;
             let seqs = replies::array(&found).unwrap_or_default().iter();
             keys.extend(seqs.filter_map(|member| Key::from_text(replies::bytes(member)?.get(hash.len()..)?)));
         }
@@ -92,12 +92,12 @@ impl Shared {
 
     async fn event_rows(&self, keys: &[Key]) -> Result<Vec<Option<EventRow>>, StoreError> {
         let commands = keys.iter().map(|key| {
-            let base = self.bases.of(key.seq);
+            let shard = self.bases.shard_of(key.seq);
             let mut command = redis::cmd("HMGET");
-            command.arg(format!("{base}e:{}", seq_text(key.seq))).arg("h").arg("c");
-            command
+            command.arg(format!("{}e:{}", self.bases.get(shard), seq_text(key.seq))).arg("h").arg("c");
+            (shard, command)
         });
-        let answers = self.link.all(commands).await.map_err(StoreError::Engine)?;
+        let answers = self.links.all(commands.collect()).await.map_err(StoreError::Engine)?;
         let mut rows = Vec::with_capacity(keys.len());
         for (key, answer) in keys.iter().zip(answers) {
             let value = answer.map_err(|error| StoreError::Engine(error.to_string().into()))?;

@@ -20,8 +20,8 @@ impl Redis {
         lease: Duration,
     ) -> Result<MarkClaimed, AdmitError> {
         let shared = &self.shared;
-        shared.usable()?;
         let shard = shared.shard_of_mark(&mark.key);
+        shared.usable(shard)?;
         let seq = shared.sequence.next(&shared.clock, shard);
         let ends_at = shared.clock.now().plus(lease);
         let (waiter, found) = oneshot::channel();

@@ -7,6 +7,7 @@
 //! - A shard's **courier** takes everything that waits and brings it in one pipeline: one round trip, and one sync of
 //!   the server's append-only file, serve many requests.
 //! - The **link** is the connection: made anew when it breaks, and used only after the server's settings were looked at.
+//!   In a cluster each shard has one, to the node that has its slot.
 //!
 //! An event's path: `admit` → `courier` (one pipeline) → answer; `lane` (hint) → `claims` (claimed under a lease by a
 //! token, read from `cache` or Redis) → `errand` (settled, with the next pipeline).
@@ -17,12 +18,15 @@
 //! Deliberately absent: pub/sub and blocking commands. A gateway looks every 100 ms for what others admitted or left, and for
 //! webhooks that they changed.
 //!
-//! Reading order: `config`, `link` with `settings`, `script` with `scripts/`, `courier`, then the verbs.
+//! Reading order: `config`, `link` with `settings` (`links`, `cluster`, `again` where there are several nodes), `script` with `scripts/`, `courier`, then the verbs.
 
+mod again;
+mod cluster;
 mod config;
 mod connection;
 mod identity;
 mod link;
+mod links;
 mod memory;
 mod script;
 mod settings;
@@ -42,6 +46,7 @@ mod cache;
 mod claims;
 mod lane;
 mod marks;
+mod turns;
 
 mod deliveries;
 mod edits;

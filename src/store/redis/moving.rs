@@ -26,16 +26,20 @@ const SCAN_KEYS: u64 = 1_000;
 /// Commands of one pipeline.
 const PIPELINE_MAX: usize = 256;
 
+/// The lower bits of a place in a cluster are a cursor, those above the shard.
+const CURSOR_BITS: u32 = 56;
+const CURSOR: u64 = (1 << CURSOR_BITS) - 1;
+
 // === impl Redis ===
 
 impl Redis {
     pub(super) async fn count_all_events(&self) -> Result<u64, StoreError> {
         let shared = &*self.shared;
         let mut count = 0;
-        for base in shared.bases.iter() {
+        for (shard, base) in shared.bases.iter().enumerate() {
             let mut command = redis::cmd("ZCARD");
             command.arg(format!("{base}x"));
-            count += replies::number(&shared.ask(command).await?).unwrap_or_default();
+            count += replies::number(&shared.ask(shard, command).await?).unwrap_or_default();
         }
         Ok(count)
     }
@@ -72,24 +76,40 @@ impl Redis {
         Ok(page)
     }
 
-    /// The place is the cursor of a scan over all keys of the database.
+    /// The place is the cursor of a scan over all keys of the database; in a cluster of one scan after the other, a shard's
+    /// over all keys of the node that has it, with the shard in the highest bits.
     pub(super) async fn read_marks_out(&self, from: Option<u64>) -> Result<(Vec<MovedMark>, Option<u64>), StoreError> {
         let shared = &*self.shared;
-        let pattern = format!("{{{}:*}}:m:*", self.config.key_prefix);
+        let from = from.unwrap_or_default();
+        let (shard, cursor) =
+            if shared.links.is_one() { (0, from) } else { ((from >> CURSOR_BITS) as usize, from & CURSOR) };
+        let pattern = if shared.links.is_one() {
+            format!("{{{}:*}}:m:*", self.config.key_prefix)
+        } else {
+            format!("{}m:*", shared.bases.get(shard))
+        };
         let mut scan = redis::cmd("SCAN");
-        scan.arg(from.unwrap_or_default()).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN_KEYS);
-        let answer = shared.ask(scan).await?;
+        scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN_KEYS);
+        let answer = shared.ask(shard, scan).await?;
         let Some([cursor, keys]) = replies::array(&answer) else { return Err(strange()) };
-        let next = replies::text(cursor).and_then(|text| text.parse().ok()).ok_or_else(strange)?;
+        let next: u64 = replies::text(cursor).and_then(|text| text.parse().ok()).ok_or_else(strange)?;
         let names: Vec<&[u8]> = replies::array(keys).unwrap_or_default().iter().filter_map(replies::bytes).collect();
         let gets = names.iter().map(|name| {
             let mut command = redis::cmd("GET");
             command.arg(*name);
-            command
+            (shard, command)
         });
         let values = shared.every(gets.collect()).await?;
         let marks = names.iter().zip(&values).filter_map(|(name, value)| mark(name, replies::bytes(value)?));
-        Ok((marks.collect(), (next != 0).then_some(next)))
+        let next = match (next, shared.links.is_one()) {
+            (0, true) => None,
+            (0, false) => (shard + 1 < shared.bases.count()).then_some((shard as u64 + 1) << CURSOR_BITS),
+            (next, true) => Some(next),
+            // A cursor counts what a node holds in the lower bits and its slots above: far fewer than these.
+            (next, false) if next <= CURSOR => Some((shard as u64) << CURSOR_BITS | next),
+            _ => return Err(strange()),
+        };
+        Ok((marks.collect(), next))
     }
 
     pub(super) async fn take_events_in(&self, events: Vec<MovedEvent>) -> Result<u64, StoreError> {
@@ -111,11 +131,12 @@ impl Redis {
         for MovedMark { key, seq } in marks {
             let left = shared.bounds.marks_kept.saturating_sub(millis(now.since(seq.time())));
             if left > 0 {
-                let base = shared.bases.get(shared.shard_of_mark(&key));
+                let shard = shared.shard_of_mark(&key);
+                let base = shared.bases.get(shard);
                 let mut command = redis::cmd("SET");
                 command.arg(format!("{base}m:{}", hex::encode(key))).arg(format!("K{}", seq_text(seq)));
                 command.arg("NX").arg("PX").arg(left);
-                commands.push(command);
+                commands.push((shard, command));
             }
         }
         shared.every(commands).await.map(drop)
@@ -125,33 +146,34 @@ impl Redis {
 // === impl Shared ===
 
 impl Shared {
-    /// Commands in pipelines of a bounded length, and the answer of each.
-    async fn every(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
+    /// Commands, each to its shard, in pipelines of a bounded length, and the answer of each.
+    async fn every(&self, commands: Vec<(usize, Cmd)>) -> Result<Vec<Value>, StoreError> {
         let mut answers = Vec::with_capacity(commands.len());
         let mut commands = commands.into_iter().peekable();
         while commands.peek().is_some() {
-            let some: Vec<Cmd> = commands.by_ref().take(PIPELINE_MAX).collect();
-            for reply in self.link.all(some).await.map_err(StoreError::Engine)? {
+            let some: Vec<(usize, Cmd)> = commands.by_ref().take(PIPELINE_MAX).collect();
+            for reply in self.links.all(some).await.map_err(StoreError::Engine)? {
                 answers.push(reply.map_err(|error| StoreError::Engine(error.to_string().into()))?);
             }
         }
         Ok(answers)
     }
 
-    fn of_event(&self, command: &str, seq: Seq) -> Cmd {
+    /// A command on an event's hash, and its shard.
+    fn of_event(&self, command: &str, seq: Seq) -> (usize, Cmd) {
         let mut command = redis::cmd(command);
         command.arg(format!("{}e:{}", self.bases.of(seq), seq_text(seq)));
-        command
+        (self.bases.shard_of(seq), command)
     }
 
     /// The oldest events behind one, of all shards.
     async fn oldest(&self, after: Option<Seq>) -> Result<Vec<Seq>, StoreError> {
         let low = after.map_or_else(|| "-".to_owned(), |seq| format!("({}", seq_text(seq)));
         let mut seqs = Vec::new();
-        for base in self.bases.iter() {
+        for (shard, base) in self.bases.iter().enumerate() {
             let mut command = redis::cmd("ZRANGEBYLEX");
             command.arg(format!("{base}x")).arg(&low).arg("+").arg("LIMIT").arg(0).arg(PAGE_EVENTS_MAX);
-            let found = self.ask(command).await?;
+            let found = self.ask(shard, command).await?;
             seqs.extend(replies::array(&found).unwrap_or_default().iter().filter_map(replies::seq));
         }
         seqs.sort_unstable();
@@ -162,9 +184,9 @@ impl Shared {
     /// About how many bytes each of these events has.
     async fn sizes(&self, seqs: &[Seq]) -> Result<Vec<usize>, StoreError> {
         let commands = seqs.iter().map(|seq| {
-            let mut command = self.of_event("HSTRLEN", *seq);
+            let (shard, mut command) = self.of_event("HSTRLEN", *seq);
             command.arg("b");
-            command
+            (shard, command)
         });
         let answers = self.every(commands.collect()).await?;
         let size = |answer: &Value| usize::try_from(replies::number(answer).unwrap_or_default()).unwrap_or(usize::MAX);
@@ -180,7 +202,7 @@ impl Shared {
         Some(MovedEvent { event: Arc::new(Event { id: self.mint.event(seq), seq, received }), deliveries })
     }
 
-    fn take_in(&self, moved: &MovedEvent) -> Cmd {
+    fn take_in(&self, moved: &MovedEvent) -> (usize, Cmd) {
         let (event, received) = (&moved.event, &moved.event.received);
         let mut call = script::TAKE_IN.on(self.bases.of(event.seq));
         call.bytes(seq_text(event.seq)).bytes(record::head(received, fastrand::u64(..)));
@@ -200,7 +222,7 @@ impl Shared {
                 call.number(attempt.number.into()).bytes(record::attempt(attempt));
             }
         }
-        call.done()
+        (self.bases.shard_of(event.seq), call.done())
     }
 }
 

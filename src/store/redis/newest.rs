@@ -78,9 +78,9 @@ impl Newest {
 
     /// Some more, newest first; none at the end.
     pub(super) async fn next(&mut self, shared: &Shared) -> Result<Vec<Key>, StoreError> {
-        for (base, shard) in shared.bases.iter().zip(&mut self.shards) {
+        for ((at, base), shard) in shared.bases.iter().enumerate().zip(&mut self.shards) {
             if shard.found.is_empty() && !shard.is_over {
-                let found = shared.ask(shard.range.read(&format!("{base}{}", self.suffix), LOOK_ROWS)).await?;
+                let found = shared.ask(at, shard.range.read(&format!("{base}{}", self.suffix), LOOK_ROWS)).await?;
                 let members = replies::array(&found).unwrap_or_default();
                 shard.is_over = members.len() < LOOK_ROWS;
                 shard.found = members.iter().filter_map(|member| Key::from_text(replies::bytes(member)?)).collect();

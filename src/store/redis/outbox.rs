@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use super::errand::Errand;
-use super::jobs::{AdmitJob, ClaimJob, MarkJob, Verdict};
+use super::jobs::{AdmitJob, ClaimJob, MarkJob, TurnJob, Verdict};
 use crate::store::AdmitError;
 
 /// Errands of one pipeline: the server does nothing else meanwhile.
@@ -15,6 +15,9 @@ const ERRANDS_MAX: usize = 512;
 
 /// Admissions of one pipeline.
 const ADMISSIONS_MAX: usize = 256;
+
+/// Turns of one pipeline.
+const TURNS_MAX: usize = 1024;
 
 /// Bytes of the admissions of one pipeline, unless a single one has more.
 const ADMISSION_BYTES_MAX: usize = 4 << 20;
@@ -39,6 +42,7 @@ struct Waiting {
     sent: Arc<Vec<Errand>>,
     admissions: VecDeque<AdmitJob>,
     marks: Vec<MarkJob>,
+    turns: Vec<TurnJob>,
     claims: Vec<ClaimJob>,
     flushes: Vec<Flush>,
     /// Nobody brings anything any more.
@@ -51,6 +55,7 @@ pub(super) struct Batch {
     pub(super) errands: Arc<Vec<Errand>>,
     pub(super) admissions: Vec<AdmitJob>,
     pub(super) marks: Vec<MarkJob>,
+    pub(super) turns: Vec<TurnJob>,
     pub(super) claims: Vec<ClaimJob>,
     pub(super) flushes: Vec<Flush>,
 }
@@ -74,6 +79,10 @@ impl Outbox {
 
     pub(super) fn mark(&self, job: MarkJob) {
         self.ask(|waiting| waiting.marks.push(job));
+    }
+
+    pub(super) fn turn(&self, job: TurnJob) {
+        self.ask(|waiting| waiting.turns.push(job));
     }
 
     pub(super) fn claim(&self, job: ClaimJob) {
@@ -136,6 +145,8 @@ impl Outbox {
             batch.claims = std::mem::take(&mut waiting.claims);
             batch.flushes = std::mem::take(&mut waiting.flushes);
         }
+        let turns = waiting.turns.len().min(TURNS_MAX);
+        batch.turns = waiting.turns.drain(..turns).collect();
         let mut bytes = 0;
         while batch.admissions.len() < ADMISSIONS_MAX && (bytes == 0 || bytes < ADMISSION_BYTES_MAX) {
             let Some(job) = waiting.admissions.pop_front() else { break };
@@ -167,19 +178,21 @@ impl Outbox {
 
     /// There is no connection: nobody waits for one, but those whose answer was lost, for a moment.
     pub(super) fn refuse(&self, reason: &Arc<str>) {
-        let (admissions, marks, claims, flushes) = {
+        let (admissions, marks, turns, claims, flushes) = {
             let mut waiting = self.lock();
             let (patient, refused): (Vec<_>, Vec<_>) = std::mem::take(&mut waiting.admissions)
                 .into_iter()
                 .partition(|job| job.is_repeated && job.since.elapsed() < PATIENCE);
             waiting.admissions = patient.into();
             let marks = std::mem::take(&mut waiting.marks);
+            let turns = std::mem::take(&mut waiting.turns);
             let claims = std::mem::take(&mut waiting.claims);
-            (refused, marks, claims, std::mem::take(&mut waiting.flushes))
+            (refused, marks, turns, claims, std::mem::take(&mut waiting.flushes))
         };
         let unavailable = || AdmitError::Unavailable(Arc::clone(reason));
         admissions.into_iter().for_each(|job| job.answer(Verdict::Failed(unavailable())));
         marks.into_iter().for_each(|job| drop(job.waiter.send(Err(unavailable()))));
+        turns.into_iter().for_each(|job| drop(job.waiter.send(Err(Arc::clone(reason)))));
         claims.into_iter().for_each(|job| drop(job.waiter.send(Err(Arc::clone(reason)))));
         flushes.into_iter().for_each(|flush| drop(flush.send(Err(Arc::clone(reason)))));
     }
@@ -191,6 +204,7 @@ impl Outbox {
         waiting.is_closed = true;
         waiting.admissions.clear();
         waiting.marks.clear();
+        waiting.turns.clear();
         waiting.claims.clear();
         waiting.flushes.clear();
         waiting.errands.drain(..).collect()
@@ -208,6 +222,7 @@ impl Batch {
         self.errands.is_empty()
             && self.admissions.is_empty()
             && self.marks.is_empty()
+            && self.turns.is_empty()
             && self.claims.is_empty()
             && self.flushes.is_empty()
     }

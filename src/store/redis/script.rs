@@ -42,6 +42,7 @@ scripts! {
     ROWS "rows.lua";
     SWEEP "sweep.lua";
     TAKE_IN "take_in.lua";
+    TURN "turn.lua";
     WEBHOOK "webhook.lua";
 }
 

@@ -67,10 +67,13 @@ impl Shared {
     pub(super) async fn look_for_webhooks(&self) {
         let now = self.clock.now();
         for (shard, base) in self.bases.iter().enumerate() {
+            if !self.links.of(shard).is_up() {
+                continue;
+            }
             let key = format!("{base}s");
             let mut command = redis::cmd("ZRANGEBYSCORE");
             command.arg(&key).arg("-inf").arg(time(now)).arg("LIMIT").arg(0).arg(NAMES_MAX);
-            let Ok(found) = self.ask(command).await else { return };
+            let Ok(found) = self.ask(shard, command).await else { continue };
             let names = replies::array(&found).unwrap_or_default().iter().filter_map(replies::text);
             let (active, paused): (Vec<Arc<Lane>>, Vec<Arc<Lane>>) =
                 names.map(|name| self.lanes.lane(name)).partition(|lane| lane.is_active());
@@ -82,7 +85,7 @@ impl Shared {
                 for lane in &paused {
                     command.arg(time(now.plus(OUT_OF_SIGHT))).arg(&*lane.name);
                 }
-                drop(self.ask(command).await);
+                drop(self.ask(shard, command).await);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Redis;
 use crate::domain::{
-    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Seq, Settlement, Timestamp, Webhook, WebhookId,
+    DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Seq, Settlement, Timestamp, Turn, Webhook, WebhookId,
 };
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
@@ -40,6 +40,14 @@ impl Store for Redis {
         self.release_one_mark(claim);
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn take_turn(&self, turn: Turn) -> Result<Duration, StoreError> {
+        self.take_one_turn(turn).await
+    }
+
     fn set_targets(&self, targets: &[TargetSettings]) {
         self.shared.lanes.set_targets(targets);
     }
@@ -53,7 +61,7 @@ impl Store for Redis {
     }
 
     async fn due(&self, target: &str) {
-        self.shared.lanes.lane(target).due(&self.shared.clock, || self.shared.link.is_up()).await;
+        self.shared.lanes.lane(target).due(&self.shared.clock, |shard| self.shared.links.of(shard).is_up()).await;
     }
 
     async fn stirred(&self) -> Vec<Arc<str>> {
@@ -177,10 +185,9 @@ impl Store for Redis {
     fn health(&self) -> Health {
         let shared = &self.shared;
         let closed = shared.is_closed().then(|| Arc::from("the store is closed"));
-        let down = shared.link.live().err();
         Health {
-            reasons: closed.into_iter().chain(down).chain(shared.link.memory.full()).collect(),
-            bytes: shared.link.memory.used(),
+            reasons: closed.into_iter().chain(shared.links.reasons()).collect(),
+            bytes: shared.links.bytes_used(),
             damaged_records: shared.damaged.load(Ordering::Relaxed),
         }
     }

@@ -16,14 +16,14 @@ const STEP_REJECTIONS: u64 = 500;
 impl Redis {
     pub(super) async fn sweep_step(&self, retention: Retention) -> Result<Swept, StoreError> {
         let (shared, now) = (&*self.shared, self.shared.clock.now());
-        let is_nearly_full = shared.link.memory.is_nearly_full();
-        let before = if is_nearly_full { now } else { now.minus(retention.events) };
         let oldest = Seq::first_at(now.minus(retention.rejections));
         let mut swept = Swept::default();
-        for base in shared.bases.iter() {
+        for (shard, base) in shared.bases.iter().enumerate() {
+            let is_nearly_full = shared.links.of(shard).memory.is_nearly_full();
+            let before = if is_nearly_full { now } else { now.minus(retention.events) };
             let mut call = script::SWEEP.on(base);
             call.number(time(before)).number(STEP_EVENTS).bytes(seq_text(oldest)).number(STEP_REJECTIONS);
-            let value = shared.ask(call.done()).await?;
+            let value = shared.ask(shard, call.done()).await?;
             let answer = replies::array(&value).unwrap_or_default();
             let number = |at: usize| answer.get(at).and_then(replies::number).unwrap_or(0);
             swept.events += number(0);

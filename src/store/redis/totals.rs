@@ -17,11 +17,11 @@ impl Redis {
         let shared = &*self.shared;
         shared.outbox(0).run_all(shared.ledger.drain());
         let mut totals = Totals::default();
-        for (base, outbox) in shared.bases.iter().zip(shared.outboxes()) {
+        for (shard, (base, outbox)) in shared.bases.iter().zip(shared.outboxes()).enumerate() {
             outbox.flush().await.map_err(StoreError::Engine)?;
             let mut command = redis::cmd("HGETALL");
             command.arg(format!("{base}t"));
-            let found = shared.ask(command).await?;
+            let found = shared.ask(shard, command).await?;
             for pair in pairs(&found) {
                 add(&mut totals, pair);
             }

@@ -16,6 +16,9 @@ use crate::store::{StoreError, WebhooksChanged, WrittenWebhook};
 /// Webhooks of which the last change is noted: whoever was away for more of them reads all.
 const CHANGES_MAX: u64 = 10_000;
 
+/// Where all of them are.
+const SHARD: usize = 0;
+
 /// What a gateway knows of the webhooks' changes.
 #[derive(Debug, Default)]
 pub(super) struct Hooks {
@@ -43,7 +46,7 @@ impl Redis {
     pub(super) async fn read_webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
         let mut command = redis::cmd("HGET");
         command.arg(self.shared.hooks_key("")).arg(id.to_string());
-        let found = self.shared.ask(command).await?;
+        let found = self.shared.ask(SHARD, command).await?;
         replies::bytes(&found).map(read).transpose()
     }
 
@@ -53,7 +56,7 @@ impl Redis {
         let version = shared.hooks_version().await?;
         let mut command = redis::cmd("HVALS");
         command.arg(shared.hooks_key(""));
-        let found = shared.ask(command).await?;
+        let found = shared.ask(SHARD, command).await?;
         let texts = replies::array(&found).unwrap_or_default().iter().filter_map(replies::bytes);
         let mut webhooks = texts.map(read).collect::<Result<Vec<_>, _>>()?;
         webhooks.sort_by_key(|webhook| webhook.id.seq());
@@ -99,7 +102,7 @@ impl Shared {
         let seen = self.hooks.seen.load(Ordering::Acquire);
         let mut count = redis::cmd("ZCARD");
         count.arg(&key);
-        let noted = replies::number(&self.ask(count).await?).unwrap_or_default();
+        let noted = replies::number(&self.ask(SHARD, count).await?).unwrap_or_default();
         // A counter that went back: the server has lost what it had.
         if version < seen || noted >= CHANGES_MAX {
             self.hooks.seen.store(version, Ordering::Release);
@@ -107,7 +110,7 @@ impl Shared {
         }
         let mut command = redis::cmd("ZRANGEBYSCORE");
         command.arg(&key).arg(format!("({seen}")).arg("+inf");
-        let found = self.ask(command).await?;
+        let found = self.ask(SHARD, command).await?;
         let ids = replies::array(&found).unwrap_or_default().iter().filter_map(|id| replies::text(id)?.parse().ok());
         let ids = ids.collect();
         self.hooks.seen.store(version, Ordering::Release);
@@ -115,9 +118,9 @@ impl Shared {
     }
 
     async fn write_webhook(&self, id: WebhookId, text: &str, was: &str) -> Result<(), StoreError> {
-        let mut call = script::WEBHOOK.on(self.bases.get(0));
+        let mut call = script::WEBHOOK.on(self.bases.get(SHARD));
         call.bytes(id.to_string()).bytes(text).bytes(was).number(CHANGES_MAX);
-        let answer = self.ask(call.done()).await?;
+        let answer = self.ask(SHARD, call.done()).await?;
         match replies::text(&answer) {
             Some("ok") => Ok(()),
             Some("changed") => Err(StoreError::Conflict("the webhook was changed meanwhile".into())),
@@ -128,7 +131,7 @@ impl Shared {
     async fn hooks_version(&self) -> Result<u64, StoreError> {
         let mut command = redis::cmd("GET");
         command.arg(self.hooks_key(":version"));
-        match self.ask(command).await? {
+        match self.ask(SHARD, command).await? {
             Value::Nil => Ok(0),
             version => replies::number(&version)
                 .ok_or_else(|| StoreError::Engine("redis has answered something strange".into())),
@@ -136,7 +139,7 @@ impl Shared {
     }
 
     fn hooks_key(&self, suffix: &str) -> String {
-        format!("{}hooks{suffix}", self.bases.get(0))
+        format!("{}hooks{suffix}", self.bases.get(SHARD))
     }
 
     /// An id, which is ours like all others.

@@ -176,6 +176,7 @@ fn configured(tokens: Vec<Token>) -> Configured {
             name: "appmint".into(),
             path: "/webhooks/appmint".into(),
             scheme: "appmint".into(),
+            fails_open: false,
             mode: "queue",
             feeds: Vec::new(),
             app: None,

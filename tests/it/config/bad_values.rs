@@ -88,6 +88,9 @@ fn the_store_at_redis_must_be_whole() {
     redis("sentinels: ‸[]", "store.sentinels", "no sentinel");
     redis("sentinels: [‸'http://:SECRET@x']", "store.sentinels[0]", "not the URL of a Redis server");
     redis("sentinels: [‸'unix:///s']", "store.sentinels[0]", "over TCP");
+    redis("cluster: ‸true, sentinels: ['redis://s']", "store.cluster", "a cluster and sentinels");
+    redis("nodes: ‸['redis://s']", "store.nodes", "and no cluster");
+    redis("cluster: true, nodes: [‸'unix:///s']", "store.nodes[0]", "over TCP");
     redis("shards: ‸0", "store.shards", "out of bounds");
     redis("shards: ‸33", "store.shards", "out of bounds");
     redis("disk_free_min: ‸1MiB", "store.disk_free_min", "of the embedded engine");
@@ -273,6 +276,7 @@ fn a_misspelled_name_gets_the_right_one() {
 fn a_source_has_one_mode() {
     source("app: ‸'http://x'", "app", "with `mode: proxy` only");
     source("if_app_fails: ‸reject", "if_app_fails", "with `mode: proxy` only");
+    source("fail: ‸open", "fail", "with `mode: proxy` only");
     check(
         "sources: { ‸a: { path: /a, verify: { scheme: none }, mode: proxy } }\n",
         "sources.a.app",
@@ -281,6 +285,10 @@ fn a_source_has_one_mode() {
     source("mode: proxy, app: ‸'ftp://x'", "app", "http or https");
     source("mode: proxy, app: ‸'http://u:SECRET@x'", "app", "credentials");
     source("mode: proxy, app: ‸'http://x/?token=SECRET'", "app", "has a query");
+    source("mode: proxy, app: { url: ‸'ftp://x' }", "app.url", "http or https");
+    source("mode: proxy, app: { url: 'http://x', http: ‸3 }", "app.http", "not one of");
+    source("mode: proxy, app: { url: 'http://x', http: ‸auto }", "app.http", "http:// has none");
+    source("mode: proxy, if_app_fails: keep, app: { url: 'http://x', http: ‸2 }", "app.http", "over HTTP/1.1");
     source("mode: proxy, app: 'http://x', respond: ‸{ status: 202 }", "respond", "the app answers");
     let shop = "sources: { a: { path: /a, verify: { scheme: none }, mode: proxy, app: 'http://x' } }\n";
     let routes = "destinations: { b: { discard: true } }\nroutes: [{ from: ‸a, to: b }]\n";

@@ -11,6 +11,7 @@ use super::load;
 const MINIMAL: &str = include_str!("../../../config/minimal.yaml");
 const FULL: &str = include_str!("../../../config/full.yaml");
 const REDIS: &str = include_str!("../../../config/redis.yaml");
+const CLUSTER: &str = include_str!("../../../config/cluster.yaml");
 
 fn variables(name: &str) -> Option<String> {
     // Base64, so that it can sign; long enough for a token; another one for each name.
@@ -123,14 +124,15 @@ fn the_examples_are_valid() {
     assert_eq!(minimal.checked.warnings, [], "the first example warns of nothing");
     let full = loaded(FULL);
     assert_eq!((full.checked.sources.len(), full.checked.destinations.len()), (6, 3));
-    let shared = loaded(REDIS);
-    assert_eq!(shared.checked.warnings, []);
-    assert!(shared.checked.store.redis.is_some());
+    for shared in [REDIS, CLUSTER].map(loaded) {
+        assert_eq!(shared.checked.warnings, []);
+        assert!(shared.checked.store.redis.is_some());
+    }
 }
 
 #[test]
 fn the_full_example_has_every_key() {
-    let written: Vec<_> = lines(FULL).into_iter().chain(lines(REDIS)).map(|line| line.path).collect();
+    let written: Vec<_> = [FULL, REDIS, CLUSTER].into_iter().flat_map(lines).map(|line| line.path).collect();
     let missing: Vec<_> = schema_keys().into_keys().filter(|key| !written.contains(key)).collect();
     assert_eq!(missing, Vec::<String>::new(), "{written:#?}");
     let keys = all_keys();
@@ -148,7 +150,7 @@ fn the_full_example_and_the_schema_agree_on_the_defaults() {
         let Some(default) = default else { continue };
         let marked: Vec<_> = lines(FULL)
             .into_iter()
-            .chain(lines(REDIS))
+            .chain([REDIS, CLUSTER].into_iter().flat_map(lines))
             .filter(|line| line.path == key && line.comment.trim_start().starts_with("default"))
             .map(|line| plain(line.value))
             .collect();
@@ -169,7 +171,7 @@ fn what_the_full_example_calls_default_is_the_default() {
     let is_default =
         |line: &str| line.split_once(" #").is_some_and(|(_, comment)| comment.trim_start().starts_with("default"));
     let mut left_out = 0;
-    for text in [FULL, REDIS] {
+    for text in [FULL, REDIS, CLUSTER] {
         let whole = loaded(text);
         let lines: Vec<_> = text.lines().collect();
         for line in lines

@@ -172,8 +172,9 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
     (
         "tests/it/proxy/bytes.rs",
         "request_and_answer_go_through_unchanged_but_for_what_belongs_to_one_hop",
-        &["sources.*.app"],
+        &["sources.*.app", "sources.*.app.url"],
     ),
+    ("tests/it/proxy/http2/servers.rs", "over_tls_both_sides_agree_on_the_version", &["sources.*.app.http"]),
     (
         "tests/it/proxy/large.rs",
         "bodies_beyond_body_spool_max_are_refused_and_a_file_is_gone_with_its_request",
@@ -281,6 +282,8 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         "a_failover_loses_nothing_where_a_replica_must_have_it",
         &["store.replicas_min", "store.sentinels"],
     ),
+    ("tests/it/redis/open.rs", "without_the_store_a_source_that_fails_open_goes_on_and_says_so", &["sources.*.fail"]),
+    ("tests/it/redis/cluster.rs", "a_cluster_is_found_by_any_of_its_nodes", &["store.cluster", "store.nodes"]),
     ("tests/it/redis/settings.rs", "stores_with_other_prefixes_do_not_see_each_other", &["store.key_prefix"]),
     ("tests/it/redis/settings.rs", "shards_spread_the_keys_and_stay_what_they_were", &["store.shards"]),
     (

@@ -5,6 +5,7 @@ mod bytes;
 mod deliveries;
 mod duplicates;
 mod encrypted;
+mod frozen;
 mod guard_order;
 mod hand_over;
 mod held;

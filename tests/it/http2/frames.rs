@@ -111,6 +111,26 @@ impl Frames {
         Self { stream: TcpStream::connect(address).await.unwrap(), unread: Vec::new(), acknowledges: true }
     }
 
+    /// The other side of a connection, whose preface has come; it has sent empty settings.
+    pub(crate) async fn accepted(mut stream: TcpStream) -> Self {
+        let mut preface = [0; PREFACE.len()];
+        timeout(PATIENCE, stream.read_exact(&mut preface)).await.expect("a preface").unwrap();
+        assert_eq!(preface, PREFACE);
+        let mut frames = Self { stream, unread: Vec::new(), acknowledges: true };
+        frames.write(&frame(SETTINGS, 0, 0, b"")).await;
+        frames
+    }
+
+    /// The next frame of this kind.
+    pub(crate) async fn until(&mut self, kind: u8) -> (u8, u8, u32, Vec<u8>) {
+        loop {
+            let frame = self.next().await.expect("a frame");
+            if frame.0 == kind {
+                return frame;
+            }
+        }
+    }
+
     /// Says nothing by itself from now on: an acknowledgement in the middle of a field block is an error (section 6.10).
     pub(crate) fn mute(&mut self) {
         self.acknowledges = false;

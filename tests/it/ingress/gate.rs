@@ -14,14 +14,14 @@ use hookward::telemetry::{IngressMetrics, task};
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tower::{Layer, service_fn};
 
 /// No test waits longer than this for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running ingress. `/hook` answers with the client's address and the body's length; `/slow` answers when
 /// [`Gate::release`] is called; `/never` never does. All take POST.
@@ -67,6 +67,26 @@ pub(crate) fn short() -> Config {
 /// A POST to `path` with `body`.
 pub(crate) fn request(path: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// Sends `drip` again and again until the other side has answered or closed.
+pub(crate) async fn drip_until_answered(peer: &mut Peer, drip: &str) -> Answer {
+    let (reader, mut writer) = std::mem::replace(&mut peer.stream, loopback().await).into_split();
+    let drip = drip.to_owned();
+    let dripping = task::spawn("drip", async move {
+        while writer.write_all(drip.as_bytes()).await.is_ok() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    // Only the reading half is waited on; the writing half goes on as an attacker's would.
+    let answer = peer.answer_from(reader).await;
+    dripping.abort();
+    answer
+}
+
+async fn loopback() -> TcpStream {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    TcpStream::connect(listener.local_addr().unwrap()).await.unwrap()
 }
 
 type Whole = Request<Buffered>;

@@ -7,28 +7,8 @@ use hookward::ingress::Config;
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
-use super::gate::{Peer, short};
+use super::gate::{drip_until_answered, short};
 use super::{Gate, request};
-
-/// Sends `drip` again and again until the other side has answered or closed.
-async fn drip_until_answered(peer: &mut Peer, drip: &str) -> super::gate::Answer {
-    let (reader, mut writer) = std::mem::replace(&mut peer.stream, loopback().await).into_split();
-    let drip = drip.to_owned();
-    let dripping = hookward::telemetry::task::spawn("drip", async move {
-        while writer.write_all(drip.as_bytes()).await.is_ok() {
-            sleep(Duration::from_millis(50)).await;
-        }
-    });
-    // Only the reading half is waited on; the writing half goes on as an attacker's would.
-    let answer = peer.answer_from(reader).await;
-    dripping.abort();
-    answer
-}
-
-async fn loopback() -> tokio::net::TcpStream {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap()
-}
 
 #[tokio::test]
 async fn s01_a_connection_without_a_first_byte_is_408() {

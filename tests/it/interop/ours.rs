@@ -114,12 +114,13 @@ fn forged(scheme: &str, request: &Request<Bytes>) -> Vec<Request<Bytes>> {
 }
 
 /// A request as `verify.cjs` and `verify.py` read it.
-fn line(scheme: &str, secret: &str, request: &Request<Bytes>) -> Value {
+fn line(case: &Case, request: &Request<Bytes>) -> Value {
+    let Case { scheme, secret, now, .. } = case;
     let headers = request.headers().iter();
     let headers: serde_json::Map<_, _> =
         headers.map(|(name, value)| (name.to_string(), Value::from(value.to_str().expect("text")))).collect();
     let url = format!("{URL}?{}", request.uri().query().expect("a query"));
-    json!({ "scheme": scheme, "secret": secret, "url": url, "headers": headers, "body": encode(request.body()) })
+    json!({ "scheme": scheme, "secret": secret, "url": url, "headers": headers, "body": encode(request.body()), "now": now })
 }
 
 /// Asks the packages of this registry about the requests of these schemes.
@@ -131,10 +132,10 @@ fn ask(schemes: &[&str], verify: impl Fn(&str) -> String) {
         let case = signed(name).unwrap_or_else(|| panic!("{name} cannot be signed"));
         let request = case.request();
         asked.push((name, true));
-        writeln!(input, "{}", line(name, &case.secret, &request)).expect("into memory");
+        writeln!(input, "{}", line(&case, &request)).expect("into memory");
         for request in forged(name, &request) {
             asked.push((name, false));
-            writeln!(input, "{}", line(name, &case.secret, &request)).expect("into memory");
+            writeln!(input, "{}", line(&case, &request)).expect("into memory");
         }
     }
     let answers = verify(&input);

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rusqlite::{Connection, OpenFlags};
+
 use super::ledger::{DESTINATIONS, Ledger, is_refused_for_good, number};
 use super::oracle::{ATTEMPT_MAX, Verdict, judge};
 use super::stalls::Watch;
@@ -14,6 +16,12 @@ use crate::support::{Answer, Disk, Gateway, PATIENCE, SECRET, Sink};
 
 /// Big enough for a thousand cycles.
 const DISK_BYTES: u64 = 4 << 30;
+
+/// How long a life lasts before it ends, in milliseconds.
+const LIFE: std::ops::Range<u64> = 30..500;
+
+/// The same with retention, for which something must become old.
+const RETENTION_LIFE: std::ops::Range<u64> = 30..1000;
 
 /// How long the queue of a whole campaign may take to drain.
 const DRAIN_MAX: Duration = Duration::from_secs(180);
@@ -41,6 +49,8 @@ pub(crate) struct Campaign {
     pub(crate) relaxed: bool,
     /// The gateway is also frozen for longer than an attempt may take, in the middle of attempts.
     pub(crate) freezes: bool,
+    /// Retention removes all the time: what is a fifth of a second old, a file of the journal after the other.
+    pub(crate) retention: bool,
     /// A broken build: drain and judge after every cycle and stop at the first loss.
     pub(crate) until_lost: bool,
 }
@@ -53,6 +63,8 @@ pub(crate) struct Outcome {
     cycles: usize,
     slowest_start: Duration,
     took: Duration,
+    /// Files of the journal that retention has removed.
+    pub(crate) removed: u64,
     pub(crate) verdict: Verdict,
 }
 
@@ -60,12 +72,13 @@ impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "loss: {:?}, seed {}, {} cycles in {:.1} s, slowest start {} ms, {}",
+            "loss: {:?}, seed {}, {} cycles in {:.1} s, slowest start {} ms, {} files removed by retention, {}",
             self.fault,
             self.seed,
             self.cycles,
             self.took.as_secs_f32(),
             self.slowest_start.as_millis(),
+            self.removed,
             self.verdict
         )
     }
@@ -74,6 +87,19 @@ impl fmt::Display for Outcome {
 // === impl Campaign ===
 
 impl Campaign {
+    /// The real build with nothing else that is special.
+    pub(crate) fn new(fault: Fault, cycles: usize) -> Self {
+        Self { fault, cycles, binary: None, relaxed: false, freezes: false, retention: false, until_lost: false }
+    }
+
+    /// What the configuration says of the store.
+    fn store(&self) -> String {
+        let relaxed = if self.relaxed { ", durability: relaxed" } else { "" };
+        // With a bound that is never reached retention looks ten times a second.
+        let retention = ", bytes_max: 1GiB, retention: { events: 200ms, rejections: 200ms }";
+        format!("{relaxed}{}", if self.retention { retention } else { "" })
+    }
+
     /// Runs the cycles; the numbers are printed whatever comes of it.
     pub(crate) async fn run(self) -> Outcome {
         let start = Instant::now();
@@ -90,13 +116,14 @@ impl Campaign {
         if let Some(disk) = &disk {
             gateway.store_at(&disk.path().join("data"));
         }
-        gateway.configure(&config(&sinks, self.relaxed));
+        gateway.configure(&config(&sinks, &self.store()));
         gateway.run().await;
-        let mut victim = Victim { gateway, disk, sinks, ledger, watch, slowest_start: Duration::ZERO };
+        let slowest_start = Duration::ZERO;
+        let mut victim = Victim { campaign: self.clone(), gateway, disk, sinks, ledger, watch, slowest_start };
         let mut cycles = 0;
         let verdict = loop {
             cycles += 1;
-            if !victim.suffer(self.until_lost, self.freezes).await {
+            if !victim.suffer().await {
                 break judge(&victim.ledger, &HashSet::new());
             }
             let last = cycles == self.cycles;
@@ -113,6 +140,7 @@ impl Campaign {
             cycles,
             slowest_start: victim.slowest_start,
             took: start.elapsed(),
+            removed: victim.removed(),
             verdict,
         };
         println!("{outcome}");
@@ -122,6 +150,7 @@ impl Campaign {
 
 /// A gateway under load that dies again and again.
 struct Victim {
+    campaign: Campaign,
     gateway: Gateway,
     disk: Option<Disk>,
     sinks: [Sink; 2],
@@ -132,13 +161,15 @@ struct Victim {
 
 impl Victim {
     /// One cycle: load, death at a random moment, restart. False where a broken build does not come up again.
-    async fn suffer(&mut self, may_stay_down: bool, freezes: bool) -> bool {
+    async fn suffer(&mut self) -> bool {
         let storm = Storm::start(self.gateway.ingress(), &self.ledger);
-        pause(30..500).await;
-        if freezes {
+        pause(if self.campaign.retention { RETENTION_LIFE } else { LIFE }).await;
+        if self.campaign.freezes {
+            let from = Instant::now();
             self.gateway.freeze();
             tokio::time::sleep(ATTEMPT_MAX + Duration::from_secs(1)).await;
             self.gateway.thaw();
+            self.ledger.was_frozen(from, Instant::now());
             pause(300..1000).await;
         }
         self.die().await;
@@ -150,7 +181,7 @@ impl Victim {
             self.die().await;
         }
         let start = Instant::now();
-        if may_stay_down {
+        if self.campaign.until_lost {
             self.gateway.spawn();
             if !self.gateway.becomes_ready().await {
                 return false;
@@ -163,19 +194,21 @@ impl Victim {
     }
 
     async fn die(&mut self) {
-        if let Some(disk) = &self.disk {
+        if self.disk.is_some() {
             // A machine without power answers nobody: it stops first. Were it running, a sync that the cut meets half
             // way could still report success (ext4 does not tell that it failed to convert the extents).
             self.gateway.freeze();
             self.gateway.frozen().await;
-            disk.cut();
         }
         let died_at = Instant::now();
+        if let Some(disk) = &self.disk {
+            disk.cut();
+        }
         self.gateway.kill();
         for sink in &self.sinks {
             sink.quiet().await;
         }
-        self.ledger.died(died_at);
+        self.ledger.died(died_at, self.disk.is_some());
         if let Some(disk) = &self.disk {
             disk.replug();
         }
@@ -186,12 +219,39 @@ impl Victim {
         resend(self.gateway.ingress(), &self.ledger).await;
         self.gateway.drained(DRAIN_MAX).await;
         self.ledger.stood_still(self.watch.stalls());
-        let mut verdict = judge(&self.ledger, &self.dead().await);
+        let dead = if self.campaign.retention { self.ledger.refused_for_good() } else { self.dead().await };
+        let mut verdict = judge(&self.ledger, &dead);
+        if self.campaign.retention {
+            self.look_at_databases(&mut verdict);
+        }
         // A build that loses events has other counts too: only where all else is well they say something.
         if verdict.is_clean() {
             self.balance(&mut verdict).await;
         }
         verdict
+    }
+
+    /// Whether SQLite finds anything to say against its files.
+    fn look_at_databases(&self, verdict: &mut Verdict) {
+        for file in ["index.db", "rejections.db"] {
+            let database =
+                Connection::open_with_flags(self.gateway.store().join(file), OpenFlags::SQLITE_OPEN_READ_ONLY);
+            let check = database
+                .and_then(|database| database.query_row("PRAGMA integrity_check", (), |row| row.get::<_, String>(0)));
+            if check.as_deref() != Ok("ok") {
+                verdict.oddities.push(format!("{file}: {check:?}"));
+            }
+        }
+    }
+
+    /// How many files of the journal are gone.
+    fn removed(&self) -> u64 {
+        let files = std::fs::read_dir(self.gateway.store().join("journal")).unwrap();
+        let numbers = files.filter_map(|file| {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            name.strip_suffix(".journal").and_then(|number| number.parse::<u64>().ok())
+        });
+        numbers.min().map_or(0, |oldest| oldest - 1)
     }
 
     /// O5: what the gateway says that it accepted, delivered and gave up is what the logs say. The index may be a
@@ -248,8 +308,7 @@ async fn pause(milliseconds: std::ops::Range<u64>) {
 }
 
 /// Two destinations, retries that are quick, time-outs of [`ATTEMPT_MAX`].
-pub(super) fn config(sinks: &[Sink; 2], relaxed: bool) -> String {
-    let durability = if relaxed { "relaxed" } else { "strict" };
+pub(super) fn config(sinks: &[Sink; 2], store: &str) -> String {
     let schedule = ["50ms"; 10].iter().chain(["200ms"; 40].iter()).copied().collect::<Vec<_>>().join(", ");
     let lanes = DESTINATIONS
         .iter()
@@ -264,7 +323,7 @@ pub(super) fn config(sinks: &[Sink; 2], relaxed: bool) -> String {
         })
         .collect::<String>();
     format!(
-        "store: {{ path: \"@STORE@\", disk_free_min: 1MiB, durability: {durability} }}\n\
+        "store: {{ path: \"@STORE@\", disk_free_min: 1MiB{store} }}\n\
          sources:\n  appmint:\n    path: /in\n    verify: {{ scheme: appmint, secrets: [\"{SECRET}\"] }}\n\
          routes:\n  - {{ from: appmint, to: [steady, shaky] }}\ndestinations:\n{lanes}"
     )
@@ -274,7 +333,7 @@ pub(super) fn config(sinks: &[Sink; 2], relaxed: bool) -> String {
 async fn steady(ledger: &Arc<Ledger>) -> Sink {
     let ledger = Arc::clone(ledger);
     let sink = Sink::answering(move |hit| {
-        ledger.arrived(0, hit, true);
+        ledger.arrived(0, hit, 200);
         Answer::status(200)
     })
     .await;
@@ -299,7 +358,7 @@ async fn shaky(ledger: &Arc<Ledger>) -> Sink {
             60..100 => Answer::status(500),
             _ => Answer::status(200),
         };
-        ledger.arrived(1, hit, matches!(answer, Answer::Reply { status: 200, .. }));
+        ledger.arrived(1, hit, if let Answer::Reply { status, .. } = answer { status } else { 0 });
         answer
     })
     .await;

@@ -1,6 +1,6 @@
 //! What was sent, what was acknowledged, what arrived, and when the victim died: kept outside the victim.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -39,10 +39,22 @@ pub(super) struct Arrival {
     pub(super) held: Held,
     /// Whether the answer was 2xx.
     pub(super) taken: bool,
+    /// Whether it was one after which the delivery is dead.
+    pub(super) refused: bool,
     /// In which life of the victim.
     pub(super) life: usize,
     /// Which attempt the victim said it was.
     pub(super) attempt: u32,
+}
+
+/// How a life of the victim ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Death {
+    pub(super) at: Instant,
+    /// Its disk lost its power.
+    pub(super) of_power: bool,
+    /// What had reached the victim before this was durable.
+    pub(super) synced: Option<Instant>,
 }
 
 /// The log of a run.
@@ -51,7 +63,11 @@ pub(super) struct Ledger {
     sent: Mutex<Vec<Sent>>,
     unacknowledged: Mutex<VecDeque<usize>>,
     arrivals: [Mutex<Vec<Arrival>>; 2],
-    deaths: Mutex<Vec<Instant>>,
+    deaths: Mutex<Vec<Death>>,
+    /// Everything that reached the victim before this is durable: the latest request that it kept and acknowledged.
+    synced: Mutex<Option<Instant>>,
+    /// When the victim stood still.
+    freezes: Mutex<Vec<Stall>>,
     /// When this process stood still.
     stalls: Mutex<Vec<Stall>>,
     oddities: Mutex<Vec<String>>,
@@ -84,7 +100,7 @@ pub(super) fn is_refused_for_good(number: usize) -> bool {
 
 impl Ledger {
     /// A log as it might have been, to judge.
-    pub(super) fn of(sent: Vec<Sent>, arrivals: [Vec<Arrival>; 2], deaths: Vec<Instant>) -> Self {
+    pub(super) fn of(sent: Vec<Sent>, arrivals: [Vec<Arrival>; 2], deaths: Vec<Death>) -> Self {
         Self {
             sent: Mutex::new(sent),
             arrivals: arrivals.map(Mutex::new),
@@ -139,14 +155,19 @@ impl Ledger {
         self.sent.lock().unwrap()[number].requests += 1;
     }
 
-    /// Notes how a request ended; true where the event is acknowledged now.
-    pub(super) fn answered(&self, number: usize, answer: &Result<Reply, String>) -> bool {
+    /// Notes how a request ended that was sent at this time; true where the event is acknowledged now.
+    pub(super) fn answered(&self, number: usize, asked_at: Instant, answer: &Result<Reply, String>) -> bool {
         match answer {
             Ok(reply) if reply.status == 200 => {
                 let event = &mut self.sent.lock().unwrap()[number];
                 event.acknowledged += 1;
                 event.acknowledged_at.get_or_insert_with(Instant::now);
                 event.duplicates += u32::from(reply.is_duplicate());
+                // A copy may be acknowledged by the sync of the first one.
+                if !reply.is_duplicate() {
+                    let mut synced = self.synced.lock().unwrap();
+                    *synced = (*synced).max(Some(asked_at));
+                }
                 return true;
             }
             Ok(reply) if reply.status == 503 && !reply.header("retry-after").is_empty() => {}
@@ -160,13 +181,23 @@ impl Ledger {
         false
     }
 
-    /// Notes a request at a destination.
-    pub(super) fn arrived(&self, destination: usize, hit: &Hit, taken: bool) {
+    /// Events that a destination has refused for good, with the destination: where nobody can ask the victim any more.
+    pub(super) fn refused_for_good(&self) -> HashSet<(usize, usize)> {
+        let refused = |destination| {
+            let arrivals = self.arrivals(destination).into_iter().filter(|arrival| arrival.refused);
+            arrivals.filter_map(move |arrival| Some((arrival.event?, destination)))
+        };
+        (0..DESTINATIONS.len()).flat_map(refused).collect()
+    }
+
+    /// Notes a request at a destination, and with which status it was answered.
+    pub(super) fn arrived(&self, destination: usize, hit: &Hit, status: u16) {
         let arrival = Arrival {
             event: number(hit.header("hookward-source-event-id")),
             sha256: hit.sha256,
             held: hit.held.clone(),
-            taken,
+            taken: status == 200,
+            refused: status == 410,
             life: self.deaths.lock().unwrap().len(),
             attempt: hit.header("hookward-attempt").parse().unwrap_or_default(),
         };
@@ -174,8 +205,18 @@ impl Ledger {
     }
 
     /// Notes that the victim died at this moment and that all which it had sent has arrived.
-    pub(super) fn died(&self, at: Instant) {
-        self.deaths.lock().unwrap().push(at);
+    pub(super) fn died(&self, at: Instant, of_power: bool) {
+        let synced = *self.synced.lock().unwrap();
+        self.deaths.lock().unwrap().push(Death { at, of_power, synced });
+    }
+
+    /// Notes that the victim stood still.
+    pub(super) fn was_frozen(&self, from: Instant, until: Instant) {
+        self.freezes.lock().unwrap().push((from, until));
+    }
+
+    pub(super) fn freezes(&self) -> Vec<Stall> {
+        self.freezes.lock().unwrap().clone()
     }
 
     /// Notes when this process stood still so far.
@@ -200,7 +241,7 @@ impl Ledger {
         self.arrivals[destination].lock().unwrap().clone()
     }
 
-    pub(super) fn deaths(&self) -> Vec<Instant> {
+    pub(super) fn deaths(&self) -> Vec<Death> {
         self.deaths.lock().unwrap().clone()
     }
 

@@ -29,44 +29,27 @@ const CYCLES_UNTIL_LOST_MAX: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_loses_and_doubles_nothing() {
-    let campaign = Campaign {
-        fault: Fault::Kill,
-        cycles: CYCLES,
-        binary: None,
-        relaxed: false,
-        freezes: false,
-        until_lost: false,
-    };
-    let outcome = campaign.run().await;
+    let outcome = Campaign::new(Fault::Kill, CYCLES).run().await;
     assert!(outcome.verdict.is_clean(), "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_loses_and_doubles_nothing_with_relaxed_durability_either() {
-    let campaign = Campaign {
-        fault: Fault::Kill,
-        cycles: CYCLES / 2,
-        binary: None,
-        relaxed: true,
-        freezes: false,
-        until_lost: false,
-    };
+    let campaign = Campaign { relaxed: true, ..Campaign::new(Fault::Kill, CYCLES / 2) };
     let outcome = campaign.run().await;
     assert!(outcome.verdict.is_clean(), "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn power_cut_loses_and_doubles_nothing() {
-    let campaign = Campaign {
-        fault: Fault::PowerCut,
-        cycles: CYCLES,
-        binary: None,
-        relaxed: false,
-        freezes: false,
-        until_lost: false,
-    };
-    let outcome = campaign.run().await;
+    let outcome = Campaign::new(Fault::PowerCut, CYCLES).run().await;
     assert!(outcome.verdict.is_clean(), "{outcome}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn power_cut_during_retention_loses_and_doubles_nothing() {
+    let outcome = Campaign { retention: true, ..Campaign::new(Fault::PowerCut, CYCLES / 2) }.run().await;
+    assert!(outcome.verdict.is_clean() && outcome.removed > 0, "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,20 +67,22 @@ async fn control_build_with_mark_and_event_in_two_steps_loses_events_when_it_is_
 async fn long_run() {
     let cycles = std::env::var("LOSS_CYCLES").expect("LOSS_CYCLES is set by tests/loss").parse().unwrap();
     let fault = if std::env::var_os("LOSS_POWER").is_some() { Fault::PowerCut } else { Fault::Kill };
-    let freezes = std::env::var_os("LOSS_FREEZES").is_some();
-    let outcome = Campaign { fault, cycles, binary: None, relaxed: false, freezes, until_lost: false }.run().await;
+    let is_set = |variable| std::env::var_os(variable).is_some();
+    let (freezes, retention) = (is_set("LOSS_FREEZES"), is_set("LOSS_RETENTION"));
+    let outcome = Campaign { freezes, retention, ..Campaign::new(fault, cycles) }.run().await;
+    assert!(!retention || outcome.removed > 0, "{outcome}");
     assert!(outcome.verdict.is_clean(), "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_at_each_call_that_changes_the_store_loses_nothing() {
-    let swept = sweep::sweep(Fault::Kill, false).await;
+    let swept = sweep::sweep(Fault::Kill, false, sweep::WHOLE).await;
     assert!(swept.failed.is_empty() && swept.deaths() > 30, "{swept}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn power_cut_at_each_call_that_changes_names_or_syncs_loses_nothing() {
-    let swept = sweep::sweep(Fault::PowerCut, false).await;
+    let swept = sweep::sweep(Fault::PowerCut, false, sweep::WHOLE).await;
     assert!(swept.failed.is_empty() && swept.deaths() > 15, "{swept}");
 }
 
@@ -105,8 +90,12 @@ async fn power_cut_at_each_call_that_changes_names_or_syncs_loses_nothing() {
 #[ignore = "run by tests/loss --sweep: every call, SQLite's included"]
 async fn whole_sweep() {
     let fault = if std::env::var_os("LOSS_POWER").is_some() { Fault::PowerCut } else { Fault::Kill };
-    let swept = sweep::sweep(fault, true).await;
-    assert!(swept.failed.is_empty() && swept.deaths() > 100, "{swept}");
+    let part = std::env::var("LOSS_PART").map_or(sweep::WHOLE, |part| {
+        let (part, of) = part.split_once('/').expect("--part K/N");
+        (part.parse().unwrap(), of.parse().unwrap())
+    });
+    let swept = sweep::sweep(fault, true, part).await;
+    assert!(swept.failed.is_empty() && swept.deaths() > 100 / part.1, "{swept}");
 }
 
 async fn must_lose(fault: Fault, build: &str) {
@@ -118,14 +107,7 @@ async fn must_lose(fault: Fault, build: &str) {
         )
     }));
     assert!(binary.is_file(), "{variable}: there is no {}", binary.display());
-    let campaign = Campaign {
-        fault,
-        cycles: CYCLES_UNTIL_LOST_MAX,
-        binary: Some(binary),
-        relaxed: false,
-        freezes: false,
-        until_lost: true,
-    };
+    let campaign = Campaign { binary: Some(binary), until_lost: true, ..Campaign::new(fault, CYCLES_UNTIL_LOST_MAX) };
     let outcome = campaign.run().await;
     assert!(!outcome.verdict.lost.is_empty(), "a build that is broken on purpose lost nothing: {outcome}");
 }

@@ -66,7 +66,7 @@ async fn run(flaw: Option<Flaw>) -> Verdict {
         let ledger = Arc::clone(&ledger);
         sinks.push(
             Sink::answering(move |hit| {
-                ledger.arrived(destination, hit, true);
+                ledger.arrived(destination, hit, 200);
                 Answer::status(200)
             })
             .await,

@@ -74,8 +74,10 @@ pub(super) async fn resend(address: SocketAddr, ledger: &Arc<Ledger>) {
 /// Sends one event; whether it was acknowledged.
 pub(super) async fn send(sender: &mut Sender, ledger: &Ledger, number: usize) -> bool {
     ledger.requested(number);
-    let answer = sender.try_send(&body(number)).await;
-    let acknowledged = ledger.answered(number, &answer);
+    let body = body(number);
+    let asked_at = Instant::now();
+    let answer = sender.try_send(&body).await;
+    let acknowledged = ledger.answered(number, asked_at, &answer);
     if !acknowledged {
         tokio::time::sleep(PAUSE).await;
     }

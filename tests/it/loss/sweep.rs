@@ -93,9 +93,13 @@ pub(super) struct Swept {
     took: Duration,
 }
 
+/// All of it, as a part.
+pub(super) const WHOLE: (usize, usize) = (1, 1);
+
 /// Kills at every call, or with `all` unset at every call on the journal and at some on SQLite's files. Power is cut
-/// without `all` only at calls that change names or sizes, or sync, on the journal.
-pub(super) async fn sweep(fault: Fault, all: bool) -> Swept {
+/// without `all` only at calls that change names or sizes, or sync, on the journal. Of all these places the K-th of N
+/// parts, every N-th place.
+pub(super) async fn sweep(fault: Fault, all: bool, (part, of): (usize, usize)) -> Swept {
     let begun = Instant::now();
     let crashed = tempfile::tempdir().unwrap();
     leave_behind(crashed.path()).await;
@@ -109,6 +113,7 @@ pub(super) async fn sweep(fault: Fault, all: bool) -> Swept {
             points.extend((1..=n).step_by(step).map(|k| Point { start, file, call, k }));
         }
     }
+    let points = points.into_iter().skip(part - 1).step_by(of).collect();
     let mut swept = LocalSet::new().run_until(sweep_points(fault, points, crashed.path())).await;
     swept.took = begun.elapsed();
     println!("{swept}");
@@ -197,14 +202,15 @@ async fn die_at(fault: Fault, point: &Point, crashed: &Path) -> (bool, Verdict) 
     life.gateway.spawn();
     let pid = life.gateway.pid();
     // Whoever notes the end later makes outcomes older than they were.
+    let of_power = fault == Fault::PowerCut;
     let (died, died_at) = match fault {
         Fault::Kill => {
             let (signal, died_at) = tokio::join!(life.load(), gone(pid));
             (signal == Some(9), died_at)
         }
-        Fault::PowerCut => (life.load_or_stop().await, Instant::now()),
+        Fault::PowerCut => life.load_or_stop().await,
     };
-    if fault == Fault::PowerCut {
+    if of_power {
         life.disk.cut();
         life.gateway.kill();
         life.disk.replug();
@@ -212,7 +218,7 @@ async fn die_at(fault: Fault, point: &Point, crashed: &Path) -> (bool, Verdict) 
     for sink in &life.sinks {
         sink.quiet().await;
     }
-    life.ledger.died(died_at);
+    life.ledger.died(died_at, of_power);
     life.gateway.under(Vec::new());
     life.gateway.run().await;
     resend(life.gateway.ingress(), &life.ledger).await;
@@ -220,8 +226,9 @@ async fn die_at(fault: Fault, point: &Point, crashed: &Path) -> (bool, Verdict) 
     let mut sender = Sender::to(life.gateway.ingress(), "/in", SECRET);
     for number in 0..life.ledger.sent().len() {
         life.ledger.requested(number);
+        let asked_at = Instant::now();
         let answer = sender.try_send(&body(number)).await;
-        life.ledger.answered(number, &answer);
+        life.ledger.answered(number, asked_at, &answer);
         if !answer.as_ref().is_ok_and(|reply| reply.status == 200 && reply.is_duplicate()) {
             life.ledger.odd(format!("event {number} was acknowledged, sent again, and not called a copy: {answer:?}"));
         }
@@ -238,7 +245,7 @@ async fn leave_behind(to: &Path) {
     let disk = Disk::in_memory(MEMORY_BYTES);
     let mut gateway = Gateway::prepare("");
     gateway.store_at(&disk.path().join("data"));
-    gateway.configure(&config(&[down, other], false));
+    gateway.configure(&config(&[down, other], ""));
     gateway.run().await;
     let mut sender = Sender::new(&gateway);
     for number in 0..EVENTS {
@@ -285,7 +292,7 @@ impl Life {
         // Outcomes wait for a sync that is under way: a slow disk would make more repeats than the 250 ms of the promise.
         let disk = if fault == Fault::Kill { Disk::in_memory(MEMORY_BYTES) } else { Disk::new(DISK_BYTES) };
         gateway.store_at(&disk.path().join("data"));
-        gateway.configure(&config(&sinks, false));
+        gateway.configure(&config(&sinks, ""));
         if start == Start::Crashed {
             copy(crashed, gateway.store());
         }
@@ -293,19 +300,19 @@ impl Life {
         Self { gateway, disk, sinks, ledger }
     }
 
-    /// The load until it is over, or until the gateway was stopped; whether it was.
-    async fn load_or_stop(&mut self) -> bool {
+    /// The load until it is over, or until the gateway was stopped; whether it was, and when.
+    async fn load_or_stop(&mut self) -> (bool, Instant) {
         let pid = self.gateway.pid();
         let stopped = tokio::select! {
             biased;
-            () = stopped(pid) => true,
-            _ended = self.load() => false,
+            at = stopped(pid) => Some(at),
+            _ended = self.load() => None,
         };
-        if stopped {
+        if stopped.is_some() {
             self.gateway.frozen().await;
             self.ledger.begin_again();
         }
-        stopped
+        (stopped.is_some(), stopped.unwrap_or_else(Instant::now))
     }
 
     /// The load: events, a request that is refused, an empty queue, an orderly end. Answers by which signal it
@@ -354,16 +361,22 @@ impl Life {
 }
 
 /// Waits until a process is stopped by a signal: every one of its threads, for a while and without a turn in between.
-/// While strace only looks at a call, it is a thread's state for a moment.
-async fn stopped(pid: u32) {
-    let mut last = None;
+/// While strace only looks at a call, it is a thread's state for a moment. Gives the beginning of that while: whoever
+/// notes the end later makes outcomes older than they were.
+async fn stopped(pid: u32) -> Instant {
+    let (mut last, mut since) = (None, Instant::now());
     let mut the_same = 0;
     while the_same < LOOKS_AT_A_STOP {
+        let looked_at = Instant::now();
         let now = stops(pid);
         the_same = if now.is_some() && now == last { the_same + 1 } else { 0 };
+        if the_same == 0 {
+            since = looked_at;
+        }
         last = now;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    since
 }
 
 /// Waits for the end of a process and says when it was.
@@ -398,11 +411,11 @@ fn stops(pid: u32) -> Option<Vec<String>> {
 async fn taking(ledger: &Arc<Ledger>, destination: usize) -> Sink {
     let ledger = Arc::clone(ledger);
     Sink::answering(move |hit| {
-        let taken = destination == 0 || hit.attempt() > 1;
+        let status = if destination == 0 || hit.attempt() > 1 { 200 } else { 503 };
         if hit.header("hookward-source-event-id").starts_with("evt_loss_") {
-            ledger.arrived(destination, hit, taken);
+            ledger.arrived(destination, hit, status);
         }
-        Answer::status(if taken { 200 } else { 503 })
+        Answer::status(status)
     })
     .await
 }

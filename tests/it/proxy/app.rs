@@ -59,6 +59,17 @@ impl Talk {
         Self { stream: TcpStream::connect(address).await.unwrap(), read: Vec::new() }
     }
 
+    /// A connection that somebody else has made.
+    pub(super) fn over(stream: TcpStream) -> Self {
+        Self { stream, read: Vec::new() }
+    }
+
+    /// The connection, for somebody who speaks something else; nothing of it has been read.
+    pub(super) fn into_stream(self) -> TcpStream {
+        assert!(self.read.is_empty());
+        self.stream
+    }
+
     /// Writes these bytes.
     pub(super) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();

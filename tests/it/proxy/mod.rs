@@ -7,6 +7,8 @@ mod desync;
 mod draining;
 mod duplicates;
 mod fields;
+mod http2;
+mod interim;
 mod kept;
 mod large;
 mod paths;

@@ -97,17 +97,3 @@ async fn an_answer_that_does_not_end_is_cut_at_request_timeout() {
     assert_eq!(talk.rest().await, b"");
     assert_eq!(passed.rest().await, b"", "the app's connection is closed too");
 }
-
-#[tokio::test]
-async fn interim_answers_are_skipped() {
-    let (app, gateway, sender) = start().await;
-    let mut talk = Talk::to(gateway.ingress()).await;
-    talk.say(signed(&sender, "evt_1", "")).await;
-    let mut passed = app.accept().await;
-    passed.message().await;
-    passed.say("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").await;
-    passed.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK").await;
-    let answer = talk.message().await;
-    assert_eq!((answer.head[0].as_str(), &*answer.body), ("HTTP/1.1 200 OK", b"OK".as_slice()));
-    assert_eq!(answer.field("link"), None);
-}

@@ -25,9 +25,9 @@ const IN_FLIGHT_MAX: Duration = Duration::from_millis(500);
 /// How long leases that a dead gateway left may take to end, and the rest to drain.
 pub(super) const DRAIN_MAX: Duration = Duration::from_secs(90);
 
-/// Gateways, their server and two destinations.
-pub(super) struct Fleet {
-    pub(super) redis: RedisServer,
+/// Gateways, their servers and two destinations.
+pub(super) struct Fleet<R = RedisServer> {
+    pub(super) redis: R,
     pub(super) gateways: Vec<Gateway>,
     sinks: [Sink; 2],
 }
@@ -65,6 +65,14 @@ pub(super) struct Outcome {
 
 impl Fleet {
     pub(super) async fn start(redis: RedisServer, settings: &str) -> Self {
+        let store = redis.store(settings);
+        Self::at(redis, &store).await
+    }
+}
+
+impl<R> Fleet<R> {
+    /// Gateways with this `store` section.
+    pub(super) async fn at(redis: R, store: &str) -> Self {
         let sinks = [Sink::start().await, Sink::start().await];
         let destination = |name: &str, sink: &Sink| {
             format!(
@@ -74,9 +82,8 @@ impl Fleet {
             )
         };
         let config = format!(
-            "{}sources:\n  appmint: {{ path: /in, verify: {{ scheme: appmint, secrets: [\"{SECRET}\"] }} }}\n\
+            "{store}sources:\n  appmint: {{ path: /in, verify: {{ scheme: appmint, secrets: [\"{SECRET}\"] }} }}\n\
              routes:\n  - {{ from: appmint, to: [one, two] }}\ndestinations:\n{}{}",
-            redis.store(settings),
             destination("one", &sinks[0]),
             destination("two", &sinks[1]),
         );

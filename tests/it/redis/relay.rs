@@ -15,6 +15,8 @@ pub(super) struct Relay {
     port: Port,
     /// Answers to such requests that are still to be lost.
     losing: Arc<AtomicUsize>,
+    /// Connections that led to the server.
+    connected: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -27,14 +29,17 @@ impl Relay {
         let listener = TcpListener::bind(port.address()).await.unwrap();
         let losing = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&losing);
+        let connected = Arc::new(AtomicUsize::new(0));
+        let connections = Arc::clone(&connected);
         let task = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 let Ok(server) = TcpStream::connect(server).await else { continue };
+                connections.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(pass(client, server, needle, Arc::clone(&counter)));
             }
         });
-        Self { port, losing, task }
+        Self { port, losing, connected, task }
     }
 
     pub(super) fn url(&self) -> String {
@@ -44,6 +49,11 @@ impl Relay {
     /// The answers to the next requests of that kind are lost, and their connection with them.
     pub(super) fn lose(&self, answers: usize) {
         self.losing.store(answers, Ordering::SeqCst);
+    }
+
+    /// How many connections have led to the server so far.
+    pub(super) fn connected(&self) -> usize {
+        self.connected.load(Ordering::SeqCst)
     }
 
     /// How many are still to be lost.

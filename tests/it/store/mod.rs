@@ -1,5 +1,6 @@
 //! The store: one conformance suite that every engine passes, and what the embedded engine must survive.
 
+mod cluster;
 mod damage;
 mod embedded;
 mod faults;

@@ -8,6 +8,7 @@ use hookward::store::{
     Admission, Admitted, DedupMark, EventFilter, MarkClaimed, PageRequest, Store, StoreError, TargetTotals,
 };
 
+use super::cluster::Nodes;
 use super::embedded::Folder;
 use super::redis::Server;
 use super::world::*;
@@ -181,6 +182,12 @@ async fn to_another_number_of_shards() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_embedded_to_several_shards() {
     everything_moves(&Folder::new(), &Server::with_shards(3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_one_server_to_a_cluster_and_back() {
+    everything_moves(&Server::start(), &Nodes::start()).await;
+    everything_moves(&Nodes::start(), &Server::start()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,8 @@
 //! The Redis engine passes the suite, against a real server.
 
-use hookward::domain::{Clock, Webhook};
+use std::time::Duration;
+
+use hookward::domain::{Clock, Turn, Webhook};
 use hookward::store::redis::{Address, Config, Redis};
 use hookward::store::{Admission, Admitted, Store, StoreError, StoreKeys, TargetSettings, WebhooksChanged};
 
@@ -146,6 +148,32 @@ async fn an_id_that_was_given_before_needs_the_shard_of_its_mark() {
         let again = store.admit(unmarked(id)).await.unwrap_err();
         assert!(again.to_string().contains("another event has this id"), "{again}");
     }
+}
+
+/// A burst at once, then the steady rate, together for all who have the store; a limit and a client each for itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turns_are_taken_together() {
+    let server = Server::with_shards(3);
+    let stores = [server.open(), server.open()];
+    let take = async |store: usize, limit: &str, client: u64| {
+        let turn = Turn { limit: limit.into(), client, interval: Duration::from_secs(10), burst: 3 };
+        stores[store].take_turn(turn).await.unwrap()
+    };
+    let seconds = Duration::from_secs;
+    for store in [0, 1, 0] {
+        assert_eq!(take(store, "a:0", 7).await, seconds(0));
+    }
+    assert_eq!((take(0, "a:0", 7).await, take(1, "a:0", 7).await), (seconds(10), seconds(10)));
+    assert_eq!((take(0, "a:0", 8).await, take(1, "b:0", 7).await), (seconds(0), seconds(0)));
+    server.clock.advance(seconds(4));
+    assert_eq!(take(1, "a:0", 7).await, seconds(6));
+    server.clock.advance(seconds(6));
+    assert_eq!((take(1, "a:0", 7).await, take(0, "a:0", 7).await), (seconds(0), seconds(10)));
+    server.clock.advance(seconds(30));
+    for expected in [0, 0, 0, 10] {
+        assert_eq!(take(0, "a:0", 7).await, seconds(expected));
+    }
+    assert!(stores[0].is_shared());
 }
 
 /// Cancelling all ends more than one step of it, in every shard, and leaves the targets beside it alone.

@@ -146,6 +146,11 @@ impl RedisServer {
         }
     }
 
+    /// Whether it was started and not killed since.
+    pub(crate) fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Freezes it: connections are taken, nothing is answered.
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);

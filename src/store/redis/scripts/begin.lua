@@ -6,6 +6,7 @@
 --       aORDINAL.NUMBER attempts          m:KEY  a dedup mark: K seq (kept), or C seq, end of its lease (claimed)
 -- q:TARGET waiting by the time to look at them    f:TARGET claimed by the end of their lease
 -- x events in their order     i senders' ids     r what is over, by when     z:STATE deliveries that ended badly
+-- l:LIMIT:CLIENT a rate: the time up to which it is used up
 -- g targets that ever had a delivery     t totals     j, y, w the ledger: entries, their order, their bytes
 --
 -- w:TARGET gateways that wait for a place among a target's flights, by when they began to

@@ -1,5 +1,15 @@
 // What the providers' own packages say of our requests: a line of JSON for each line of standard input.
-// In: { scheme, secret, url, headers, body (base64) }; secret is what the receiver has. Out: { scheme, ok }.
+// In: { scheme, secret, url, headers, body (base64), now }; secret is what the receiver has, now what its clock says, in
+// milliseconds. Out: { scheme, ok }.
+let clock = 0;
+globalThis.Date = class extends Date {
+  constructor(...given) {
+    super(...(given.length ? given : [clock]));
+  }
+  static now() {
+    return clock;
+  }
+};
 const packages = {
   shopify: async ({ secret, headers, body }) => {
     require('@shopify/shopify-api/adapters/node');
@@ -119,6 +129,7 @@ for (const [scheme, key] of [
   for (const line of lines) {
     const request = JSON.parse(line);
     request.body = Buffer.from(request.body, 'base64');
+    clock = request.now;
     let ok = false;
     let error = null;
     try {

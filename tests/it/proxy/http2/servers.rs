@@ -1,0 +1,143 @@
+//! HTTP/2 as others have written it: nginx in cleartext, Node over TLS, which may choose.
+
+use std::process::{Child, Command, Stdio};
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use super::spoken_to;
+use crate::settings::tls::Authority;
+use crate::support::{Answer, Gateway, Port, Sender, Sink, event, event_of_bytes, eventually, sha256};
+
+/// Killed when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // nginx has workers: they end with the one that we started when it is asked, not when it is killed.
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Starts a server and waits until it listens.
+async fn run(command: &mut Command, port: &Port) -> Running {
+    let running = Running(command.stdin(Stdio::null()).spawn().expect("installed by tests/run"));
+    eventually("a server that listens", async || tokio::net::TcpStream::connect(port.address()).await.ok()).await;
+    running
+}
+
+const NGINX: &str = "daemon off;
+worker_processes 1;
+pid @DIR@/pid;
+events { worker_connections 512; }
+http {
+    access_log off;
+    client_body_temp_path @DIR@/body;
+    proxy_temp_path @DIR@/proxy;
+    fastcgi_temp_path @DIR@/fastcgi;
+    uwsgi_temp_path @DIR@/uwsgi;
+    scgi_temp_path @DIR@/scgi;
+    client_max_body_size 32m;
+    keepalive_requests 50;
+    server {
+        listen @LISTEN@ http2;
+        location / {
+            proxy_pass http://@RECORDER@;
+            proxy_http_version 1.1;
+            proxy_set_header X-Seen '$server_protocol $connection';
+        }
+    }
+}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nginx_gets_every_byte_and_few_connections_and_may_close_them() {
+    let recorder = Sink::answering(|hit| {
+        let seen = hit.headers["x-seen"].to_str().unwrap().to_owned();
+        Answer::status(200).header("x-seen", &seen).body(hex::encode(sha256(&hit.body)))
+    })
+    .await;
+    let (port, folder) = (Port::take(), tempfile::tempdir().unwrap());
+    let config = NGINX
+        .replace("@DIR@", folder.path().to_str().unwrap())
+        .replace("@LISTEN@", &port.address().to_string())
+        .replace("@RECORDER@", &recorder.address().to_string());
+    std::fs::write(folder.path().join("nginx.conf"), config).unwrap();
+    let mut nginx = Command::new("nginx");
+    nginx.arg("-p").arg(folder.path()).args(["-e", "stderr", "-c"]).arg(folder.path().join("nginx.conf"));
+    let _nginx = run(&mut nginx, &port).await;
+    let app = spoken_to(&format!("http://{}", port.address()), "2");
+    let gateway = Gateway::start(&format!("{app}    body_bytes_max: 25MiB\n")).await;
+    let mut senders = JoinSet::new();
+    for number in 0..10 {
+        let mut sender = Sender::new(&gateway);
+        senders.spawn(async move {
+            let mut connections = Vec::new();
+            // nginx says goodbye after fifty requests over one connection: nobody notices.
+            for round in 0..20 {
+                let filling = if round == 10 { 3 << 20 } else { 1000 };
+                let body = event_of_bytes(&format!("evt_{number}_{round}"), "order.paid", filling);
+                let reply = sender.send(&body).await;
+                assert_eq!((reply.status, reply.body), (200, Bytes::from(hex::encode(sha256(&body)))));
+                let seen = reply.headers["x-seen"].to_str().unwrap().to_owned();
+                connections.push(seen.strip_prefix("HTTP/2.0 ").expect("HTTP/2 all the way").to_owned());
+            }
+            connections
+        });
+    }
+    let mut connections: Vec<String> = senders.join_all().await.concat();
+    connections.sort_unstable();
+    connections.dedup();
+    assert!((4..20).contains(&connections.len()), "200 requests, 50 each: {connections:?}");
+}
+
+/// An app of Node's that says over what it was asked.
+const NODE: &str = "
+const { readFileSync } = require('node:fs');
+const { createSecureServer } = require('node:http2');
+const { createServer } = require('node:https');
+const options = { key: readFileSync('app.key'), cert: readFileSync('app.pem'), allowHTTP1: true };
+const create = process.argv[2] === '1.1' ? createServer : createSecureServer;
+create(options, async (request, response) => {
+  let body = '';
+  for await (const piece of request) body += piece;
+  response.end(`${request.method} ${request.url} ${request.httpVersion} ${body.length}`);
+}).listen(Number(process.argv[1]), '127.0.0.1');
+";
+
+/// What comes of a request to a Node app that speaks both, or HTTP/1.1 only, over TLS.
+async fn ask_node(its: &str, http: &str) -> (u16, String) {
+    let port = Port::take();
+    let url = format!("https://localhost:{}", port.address().port());
+    let mut gateway = Gateway::prepare(&spoken_to(&url, http));
+    let authority = Authority::new();
+    authority.issue(gateway.folder(), "app", &["localhost"]);
+    let ca = authority.publish(gateway.folder(), "ca.pem");
+    gateway.env("SSL_CERT_FILE", ca.to_str().unwrap());
+    let mut node = Command::new("node");
+    node.args(["-e", NODE, &port.address().port().to_string(), its]).current_dir(gateway.folder());
+    let _node = run(&mut node, &port).await;
+    gateway.run().await;
+    let mut sender = Sender::new(&gateway);
+    let mut said = (0, String::new());
+    // The second time over what is open.
+    for id in ["evt_1", "evt_2"] {
+        let reply = sender.send(&event(id, "order.paid")).await;
+        said = (reply.status, String::from_utf8(reply.body.to_vec()).unwrap());
+    }
+    said
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_both_sides_agree_on_the_version() {
+    let length = event("evt_1", "order.paid").len();
+    let ok = |version| (200, format!("POST /in {version} {length}"));
+    assert_eq!(ask_node("both", "auto").await, ok("2.0"));
+    assert_eq!(ask_node("both", "2").await, ok("2.0"));
+    assert_eq!(ask_node("both", "1.1").await, ok("1.1"));
+    assert_eq!(ask_node("1.1", "auto").await, ok("1.1"));
+    let (status, said) = ask_node("1.1", "2").await;
+    assert!(status == 502 && said.contains("app_unreachable"), "{status} {said}");
+}
