@@ -10,13 +10,14 @@
 //! - A claimed delivery that nobody settles comes back when its lease ends, at any time, not only at start.
 //! - What is open is never pruned.
 //!
-//! Reading order: [`verbs`] (the trait), [`query`] (what can be asked), [`moved`] (what goes to another store), [`written_webhook`]
+//! Reading order: [`verbs`] (the trait), [`terms`] (what they take and give), [`query`] (what can be asked), [`moved`] (what goes to another store), [`written_webhook`]
 //! (a webhook as text), then the engines: [`embedded`] (a folder) and [`redis`] (a server that several gateways share).
 
 pub mod embedded;
 pub mod moved;
 pub mod query;
 pub mod redis;
+pub mod terms;
 pub mod verbs;
 pub mod written_webhook;
 
@@ -25,8 +26,9 @@ pub use query::{
     AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Listed, Page, PageRequest, RejectionFilter,
     RejectionRow, SourceTotals, TargetTotals, Totals,
 };
-pub use verbs::{
+pub use terms::{
     Admission, AdmitError, Admitted, Claim, DedupMark, Health, LaneState, MarkClaim, MarkClaimed, Paused,
-    RejectedRequest, Retention, Store, StoreError, Swept, TargetSettings, WebhooksChanged,
+    RejectedRequest, Retention, StoreError, Swept, TargetSettings, WebhooksChanged,
 };
+pub use verbs::Store;
 pub use written_webhook::WrittenWebhook;

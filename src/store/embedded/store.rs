@@ -43,7 +43,7 @@ impl Store for Embedded {
     }
 
     async fn take_turn(&self, _turn: Turn) -> Result<Duration, StoreError> {
-        Err(StoreError::Conflict("only a store that several gateways share counts for all of them".into()))
+        Err(StoreError::Unsupported("only a store that several gateways share counts for all of them"))
     }
 
     fn set_targets(&self, targets: &[TargetSettings]) {
