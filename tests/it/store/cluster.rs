@@ -54,36 +54,7 @@ impl Factory for Nodes {
 
 /// As for several shards on one server: without what is only so within one of them.
 mod conforms {
-    super::super::suite::suite!(@tests super::Nodes::start();
-        an_event_comes_back_byte_for_byte
-        deliveries_are_attempted_until_they_succeed
-        what_is_open_survives_a_reopening
-        a_copy_is_a_duplicate_also_after_a_reopening
-        a_copy_waits_for_the_first_ones_commit
-        a_mark_counts_within_its_window_only
-        a_claimed_mark_is_in_flight_then_committed_or_free
-        a_committed_mark_survives_a_reopening_and_a_claim_does_not
-        a_claim_ends_with_its_lease
-        marks_of_kept_and_passed_events_are_the_same_marks
-        a_duplicate_starts_dead_deliveries_again
-        leases_that_end_give_the_delivery_back
-        a_released_claim_counts_no_attempt
-        unknown_and_paused_targets_are_held
-        delayed_and_expiring_deliveries_keep_their_times
-        hastened_deliveries_are_due_now
-        redeliver_cancel_and_replay
-        foreign_ids_are_not_found
-        lists_page_and_filter
-        rejections_are_kept_and_bounded
-        totals_count_everything_for_good
-        everything_of_a_target_is_cancelled_at_once
-        lists_keep_projects_apart
-        an_event_is_admitted_under_an_id_that_was_given_before
-        webhooks_are_kept_changed_and_forgotten
-        webhooks_are_named_when_something_is_due
-        a_change_of_what_has_changed_meanwhile_is_refused
-        a_closed_store_takes_nothing
-    );
+    super::super::suite::suite!(@sharded super::Nodes::start());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,46 +10,51 @@ pub(super) use super::totals::totals_count_everything_for_good;
 pub(super) use super::webhooks::*;
 use super::world::*;
 
-/// What every engine does.
+/// What every engine does; `@sharded`: what one does whose queues lie in several shards.
 macro_rules! suite {
     ($factory:expr) => {
         mod conforms {
+            $crate::store::suite::suite!(@sharded $factory);
             $crate::store::suite::suite!(@tests $factory;
-                an_event_comes_back_byte_for_byte
-                deliveries_are_attempted_until_they_succeed
-                what_is_open_survives_a_reopening
-                a_copy_is_a_duplicate_also_after_a_reopening
-                a_copy_waits_for_the_first_ones_commit
-                a_mark_counts_within_its_window_only
-                a_claimed_mark_is_in_flight_then_committed_or_free
-                a_committed_mark_survives_a_reopening_and_a_claim_does_not
-                a_claim_ends_with_its_lease
-                marks_of_kept_and_passed_events_are_the_same_marks
-                a_duplicate_starts_dead_deliveries_again
-                leases_that_end_give_the_delivery_back
                 a_late_outcome_counts_until_somebody_else_claims
-                a_released_claim_counts_no_attempt
-                unknown_and_paused_targets_are_held
                 a_full_queue_makes_dead_letters
-                delayed_and_expiring_deliveries_keep_their_times
-                hastened_deliveries_are_due_now
-                redeliver_cancel_and_replay
                 many_are_redelivered_at_once_each_by_its_own_state
-                foreign_ids_are_not_found
-                lists_page_and_filter
                 due_wakes_up
-                rejections_are_kept_and_bounded
-                totals_count_everything_for_good
-                everything_of_a_target_is_cancelled_at_once
-                lists_keep_projects_apart
-                an_event_is_admitted_under_an_id_that_was_given_before
-                webhooks_are_kept_changed_and_forgotten
-                webhooks_are_named_when_something_is_due
                 either_of_two_marks_makes_a_duplicate_for_good
-                a_change_of_what_has_changed_meanwhile_is_refused
-                a_closed_store_takes_nothing
             );
         }
+    };
+    (@sharded $factory:expr) => {
+        $crate::store::suite::suite!(@tests $factory;
+            an_event_comes_back_byte_for_byte
+            deliveries_are_attempted_until_they_succeed
+            what_is_open_survives_a_reopening
+            a_copy_is_a_duplicate_also_after_a_reopening
+            a_copy_waits_for_the_first_ones_commit
+            a_mark_counts_within_its_window_only
+            a_claimed_mark_is_in_flight_then_committed_or_free
+            a_committed_mark_survives_a_reopening_and_a_claim_does_not
+            a_claim_ends_with_its_lease
+            marks_of_kept_and_passed_events_are_the_same_marks
+            a_duplicate_starts_dead_deliveries_again
+            leases_that_end_give_the_delivery_back
+            a_released_claim_counts_no_attempt
+            unknown_and_paused_targets_are_held
+            delayed_and_expiring_deliveries_keep_their_times
+            hastened_deliveries_are_due_now
+            redeliver_cancel_and_replay
+            foreign_ids_are_not_found
+            lists_page_and_filter
+            rejections_are_kept_and_bounded
+            totals_count_everything_for_good
+            everything_of_a_target_is_cancelled_at_once
+            lists_keep_projects_apart
+            an_event_is_admitted_under_an_id_that_was_given_before
+            webhooks_are_kept_changed_and_forgotten
+            webhooks_are_named_when_something_is_due
+            a_change_of_what_has_changed_meanwhile_is_refused
+            a_closed_store_takes_nothing
+        );
     };
     (@tests $factory:expr; $($name:ident)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
