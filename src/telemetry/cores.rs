@@ -5,6 +5,7 @@
 //! 5 to 10 % more events on a quiet machine, and a fifth on a busy one, than with the work-stealing runtime, on which
 //! everything else runs.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
@@ -40,6 +41,16 @@ struct Threads {
 struct Dealt {
     dealt: Arc<[AtomicUsize]>,
     core: usize,
+}
+
+thread_local! {
+    static HERE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Which core's thread asks, counted from 0; `None` on every other thread.
+#[must_use]
+pub fn here() -> Option<usize> {
+    HERE.get()
 }
 
 // === impl Cores ===
@@ -129,7 +140,10 @@ fn thread(core: usize) -> io::Result<(Handle, oneshot::Sender<()>)> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
     let (running, ended) = oneshot::channel();
-    Builder::new().name(format!("core-{core}")).spawn(move || drop(runtime.block_on(ended)))?;
+    Builder::new().name(format!("core-{core}")).spawn(move || {
+        HERE.set(Some(core));
+        drop(runtime.block_on(ended));
+    })?;
     Ok((handle, running))
 }
 
@@ -142,8 +156,11 @@ mod tests {
 
     use super::*;
 
+    /// The thread's name, which tells the same as [`here`].
     fn name() -> String {
-        std::thread::current().name().unwrap_or_default().to_owned()
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        assert_eq!(here().map(|core| format!("core-{core}")), name.starts_with("core-").then(|| name.clone()));
+        name
     }
 
     /// Starts tasks that stay until the semaphore has permits; says on which threads they began.
