@@ -62,7 +62,7 @@ pub(crate) const HELP: &str = "cargo bench --bench gateway -- [OPTIONS]
   --rounds N           rounds, each running every system once (default: 5)
   --seconds N          measured seconds of a run, after one second of warming up (default: 5)
   --connections LIST   keep-alive connections (default: 64,256)
-  --only LIST          limit,nginx,hookward,hookward-proxy,bullmq,qhook (default: all; in the latency mode the first three);
+  --only LIST          limit,nginx,hookward,hookward-proxy,bullmq,qhook (default: all; in the latency mode the first four);
                        redis-1-everysec,redis-1-always,redis-3-everysec,redis-3-always (default: in the redis mode)
   --rate N             events a second in the latency mode (default: a quarter of what hookward delivers at the first
                        number of connections, in the throughput mode or, without it, in three runs beforehand)

@@ -52,11 +52,16 @@ impl Latencies {
 
     /// Microseconds that hookward adds to the bare server's p50, per round.
     pub(crate) fn added(&self) -> Option<Spread> {
+        self.between(System::Hookward, System::Limit)
+    }
+
+    /// Microseconds between the p50 of one system and that of another, per round.
+    fn between(&self, one: System, other: System) -> Option<Spread> {
         let p50 = |round: &[Latency], system| {
             round.iter().find(|run| run.system == system).map(|run| micros(run.outcome.latency.p50))
         };
         let rounds = self.rounds.iter();
-        spread(rounds.filter_map(|round| Some(p50(round, System::Hookward)? - p50(round, System::Limit)?)))
+        spread(rounds.filter_map(|round| Some(p50(round, one)? - p50(round, other)?)))
     }
 
     /// One fdatasync of this disk in microseconds: the cheaper kind of write, median of the measurements.
@@ -140,6 +145,12 @@ impl Latencies {
             text += &format!(
                 "Accepting adds {:.0} µs ({:.0}–{:.0}) to the bare server's p50: {syncs:.2} fdatasyncs of {:.0} µs.\n",
                 added.median, added.min, added.max, sync.median
+            );
+        }
+        if let Some(added) = self.between(System::HookwardProxy, System::Nginx) {
+            text += &format!(
+                "Proxy mode adds {:.0} µs ({:.0}–{:.0}) to nginx's p50.\n",
+                added.median, added.min, added.max
             );
         }
         if self.void > 0 {

@@ -46,7 +46,7 @@ impl System {
         Self::HookwardRedis { gateways: 3, strict: true },
     ];
     /// What the latency mode measures unless told otherwise: the others cannot keep up with its rate.
-    pub(crate) const IN_LATENCY: [Self; 3] = [Self::Limit, Self::Nginx, Self::Hookward];
+    pub(crate) const IN_LATENCY: [Self; 4] = [Self::Limit, Self::Nginx, Self::Hookward, Self::HookwardProxy];
 
     /// All that there are, each once.
     pub(crate) fn every() -> impl Iterator<Item = Self> {

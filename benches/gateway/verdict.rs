@@ -9,6 +9,8 @@ use crate::systems::System;
 
 /// Events a second in proportion to nginx, wanted by connections.
 const RATIO_MIN: [(usize, f64); 2] = [(64, 0.45), (256, 0.7)];
+/// The same of proxy mode, which is beside nginx at its own trade, at any number of connections.
+const PROXY_RATIO_MIN: f64 = 0.8;
 /// Of the embedded store's accepted events a second, the part that one gateway accepts on Redis (`appendfsync everysec`).
 const REDIS_MIN: f64 = 0.5;
 /// Added to the p50 of accepting, in syncs of the disk.
@@ -93,6 +95,10 @@ fn throughput(figures: &Figures, connections: &[usize]) -> Vec<Verdict> {
         if let (Some(wanted), Some(ratio)) = (wanted, spread(figures.ratios(System::Hookward, connections))) {
             let what = format!("delivered/s in proportion to nginx at {connections} connections");
             all.push(at_least(&what, ratio.median, wanted));
+        }
+        if let Some(ratio) = spread(figures.ratios(System::HookwardProxy, connections)) {
+            let what = format!("proxy mode, delivered/s in proportion to nginx at {connections} connections");
+            all.push(at_least(&what, ratio.median, PROXY_RATIO_MIN));
         }
         let runs = figures.runs(System::Hookward, connections);
         if runs.is_empty() {

@@ -10,6 +10,7 @@ use super::problem::Problem;
 use super::state::{Configured, DestinationEntry, FeedEntry, State};
 use super::wire::{Destination, DestinationStats, List, Queue, Source, SourceCounts, SourceFeed, SourceStats, Stats};
 use crate::domain::Reason;
+use crate::records::passed;
 use crate::store::{LaneState, Paused, Store};
 use crate::telemetry::Metrics;
 
@@ -77,21 +78,23 @@ pub(super) async fn stats<S: Store>(
     query: Query,
 ) -> Result<Json<Stats>, Problem> {
     query.only(&[])?;
-    let totals = state.store.totals().await?;
     let configured = state.configured();
+    let proxied = configured.sources.iter().filter(|entry| entry.app.is_some()).map(|entry| &entry.name);
+    passed::write_down(&*state.store, &state.metrics, proxied);
+    let totals = state.store.totals().await?;
     let source = |entry: &super::SourceEntry| {
         let total = totals.sources.get(&*entry.name).cloned().unwrap_or_default();
         let rejected = total.rejected.values().sum();
         SourceStats {
             name: entry.name.to_string(),
             counts: SourceCounts {
-                received: total.accepted + total.duplicates + rejected,
+                received: total.accepted + total.duplicates + total.passed_on + rejected,
                 accepted: total.accepted,
                 duplicates: total.duplicates,
                 unrouted: total.unrouted,
                 rejected,
             },
-            passed_on: entry.app.as_ref().map(|_| state.metrics.source(&entry.name).answered_by_app()),
+            passed_on: (entry.app.is_some() || total.passed_on > 0).then_some(total.passed_on),
             rejections: total.rejected.iter().map(|(reason, count)| (reason.code(), *count)).collect(),
             accept_time_mean: state.metrics.source(&entry.name).accept_duration.mean().map(millis),
         }

@@ -242,7 +242,7 @@ pub struct SourceStats {
     /// What it counted.
     #[serde(flatten)]
     pub counts: SourceCounts,
-    /// Proxy mode: requests that the app answered since the start of the process.
+    /// Proxy mode: requests that the app answered, whatever it said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passed_on: Option<u64>,
     /// Refused requests by reason.

@@ -46,6 +46,7 @@ pub struct Running {
     admin_task: JoinHandle<()>,
     retention_task: JoinHandle<()>,
     feeds_task: JoinHandle<()>,
+    passed_task: JoinHandle<()>,
 }
 
 /// A gateway without its engine's type: what begins and ends it is not what an event meets.
@@ -227,6 +228,7 @@ async fn begin<S: Store>(
         ),
     );
     let feeds_task = task::spawn("feeds", Arc::clone(&gateway.feeds).run());
+    let passed_task = count_passed_on(&gateway);
     let relaxed = checked.store.durability == Durability::Relaxed;
     gateway.readiness.set_relaxed(relaxed);
     gateway.metrics.store().relaxed.set(relaxed.into());
@@ -242,6 +244,7 @@ async fn begin<S: Store>(
         admin_task,
         retention_task,
         feeds_task,
+        passed_task,
     };
     running.reloaded();
     Ok(running)
@@ -320,6 +323,7 @@ impl Running {
         }
         self.retention_task.abort();
         self.feeds_task.abort();
+        self.passed_task.abort();
         if let Err(error) = gateway.close().await {
             tracing::error!(%error, "the store did not close cleanly; the next start verifies it");
         }
@@ -389,8 +393,22 @@ impl<S: Store> Life for Gateway<S> {
     }
 
     fn close(&self) -> Ending<'_, Result<(), StoreError>> {
+        records::passed::write_down(&*self.store, &self.metrics, &proxied(&self.configured.load()));
         Box::pin(self.store.close())
     }
+}
+
+/// Counts for good what is passed on, as long as its task runs.
+fn count_passed_on<S: Store>(gateway: &Gateway<S>) -> JoinHandle<()> {
+    let (store, metrics) = (Arc::clone(&gateway.store), gateway.metrics.clone());
+    let configured = Arc::clone(&gateway.configured);
+    task::spawn("passed", records::passed::run(store, metrics, move || proxied(&configured.load())))
+}
+
+/// The sources that pass on to an app.
+fn proxied(configured: &api::Configured) -> Vec<Arc<str>> {
+    let proxied = configured.sources.iter().filter(|entry| entry.app.is_some());
+    proxied.map(|entry| Arc::clone(&entry.name)).collect()
 }
 
 /// The books of what belongs to no source.

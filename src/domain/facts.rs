@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::HeaderMap;
+
 use super::interim::ToSender;
 use super::{Digested, Reason, RejectionId, Timestamp};
 
@@ -32,6 +34,8 @@ pub struct Facts {
     pub dedup_key: Option<[u8; 16]>,
     /// What was found in a body that is not in memory: guards ask this instead of its bytes, which they do not see.
     pub digested: Option<Arc<Digested>>,
+    /// What came behind the body, where that is in memory or in a file. No guard asks for it.
+    pub trailers: Option<Box<HeaderMap>>,
     /// What guards would have refused it for, each reason once, where they only report (`enforce: report`).
     pub reported: Vec<(RejectionId, Reason)>,
 }

@@ -298,6 +298,15 @@ pub fn is_end_to_end(name: &str) -> bool {
     }
 }
 
+/// Whether a field, named in lower case, can stand behind a body (RFC 9110 section 6.5.1): nothing that says how to read or
+/// keep a message, or who may.
+#[must_use]
+pub fn is_trailer(name: &str) -> bool {
+    is_end_to_end(name)
+        && !name.starts_with("content-")
+        && !matches!(name, "authorization" | "cache-control" | "max-forwards" | "set-cookie")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,7 +31,7 @@ pub enum RequestBody {
     Streamed {
         /// How long it is: neither less nor more comes, or an error.
         bytes: u64,
-        /// The pieces; trailers are not handed on.
+        /// The pieces, and the trailers that may be handed on.
         pieces: RequestStream,
     },
 }
@@ -74,6 +74,12 @@ impl RequestBody {
             Self::Whole(bytes) => bytes.len() as u64,
             Self::Streamed { bytes, .. } => *bytes,
         }
+    }
+
+    /// Whether the request ends with its head.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.is_empty())
     }
 }
 

@@ -10,7 +10,8 @@
 //! - The sender went away, or its chunks are not chunks: 400, for the ledger more than for the sender.
 //!
 //! The body is first polled here. A server that answers `Expect: 100-continue` at the first poll, as hyper
-//! does, therefore refuses before the body is sent whatever a layer further out refuses. Trailers are dropped.
+//! does, therefore refuses before the body is sent whatever a layer further out refuses. Trailers are
+//! no part of it: they stand in [`Facts::trailers`].
 //!
 //! The gateway's own stack uses [`ReceiveLayer`] around it, which holds no large body in memory where the service behind
 //! takes it piece by piece.
@@ -59,7 +60,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
-use http_body::Body;
+use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower_layer::Layer;
@@ -238,7 +239,13 @@ where
                 None => break,
                 Some(Err(error)) => return Poll::Ready(Err(broken(&*error.into()))),
                 Some(Ok(frame)) => {
-                    let Ok(data) = frame.into_data() else { continue };
+                    let data = match frame.into_data() {
+                        Ok(data) => data,
+                        Err(other) => {
+                            note_trailers(&mut reading.head, other);
+                            continue;
+                        }
+                    };
                     if let Err(full) = reading.buffer.push(data) {
                         return Poll::Ready(Err(overfull(full)));
                     }
@@ -246,6 +253,13 @@ where
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Notes what came behind a body, for a service that passes it on.
+fn note_trailers(head: &mut Parts, frame: Frame<Bytes>) {
+    if let Ok(trailers) = frame.into_trailers() {
+        head.extensions.get_or_insert_default::<Facts>().trailers = Some(Box::new(trailers));
     }
 }
 

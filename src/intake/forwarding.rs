@@ -49,7 +49,7 @@ pub(super) fn write(out: &mut HeaderBlockBuilder, sent: Option<&HeaderMap>, orig
             if !origin.host.is_empty() {
                 out.add_ours("x-forwarded-host", &[origin.host]);
             }
-            out.add_ours("forwarded", &[&element(&peer, origin)]);
+            out.add_ours("forwarded", &element(&peer, origin));
         }
     }
 }
@@ -64,7 +64,7 @@ fn continued(out: &mut HeaderBlockBuilder, sent: &HeaderMap, peer: &[u8], origin
         (true, true) | (false, false) => {}
     }
     append(&mut addresses, peer);
-    append(&mut elements, &element(peer, origin));
+    append(&mut elements, &element(peer, origin).concat());
     out.add_ours("x-forwarded-for", &[&addresses]);
     for (field, name, ours) in [
         ("x-forwarded-proto", X_FORWARDED_PROTO, origin.proto.as_bytes()),
@@ -79,28 +79,18 @@ fn continued(out: &mut HeaderBlockBuilder, sent: &HeaderMap, peer: &[u8], origin
     out.add_ours("forwarded", &[&elements]);
 }
 
-/// Our element of `Forwarded`.
-fn element(peer: &[u8], origin: &Origin<'_>) -> Vec<u8> {
-    let mut element = Vec::with_capacity(ADDRESS_BYTES + origin.host.len() + 32);
-    push_node(&mut element, peer);
-    if !origin.host.is_empty() {
-        // Quoted: a port's colon is no character of a token. What a host may have needs no escape.
-        element.extend_from_slice(b";host=\"");
-        element.extend_from_slice(origin.host);
-        element.push(b'"');
-    }
-    element.extend_from_slice(b";proto=");
-    element.extend_from_slice(origin.proto.as_bytes());
-    element
+/// Our element of `Forwarded`, in parts.
+fn element<'a>(peer: &'a [u8], origin: &Origin<'a>) -> [&'a [u8]; 8] {
+    let [before, behind] = around(peer);
+    // Quoted: a port's colon is no character of a token. What a host may have needs no escape.
+    let [named, end]: [&[u8]; 2] = if origin.host.is_empty() { [b"", b""] } else { [b";host=\"", b"\""] };
+    [before, peer, behind, named, origin.host, end, b";proto=", origin.proto.as_bytes()]
 }
 
-/// `for=` with an address as RFC 7239 section 6 has it.
-fn push_node(element: &mut Vec<u8>, address: &[u8]) {
+/// What stands before and behind an address as RFC 7239 section 6 has it.
+fn around(address: &[u8]) -> [&'static [u8]; 2] {
     // Only an IPv6 address has colons, and needs brackets and quotes for them.
-    let [before, behind] = if address.contains(&b':') { [&b"for=\"["[..], b"]\""] } else { [&b"for="[..], b""] };
-    element.extend_from_slice(before);
-    element.extend_from_slice(address);
-    element.extend_from_slice(behind);
+    if address.contains(&b':') { [b"for=\"[", b"]\""] } else { [b"for=", b""] }
 }
 
 /// An address as text. The formatter of the standard library takes eight times as long for IPv4.
@@ -144,13 +134,13 @@ fn append(list: &mut Vec<u8>, element: &[u8]) {
 fn as_elements(addresses: &[u8]) -> Vec<u8> {
     let mut elements = Vec::new();
     for address in addresses.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|hop| !hop.is_empty()) {
-        let (mut hop, mut text) = (Vec::new(), b"unknown".to_vec());
+        let mut text = b"unknown".to_vec();
         if let Some(address) = str::from_utf8(address).ok().and_then(address_of) {
             text.clear();
             push_address(&mut text, address);
         }
-        push_node(&mut hop, &text);
-        append(&mut elements, &hop);
+        let [before, behind] = around(&text);
+        append(&mut elements, &[before, &text, behind].concat());
     }
     elements
 }

@@ -12,7 +12,7 @@
 //! - Routes are asked once, here: fan-out is frozen at admission (promise 9).
 //!
 //! Reading order: [`service`] (which of the two), [`keep`] with [`headers`] (what of a request's head belongs to the
-//! event), [`pass`] with `onward` and `forwarding` (what the app hears), `back` (what the sender hears of its answer),
+//! event), [`pass`] with `onward`, `forwarding` and `trailers` (what the app hears), `back` (what the sender hears of its answer),
 //! `body` (an answer that streams) and [`app`] (the seam to whatever speaks with it).
 
 pub mod app;
@@ -24,6 +24,7 @@ pub mod keep;
 mod onward;
 pub mod pass;
 pub mod service;
+mod trailers;
 
 pub use app::{App, Onward};
 pub use keep::{Config, Keep, Kept, Respond};

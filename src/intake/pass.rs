@@ -18,7 +18,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::app::{App, Onward};
-use super::{Keep, Respond, back, body, onward};
+use super::{Keep, Respond, back, body, onward, trailers};
 use crate::domain::interim::OnInterim;
 use crate::domain::{
     AnswerBody, AppError, Clock, EventId, Facts, Reason, Refused, Rejection, RejectionId, RequestBody,
@@ -118,10 +118,12 @@ impl<S: Store, A: App> Pass<S, A> {
 
     pub(super) async fn pass<B: Into<RequestBody>>(&self, request: Request<B>) -> Response<AnswerBody> {
         let (mut head, body) = request.into_parts();
-        let facts = head.extensions.remove::<Facts>().unwrap_or_default();
+        let mut facts = head.extensions.remove::<Facts>().unwrap_or_default();
         let body = body.into();
         // For the ledger, which keeps what is in memory anyway.
         let whole = if let RequestBody::Whole(bytes) = &body { bytes.clone() } else { Bytes::new() };
+        let came = facts.trailers.take().map(|trailers| *trailers);
+        let body = trailers::attach(body, came, &head.headers, &self.config.needed_headers);
         let rejection = match (self.try_pass(&head, body, &facts).await, &self.kept) {
             (Ok(response), _) => return response,
             (Err(Unpassed::NotSeen(error)), Some(kept)) => {

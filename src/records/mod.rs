@@ -6,10 +6,11 @@
 //!
 //! - What a store holds can be written down and taken in by another store, twice if need be, without doubling anything.
 //!
-//! Reading order: [`search`], [`again`], [`replays`], [`retention`], [`moving`].
+//! Reading order: [`search`], [`again`], [`replays`], [`retention`], [`passed`], [`moving`].
 
 pub mod again;
 pub mod moving;
+pub mod passed;
 pub mod replays;
 pub mod retention;
 pub mod search;

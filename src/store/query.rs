@@ -211,6 +211,8 @@ pub struct SourceTotals {
     pub unrouted: u64,
     /// Copies of events that were held already.
     pub duplicates: u64,
+    /// Requests that the app behind it answered.
+    pub passed_on: u64,
     /// Refused requests, by reason.
     pub rejected: BTreeMap<Reason, u64>,
 }

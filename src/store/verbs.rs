@@ -52,6 +52,9 @@ pub trait Store: Send + Sync + 'static {
     /// has the mark, or where it was committed.
     fn release_mark(&self, claim: &MarkClaim);
 
+    /// Counts requests that the app of a proxy-mode source answered. Returns at once; written with the ledger, now and then.
+    fn count_passed_on(&self, source: &Arc<str>, count: u64);
+
     /// Whether several gateways may have this store at the same time, so that it counts for all of them.
     fn is_shared(&self) -> bool;
 

@@ -41,6 +41,8 @@ pub struct SourceMetrics {
     /// From passing a request on to the head of the app's answer.
     pub app_duration: Histogram,
     passed_on: [Counter; Responses::CLASSES.len()],
+    /// So many of them were taken to be counted for good.
+    passed_on_taken: AtomicU64,
     /// From the request's head to the answer.
     pub accept_duration: Histogram,
     name: Name,
@@ -216,6 +218,7 @@ impl SourceMetrics {
             handshakes: families.handshakes.get_or_create_owned(&labels),
             passed_on: Responses::CLASSES
                 .map(|class| families.passed_on.get_or_create_owned(&SourceClass { source: name.clone(), class })),
+            passed_on_taken: AtomicU64::new(0),
             answers_cut: families.answers_cut.get_or_create_owned(&labels),
             dedup_skipped: families.dedup_skipped.get_or_create_owned(&labels),
             limits_alone: families.limits_alone.get_or_create_owned(&labels),
@@ -240,6 +243,12 @@ impl SourceMetrics {
     #[must_use]
     pub fn answered_by_app(&self) -> u64 {
         self.passed_on.iter().map(Counter::get).sum()
+    }
+
+    /// How many requests the app of a proxy-mode source has answered since the last time that this was asked.
+    pub fn take_passed_on(&self) -> u64 {
+        let answered = self.answered_by_app();
+        answered.saturating_sub(self.passed_on_taken.fetch_max(answered, Ordering::Relaxed))
     }
 
     /// Counts a refused request. A reason appears in the scrape from its first rejection on.

@@ -7,7 +7,7 @@
 //! Strict where framing is concerned: whatever could be read in two ways is not HTTP here, for an answer that
 //! is cut in the wrong place becomes the answer to the next request.
 //!
-//! Deliberately absent: upgrades, pipelining, trailers of requests.
+//! Deliberately absent: upgrades, pipelining, trailers of requests: their bodies go out with a length.
 
 pub(super) mod body;
 pub(super) mod head;
@@ -22,6 +22,6 @@ mod response_tests;
 
 pub(super) use body::Body;
 pub(super) use head::INTERIM_ANSWERS_MAX;
-pub(super) use relay::{Relay, Taken, is_trailer};
+pub(super) use relay::{Relay, Taken};
 pub(super) use request::Head;
 pub(super) use response::{Answer, Fault, Reader, Step};

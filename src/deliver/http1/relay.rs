@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::body::Piece;
 use super::head::{Final, HeadReader};
 use super::{Body, Fault};
-use crate::domain::headers::is_end_to_end;
+use crate::domain::headers::is_trailer;
 use crate::domain::interim::OnInterim;
 
 /// Reads one answer; pure: whoever has the bytes brings them.
@@ -138,13 +138,6 @@ fn trailers(lines: &[u8]) -> Result<Option<Box<HeaderMap>>, Fault> {
         }
     }
     Ok((!trailers.is_empty()).then(|| Box::new(trailers)))
-}
-
-/// Whether a field can stand behind a body: nothing that says how to read or keep a message, or who may.
-pub(in crate::deliver) fn is_trailer(name: &str) -> bool {
-    is_end_to_end(name)
-        && !name.starts_with("content-")
-        && !matches!(name, "authorization" | "cache-control" | "max-forwards" | "set-cookie")
 }
 
 #[cfg(test)]

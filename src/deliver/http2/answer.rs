@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::exchange::{Exchange, broken};
 use super::limits::STREAM_WINDOW_BYTES;
-use crate::deliver::http1::is_trailer;
+use crate::domain::headers::is_trailer;
 use crate::domain::{AnswerBody, AppError};
 
 /// A body on its way.

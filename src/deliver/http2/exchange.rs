@@ -79,7 +79,7 @@ impl Destined {
         let Some(request) = self.request(&onward) else {
             return Ok(Err(AppError::Unreachable("the request's target cannot be written".into())));
         };
-        let sent = requests.send_request(request, onward.body.bytes() == 0);
+        let sent = requests.send_request(request, onward.body.is_nothing());
         drop(requests);
         let Ok((response, stream)) = sent else { return Err(onward) };
         let is_head = *onward.method == Method::HEAD;
@@ -244,9 +244,16 @@ impl Sending {
                 match self.pieces.as_mut().poll_frame(context) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Some(Err(rejection))) => return Poll::Ready(Err(rejection)),
-                    Poll::Ready(Some(Ok(frame))) => self.piece = frame.into_data().unwrap_or_default(),
+                    Poll::Ready(Some(Ok(frame))) => match frame.into_trailers() {
+                        Ok(trailers) => {
+                            // Where it fails the answer says why.
+                            drop(self.stream.send_trailers(trailers));
+                            return Poll::Ready(Ok(()));
+                        }
+                        Err(frame) => self.piece = frame.into_data().unwrap_or_default(),
+                    },
                     Poll::Ready(None) => {
-                        // Less came than was said: h2 ends the stream, and the app sees that it is not whole.
+                        // Where less came than was said the app sees that it is not whole.
                         drop(self.stream.send_data(Bytes::new(), true));
                         return Poll::Ready(Ok(()));
                     }
@@ -264,7 +271,9 @@ impl Sending {
             };
             let part = self.piece.split_to(capacity.min(self.piece.len()));
             self.left = self.left.saturating_sub(part.len() as u64);
-            if self.stream.send_data(part, self.left == 0).is_err() || self.left == 0 {
+            // Its end goes with the last piece, unless trailers may follow.
+            let is_last = self.left == 0 && self.piece.is_empty() && self.pieces.is_end_stream();
+            if self.stream.send_data(part, is_last).is_err() || is_last {
                 return Poll::Ready(Ok(()));
             }
         }

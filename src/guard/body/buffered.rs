@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::budget::Share;
 
-/// A whole request body, byte for byte as it was sent; trailers are not kept.
+/// A whole request body, byte for byte as it was sent, without its trailers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Buffered(Bytes);
 

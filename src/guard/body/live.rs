@@ -24,6 +24,8 @@ pub struct Live {
 /// Any body, its error told as a refusal.
 trait Source: Send {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Rejection>>>;
+
+    fn has_ended(&self) -> bool;
 }
 
 impl<B> Source for B
@@ -33,6 +35,10 @@ where
 {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Rejection>>> {
         self.poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(|error| broken(&*error.into()))))
+    }
+
+    fn has_ended(&self) -> bool {
+        self.is_end_stream()
     }
 }
 
@@ -61,21 +67,22 @@ impl Body for Live {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Rejection>>> {
-        loop {
-            match self.body.as_mut().poll(context) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    // Trailers of requests are dropped.
-                    let Ok(data) = frame.into_data() else { continue };
-                    self.came = self.came.saturating_add(data.len() as u64);
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Poll::Ready(end) => return Poll::Ready(end),
-                Poll::Pending => {
-                    let came = self.came;
-                    return self.deadline.as_mut().poll_passed(context, came).map(|()| Some(Err(too_late(came))));
-                }
+        match self.body.as_mut().poll(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let count = frame.data_ref().map_or(0, Bytes::len);
+                self.came = self.came.saturating_add(count as u64);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(end) => Poll::Ready(end),
+            Poll::Pending => {
+                let came = self.came;
+                self.deadline.as_mut().poll_passed(context, came).map(|()| Some(Err(too_late(came))))
             }
         }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.has_ended()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, timeout_at};
@@ -196,10 +196,15 @@ where
         // Never put into a file.
         Large::Held => return Ok(refused(head, overfull(Full::Memory))),
     };
-    let (body, digested) = match receive(body, began(&head), &layer, spool, how, &mut memory).await {
+    let mut trailers = None;
+    let received = receive(body, began(&head), &layer, spool, how, &mut memory, &mut trailers).await;
+    let (body, digested) = match received {
         Ok(received) => received,
         Err(rejection) => return Ok(refused(head, rejection)),
     };
+    if trailers.is_some() {
+        head.extensions.get_or_insert_default::<Facts>().trailers = trailers;
+    }
     if let Some(digested) = digested {
         head.extensions.get_or_insert_default::<Facts>().digested = Some(Arc::new(digested));
     }
@@ -222,6 +227,7 @@ async fn receive<B>(
     spool: &Spool,
     mut how: Look<'_>,
     memory: &mut Share,
+    trailers: &mut Option<Box<HeaderMap>>,
 ) -> Result<(Received, Option<Digested>), Rejection>
 where
     B: Body<Data = Bytes>,
@@ -230,7 +236,7 @@ where
     let deadline = began + layer.timeout;
     let came = AtomicU64::new(0);
     let looking = if let Look::InPieces(looking) = &mut how { Some(&mut **looking) } else { None };
-    let taking = take_in(body, layer, spool, looking, memory, &came);
+    let taking = take_in(body, layer, spool, looking, memory, &came, trailers);
     let (file, piece) = match within_while(deadline, || came.load(Relaxed), taking).await {
         Ok(taken) => taken?,
         Err(Late) => return Err(too_late(came.into_inner())),
@@ -258,6 +264,7 @@ async fn take_in<B>(
     mut looking: Option<&mut Looking<'_>>,
     memory: &mut Share,
     came: &AtomicU64,
+    trailers: &mut Option<Box<HeaderMap>>,
 ) -> Result<(Option<super::spool::Writer>, Vec<u8>), Rejection>
 where
     B: Body<Data = Bytes>,
@@ -267,7 +274,13 @@ where
     let (mut file, mut piece) = (None, Vec::new());
     while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
         let frame = frame.map_err(|error| broken(&*error.into()))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(other) => {
+                *trailers = other.into_trailers().ok().map(Box::new);
+                continue;
+            }
+        };
         let bytes = came.load(Relaxed).saturating_add(data.len() as u64);
         came.store(bytes, Relaxed);
         if bytes > layer.bytes_max as u64 {

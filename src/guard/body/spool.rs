@@ -183,6 +183,10 @@ impl Body for Pieces {
         Poll::Ready(Some(piece.map(Frame::data).map_err(|error| unusable(&error))))
     }
 
+    fn is_end_stream(&self) -> bool {
+        self.at == self.bytes
+    }
+
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.bytes - self.at)
     }

@@ -2,7 +2,8 @@
 //!
 //! Strangers decide how much is rejected, so nothing here ever waits or grows: what is too much is dropped
 //! and counted, and the oldest entries go when the ledger is full. Beside the entries stand counts by source, hour
-//! and reason, which no bound takes away; copies of events, which leave no record either, are counted with them.
+//! and reason, which no bound takes away; copies of events, and requests that an app answered, which leave no record either,
+//! are counted with them.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::OpenOptions;
@@ -35,8 +36,9 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS rejections(seq INTEGER PRIMARY 
     CREATE TABLE IF NOT EXISTS counters(source TEXT, hour INTEGER, reason TEXT, count INTEGER,
         PRIMARY KEY(source, hour, reason)) WITHOUT ROWID;";
 
-/// What stands for a reason where an event was a copy.
+/// What stands for a reason where an event was a copy, and where an app answered.
 const COPY: &str = "duplicate";
+const BY_APP: &str = "passed_on";
 
 /// The ledger.
 #[derive(Debug)]
@@ -55,15 +57,23 @@ struct Queue {
     counts: Counts,
 }
 
-/// By source, hour since 1970 and reason; none for copies.
-type Counts = HashMap<(Arc<str>, u64, Option<Reason>), u64>;
+/// By source and hour since 1970.
+type Counts = HashMap<(Arc<str>, u64, Answered), u64>;
+
+/// How a request was answered of which nothing is kept but its count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Answered {
+    Refused(Reason),
+    /// It was a copy of an event that is, or was, held.
+    AsCopy,
+    ByApp,
+}
 
 /// How often a source was answered so.
 #[derive(Debug)]
-pub(super) struct RefusalCount {
+pub(super) struct AnswerCount {
     pub(super) source: Box<str>,
-    /// `None`: copies.
-    pub(super) reason: Option<Reason>,
+    pub(super) answered: Answered,
     pub(super) count: u64,
 }
 
@@ -94,7 +104,7 @@ impl Ledger {
         let bytes = weight(&request);
         let mut queue = lock(&self.queue);
         if let Some(source) = &request.source {
-            let counted = (Arc::clone(source), hour_of(request.at), Some(request.rejection.reason));
+            let counted = (Arc::clone(source), hour_of(request.at), Answered::Refused(request.rejection.reason));
             *queue.counts.entry(counted).or_default() += 1;
         }
         if queue.entries.len() >= QUEUE_ENTRIES_MAX || queue.bytes + bytes > QUEUE_BYTES_MAX {
@@ -108,7 +118,12 @@ impl Ledger {
 
     /// Counts a copy of an event that is held already.
     pub(super) fn count_copy(&self, source: &Arc<str>, now: Timestamp) {
-        *lock(&self.queue).counts.entry((Arc::clone(source), hour_of(now), None)).or_default() += 1;
+        self.count(source, Answered::AsCopy, 1, now);
+    }
+
+    /// Counts requests of which nothing else is kept.
+    pub(super) fn count(&self, source: &Arc<str>, answered: Answered, count: u64, now: Timestamp) {
+        *lock(&self.queue).counts.entry((Arc::clone(source), hour_of(now), answered)).or_default() += count;
     }
 
     /// Writes what is queued; entries that cannot be written are dropped and counted, counts wait for the next time.
@@ -137,8 +152,8 @@ impl Ledger {
     fn could_not_write(&self, queued: Queue) {
         self.metrics.rejections_dropped.inc_by(queued.entries.len() as u64);
         let mut queue = lock(&self.queue);
-        for ((source, _, reason), count) in queued.counts {
-            *queue.counts.entry((source, 0, reason)).or_default() += count;
+        for ((source, _, answered), count) in queued.counts {
+            *queue.counts.entry((source, 0, answered)).or_default() += count;
         }
     }
 
@@ -191,7 +206,7 @@ impl Ledger {
     }
 
     /// How often each source was answered how.
-    pub(super) fn counts(&self) -> Result<Vec<RefusalCount>, IndexFault> {
+    pub(super) fn counts(&self) -> Result<Vec<AnswerCount>, IndexFault> {
         self.write_out();
         let table = lock(&self.table);
         let Some(table) = table.as_ref() else { return Ok(Vec::new()) };
@@ -199,9 +214,8 @@ impl Ledger {
             table.connection.prepare_cached("SELECT source, reason, sum(count) FROM counters GROUP BY 1, 2")?;
         let rows = statement.query_map([], |row| {
             let code: String = row.get(1)?;
-            let reason = (code != COPY).then(|| reason_of(&code));
             let (source, count): (String, i64) = (row.get(0)?, row.get(2)?);
-            Ok(RefusalCount { source: source.into(), reason, count: count.cast_unsigned() })
+            Ok(AnswerCount { source: source.into(), answered: Answered::of(&code), count: count.cast_unsigned() })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -235,6 +249,26 @@ impl Ledger {
     }
 }
 
+// === impl Answered ===
+
+impl Answered {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Refused(reason) => reason.code(),
+            Self::AsCopy => COPY,
+            Self::ByApp => BY_APP,
+        }
+    }
+
+    fn of(code: &str) -> Self {
+        match code {
+            COPY => Self::AsCopy,
+            BY_APP => Self::ByApp,
+            _ => Self::Refused(reason_of(code)),
+        }
+    }
+}
+
 // === impl Table ===
 
 impl Table {
@@ -265,14 +299,13 @@ impl Table {
     fn write(&mut self, queued: &Queue, bytes_max: u64) -> Result<(), IndexFault> {
         let transaction = self.connection.transaction()?;
         let mut bytes = self.bytes;
-        for ((source, hour, reason), count) in &queued.counts {
-            let reason = reason.map_or(COPY, Reason::code);
+        for ((source, hour, answered), count) in &queued.counts {
             transaction
                 .prepare_cached(
                     "INSERT INTO counters VALUES (?1, ?2, ?3, ?4)
                      ON CONFLICT DO UPDATE SET count = count + excluded.count",
                 )?
-                .execute(rusqlite::params![source, number(*hour), reason, number(*count)])?;
+                .execute(rusqlite::params![source, number(*hour), answered.code(), number(*count)])?;
         }
         for (seq, request) in &queued.entries {
             let weight = weight(request) as u64;

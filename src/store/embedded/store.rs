@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Embedded;
+use super::rejections::Answered;
 use crate::domain::{
     DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Seq, Settlement, Timestamp, Turn, Webhook, WebhookId,
 };
@@ -36,6 +37,10 @@ impl Store for Embedded {
 
     fn release_mark(&self, claim: &MarkClaim) {
         self.release_one_mark(claim);
+    }
+
+    fn count_passed_on(&self, source: &Arc<str>, count: u64) {
+        self.ledger.count(source, Answered::ByApp, count, self.clock.now());
     }
 
     fn is_shared(&self) -> bool {

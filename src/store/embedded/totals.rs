@@ -14,6 +14,7 @@ use super::encode;
 use super::index::{Index, IndexFault, number};
 use super::key::MixState;
 use super::names::Names;
+use super::rejections::Answered;
 use crate::domain::{DeliveryState, Timestamp};
 use crate::store::{StoreError, TargetTotals, Totals};
 
@@ -178,9 +179,10 @@ impl Embedded {
         let refused = refused.map_err(|error| StoreError::Engine(error.to_string().into()))?;
         for count in refused.map_err(|error| StoreError::Engine(error.to_string().into()))? {
             let source = totals.sources.entry(count.source).or_default();
-            match count.reason {
-                Some(reason) => *source.rejected.entry(reason).or_default() += count.count,
-                None => source.duplicates += count.count,
+            match count.answered {
+                Answered::Refused(reason) => *source.rejected.entry(reason).or_default() += count.count,
+                Answered::AsCopy => source.duplicates += count.count,
+                Answered::ByApp => source.passed_on += count.count,
             }
         }
         Ok(totals)

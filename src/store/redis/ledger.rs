@@ -47,7 +47,8 @@ pub(super) struct Ledger {
 struct Queue {
     entries: VecDeque<(Seq, Vec<u8>)>,
     bytes: usize,
-    counts: HashMap<(Arc<str>, Reason), u64>,
+    /// Of each source by the reason of a refusal; none for what its app answered.
+    counts: HashMap<(Arc<str>, Option<Reason>), u64>,
 }
 
 /// An entry without the body, which stands behind it.
@@ -86,17 +87,25 @@ impl Ledger {
         let Queue { entries, counts, .. } = std::mem::take(&mut *self.lock());
         let notes = entries.into_iter().map(|(seq, entry)| Errand::Note { seq, entry });
         let counts = counts.into_iter().map(|((source, reason), by)| {
-            let name = format!("rejected:{}:{source}", reason.code()).into();
-            Errand::Count { name, by }
+            let name = match reason {
+                Some(reason) => format!("rejected:{}:{source}", reason.code()),
+                None => format!("passed:{source}"),
+            };
+            Errand::Count { name: name.into(), by }
         });
         notes.chain(counts).collect()
+    }
+
+    /// Counts requests that the app of a source answered.
+    pub(super) fn count_passed_on(&self, source: &Arc<str>, count: u64) {
+        *self.lock().counts.entry((Arc::clone(source), None)).or_default() += count;
     }
 
     fn note(&self, seq: Seq, request: &RejectedRequest) {
         let entry = written(request);
         let mut queue = self.lock();
         if let Some(source) = &request.source {
-            *queue.counts.entry((Arc::clone(source), request.rejection.reason)).or_default() += 1;
+            *queue.counts.entry((Arc::clone(source), Some(request.rejection.reason))).or_default() += 1;
         }
         if queue.entries.len() >= QUEUE_ENTRIES_MAX || queue.bytes + entry.len() > QUEUE_BYTES_MAX {
             drop(queue);

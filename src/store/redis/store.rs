@@ -40,6 +40,10 @@ impl Store for Redis {
         self.release_one_mark(claim);
     }
 
+    fn count_passed_on(&self, source: &Arc<str>, count: u64) {
+        self.shared.ledger.count_passed_on(source, count);
+    }
+
     fn is_shared(&self) -> bool {
         true
     }

@@ -48,6 +48,7 @@ fn add(totals: &mut Totals, (name, count): (&str, u64)) {
     match kind {
         "accepted" => totals.source(name).accepted += count,
         "unrouted" => totals.source(name).unrouted += count,
+        "passed" => totals.source(name).passed_on += count,
         "duplicates" => totals.source(name).duplicates += count,
         "rejected" => {
             let Some((code, source)) = name.split_once(':') else { return };

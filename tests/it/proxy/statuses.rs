@@ -146,7 +146,8 @@ async fn the_source_says_where_it_passes_on_to() {
     assert_eq!((source["mode"].as_str(), source["app"].as_str()), (Some("proxy"), Some(sink.url("/base").as_str())));
     assert_eq!((&source["passed_on"], &source["since_start"]["received"]), (&1.into(), &1.into()));
     let stats = gateway.get("/v1/stats").await.json();
-    assert_eq!(stats["sources"][0]["passed_on"], 1, "{stats}");
+    let counts = |stats: &serde_json::Value| ["passed_on", "received"].map(|key| stats["sources"][0][key].as_u64());
+    assert_eq!(counts(&stats), [Some(1); 2], "{stats}");
     let line = eventually("a line of the access log", async || {
         gateway.log().lines().find(|line| line.contains("\"path\":\"/in\"")).map(str::to_owned)
     })
@@ -158,4 +159,33 @@ async fn the_source_says_where_it_passes_on_to() {
     let meaning = crate::support::hookward(&["check", "-c", file.to_str().unwrap()], &[]);
     let meaning = String::from_utf8(meaning.stdout).unwrap();
     assert!(meaning.contains("then passed on to http://") && meaning.contains(" as /base/in"), "{meaning}");
+}
+
+#[tokio::test]
+async fn what_was_passed_on_is_counted_for_good_whatever_the_app_said() {
+    let sink = Sink::answering(|hit| Answer::status(if hit.body.ends_with(b"\n") { 500 } else { 200 })).await;
+    let mut gateway = Gateway::start(&to_app(&sink.url(""))).await;
+    let mut sender = Sender::new(&gateway);
+    let refused = [event("evt_2", "order.paid").as_ref(), b"\n"].concat();
+    for (body, status) in
+        [(event("evt_1", "order.paid"), 200), (event("evt_1", "order.paid"), 200), (refused.into(), 500)]
+    {
+        assert_eq!(sender.send(&body).await.status, status);
+    }
+    let forged = Sender::to(gateway.ingress(), "/in", "another").send(&event("evt_3", "order.paid")).await;
+    assert_eq!(forged.status, 401);
+    // Two were answered by the app, one was a copy, one forged.
+    for passed_on in [2, 3] {
+        let stats = gateway.get("/v1/stats").await.json();
+        let source = &stats["sources"][0];
+        let counts = ["received", "passed_on", "duplicates", "rejected", "accepted"].map(|key| source[key].as_u64());
+        assert_eq!(counts, [passed_on + 2, passed_on, 1, 1, 0].map(Some), "{stats}");
+        if passed_on == 2 {
+            // One that nobody asks for any more before the end, and over a restart.
+            assert_eq!(sender.send(&event("evt_4", "order.paid")).await.status, 200);
+            gateway.terminate();
+            assert!(gateway.ended().await.success());
+            gateway.run().await;
+        }
+    }
 }

@@ -26,7 +26,7 @@ fn rejected(clock: &Clock, reason: Reason) -> RejectedRequest {
     }
 }
 
-/// Three events, one of them unrouted, a copy, three refusals; a delivery that succeeds at its second attempt, one
+/// Three events, one of them unrouted, a copy, three refusals, five requests that an app answered; a delivery that succeeds at its second attempt, one
 /// that is given up, one that is stopped, one that is too late.
 async fn live(store: &impl Store, clock: &Clock, round: &str) {
     store.set_targets(&targets(&["crm", "log"]));
@@ -40,6 +40,9 @@ async fn live(store: &impl Store, clock: &Clock, round: &str) {
     assert!(matches!(copy, Admitted::Duplicate(_)));
     for reason in [Reason::SignatureMismatch, Reason::SignatureMismatch, Reason::RateLimited] {
         store.reject(rejected(clock, reason));
+    }
+    for count in [2, 3] {
+        store.count_passed_on(&"github".into(), count);
     }
     let first = claim_one(store, "crm").await;
     store.settle(&first, settlement(clock, &first, 500, Next::RetryAt(clock.now())));
@@ -55,7 +58,8 @@ async fn live(store: &impl Store, clock: &Clock, round: &str) {
 fn expected(rounds: u64) -> Totals {
     let mut totals = Totals::default();
     let rejected = BTreeMap::from([(Reason::SignatureMismatch, 2 * rounds), (Reason::RateLimited, rounds)]);
-    *totals.source("github") = SourceTotals { accepted: 3 * rounds, unrouted: rounds, duplicates: rounds, rejected };
+    *totals.source("github") =
+        SourceTotals { accepted: 3 * rounds, unrouted: rounds, duplicates: rounds, passed_on: 5 * rounds, rejected };
     let one = |count| TargetTotals {
         attempts: count * rounds,
         attempt_time: Duration::from_millis(12 * count * rounds),

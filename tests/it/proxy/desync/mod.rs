@@ -11,7 +11,7 @@
 
 mod control;
 mod corpus;
-mod servers;
+pub(super) mod servers;
 mod tap;
 
 use std::collections::BTreeMap;

@@ -130,7 +130,7 @@ http {
 }
 ";
 
-const APACHE: &str = "ServerRoot @DIR@
+pub(in crate::proxy) const APACHE: &str = "ServerRoot @DIR@
 ServerName behind
 PidFile @DIR@/pid
 Listen @LISTEN@

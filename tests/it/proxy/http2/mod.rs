@@ -5,6 +5,7 @@ mod app;
 mod connections;
 mod safety;
 mod servers;
+mod trailers;
 
 use self::app::App;
 use crate::support::{Gateway, SECRET, Sender};

@@ -1,10 +1,12 @@
-//! HTTP/2 as others have written it: nginx in cleartext, Node over TLS, which may choose.
+//! HTTP/2 as others have written it: nginx and apache2 in cleartext, Node over TLS, which may choose.
 
+use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
+use super::super::desync::servers::APACHE;
 use super::spoken_to;
 use crate::settings::tls::Authority;
 use crate::support::{Answer, Gateway, Port, Sender, Sink, event, event_of_bytes, eventually, sha256};
@@ -52,45 +54,91 @@ http {
 }
 ";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nginx_gets_every_byte_and_few_connections_and_may_close_them() {
-    let recorder = Sink::answering(|hit| {
-        let seen = hit.headers["x-seen"].to_str().unwrap().to_owned();
-        Answer::status(200).header("x-seen", &seen).body(hex::encode(sha256(&hit.body)))
-    })
-    .await;
-    let (port, folder) = (Port::take(), tempfile::tempdir().unwrap());
-    let config = NGINX
+/// A folder for one server, and its configuration in it: with these places filled in.
+fn configured(text: &str, port: &Port, recorder: &Sink) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let text = text
         .replace("@DIR@", folder.path().to_str().unwrap())
         .replace("@LISTEN@", &port.address().to_string())
         .replace("@RECORDER@", &recorder.address().to_string());
-    std::fs::write(folder.path().join("nginx.conf"), config).unwrap();
-    let mut nginx = Command::new("nginx");
-    nginx.arg("-p").arg(folder.path()).args(["-e", "stderr", "-c"]).arg(folder.path().join("nginx.conf"));
-    let _nginx = run(&mut nginx, &port).await;
+    let file = folder.path().join("server.conf");
+    std::fs::write(&file, text).unwrap();
+    (folder, file)
+}
+
+/// Behind a server: says what came, and over what the server got it.
+async fn recorder() -> Sink {
+    Sink::answering(|hit| {
+        let seen = hit.headers["x-seen"].to_str().unwrap().to_owned();
+        Answer::status(200).header("x-seen", &seen).body(hex::encode(sha256(&hit.body)))
+    })
+    .await
+}
+
+async fn in_front_of(port: &Port) -> Gateway {
     let app = spoken_to(&format!("http://{}", port.address()), "2");
-    let gateway = Gateway::start(&format!("{app}    body_bytes_max: 25MiB\n")).await;
+    Gateway::start(&format!("{app}    body_bytes_max: 25MiB\n")).await
+}
+
+/// Ten senders send twenty events each, one of them large; all come back as they went. The connections that the server
+/// got them over.
+async fn send_events(gateway: &Gateway, round: &str) -> BTreeSet<String> {
     let mut senders = JoinSet::new();
     for number in 0..10 {
-        let mut sender = Sender::new(&gateway);
+        let mut sender = Sender::new(gateway);
+        let ids: Vec<String> = (0..20).map(|event| format!("evt_{round}_{number}_{event}")).collect();
         senders.spawn(async move {
-            let mut connections = Vec::new();
-            // nginx says goodbye after fifty requests over one connection: nobody notices.
-            for round in 0..20 {
-                let filling = if round == 10 { 3 << 20 } else { 1000 };
-                let body = event_of_bytes(&format!("evt_{number}_{round}"), "order.paid", filling);
+            let mut connections = BTreeSet::new();
+            for (place, id) in ids.iter().enumerate() {
+                let body = event_of_bytes(id, "order.paid", if place == 10 { 3 << 20 } else { 1000 });
                 let reply = sender.send(&body).await;
                 assert_eq!((reply.status, reply.body), (200, Bytes::from(hex::encode(sha256(&body)))));
-                let seen = reply.headers["x-seen"].to_str().unwrap().to_owned();
-                connections.push(seen.strip_prefix("HTTP/2.0 ").expect("HTTP/2 all the way").to_owned());
+                let seen = reply.headers["x-seen"].to_str().unwrap();
+                connections.insert(seen.strip_prefix("HTTP/2.0 ").expect("HTTP/2 all the way").to_owned());
             }
             connections
         });
     }
-    let mut connections: Vec<String> = senders.join_all().await.concat();
-    connections.sort_unstable();
-    connections.dedup();
+    senders.join_all().await.into_iter().flatten().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nginx_gets_every_byte_and_few_connections_and_may_close_them() {
+    let (port, recorder) = (Port::take(), recorder().await);
+    let (folder, config) = configured(NGINX, &port, &recorder);
+    let mut nginx = Command::new("nginx");
+    let _nginx = run(nginx.arg("-p").arg(folder.path()).args(["-e", "stderr", "-c"]).arg(config), &port).await;
+    let gateway = in_front_of(&port).await;
+    // nginx says goodbye after fifty requests over one connection: nobody notices.
+    let connections = send_events(&gateway, "only").await;
     assert!((4..20).contains(&connections.len()), "200 requests, 50 each: {connections:?}");
+}
+
+/// Besides what apache2 needs to pass on.
+const APACHE_HTTP2: &str = "LoadModule headers_module /usr/lib/apache2/modules/mod_headers.so
+LoadModule http2_module /usr/lib/apache2/modules/mod_http2.so
+Protocols h2c http/1.1
+RequestHeader set X-Seen \"expr=%{SERVER_PROTOCOL} %{REMOTE_PORT}\"
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apache_gets_every_byte_and_few_connections_and_may_close_them() {
+    let (port, recorder) = (Port::take(), recorder().await);
+    let (folder, config) = configured(&[APACHE, APACHE_HTTP2].concat(), &port, &recorder);
+    let mut apache = Command::new("apache2");
+    let apache = run(apache.args(["-D", "FOREGROUND", "-d"]).arg(folder.path()).arg("-f").arg(config), &port).await;
+    let gateway = in_front_of(&port).await;
+    let before = send_events(&gateway, "before").await;
+    assert!((1..10).contains(&before.len()), "they share connections: {before:?}");
+    // A graceful restart says goodbye on every connection: nobody notices.
+    let pid = rustix::process::Pid::from_child(&apache.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap();
+    let log = folder.path().join("error.log");
+    eventually("a restart", async || {
+        (std::fs::read_to_string(&log).unwrap().matches("resuming normal operations").count() == 2).then_some(())
+    })
+    .await;
+    send_events(&gateway, "after").await;
 }
 
 /// An app of Node's that says over what it was asked.
