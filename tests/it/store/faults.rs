@@ -156,18 +156,20 @@ async fn refuse_many(store: &Embedded, clock: &Clock) {
     drop(store.rejections(Default::default(), FIRST_PAGE).await.unwrap());
 }
 
-/// Admits events, the first with this number, until there is no room; the number of the first that was refused.
-async fn fill(store: &Embedded, clock: &Clock, mut number: usize) -> usize {
+/// Admits events until there is no room; how many were kept.
+async fn fill(store: &Embedded, clock: &Clock, round: &str) -> usize {
     const AT_ONCE: usize = 250;
-    loop {
-        let ids: Vec<String> = (number..number + AT_ONCE).map(|number| format!("e{number}")).collect();
+    let mut kept = 0;
+    for batch in 0.. {
+        let ids: Vec<String> = (0..AT_ONCE).map(|number| format!("{round}-{batch}-{number}")).collect();
         let outcomes = futures(ids.iter().map(|id| store.admit(admission(clock, id, &["crm"])))).await;
         let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(AdmitError::Full(_)))).count();
-        number += AT_ONCE - refused;
+        kept += AT_ONCE - refused;
         if refused > 0 {
-            return number;
+            break;
         }
     }
+    kept
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -180,7 +182,7 @@ async fn f07_a_store_that_has_filled_its_disk_starts_again_and_frees_it_by_itsel
     let retention = Retention { events: Duration::from_secs(3600), rejections: WINDOW, bytes_max: None };
     let store = Embedded::open(config.clone()).unwrap();
     store.set_targets(&targets(&["crm"]));
-    let kept = fill(&store, &clock, 0).await;
+    let mut kept = fill(&store, &clock, "first").await;
     assert!(kept > 1000, "{kept}");
     // What is refused meanwhile does not get the space that the store needs to become smaller.
     for _ in 0..8 {
@@ -190,7 +192,7 @@ async fn f07_a_store_that_has_filled_its_disk_starts_again_and_frees_it_by_itsel
     drop(store);
     let store = Embedded::open(config).unwrap();
     store.set_targets(&targets(&["crm"]));
-    let kept = fill(&store, &clock, kept).await;
+    kept += fill(&store, &clock, "second").await;
     let mut delivered = 0;
     while delivered < kept {
         let claims = claim(&store, "crm", 1000).await;
