@@ -46,6 +46,7 @@ pub struct Running {
     admin_task: JoinHandle<()>,
     retention_task: JoinHandle<()>,
     feeds_task: JoinHandle<()>,
+    pauses_task: JoinHandle<()>,
 }
 
 /// A gateway without its engine's type: what begins and ends it is not what an event meets.
@@ -227,6 +228,7 @@ async fn begin<S: Store>(
         ),
     );
     let feeds_task = task::spawn("feeds", Arc::clone(&gateway.feeds).run());
+    let pauses_task = task::spawn("pauses of other gateways", Arc::clone(&gateway.pauses).follow());
     let relaxed = checked.store.durability == Durability::Relaxed;
     gateway.readiness.set_relaxed(relaxed);
     gateway.metrics.store().relaxed.set(relaxed.into());
@@ -242,6 +244,7 @@ async fn begin<S: Store>(
         admin_task,
         retention_task,
         feeds_task,
+        pauses_task,
     };
     let now = running.gateway.clock().now();
     running.gateway.readiness().config_loaded(now);
@@ -322,6 +325,7 @@ impl Running {
         }
         self.retention_task.abort();
         self.feeds_task.abort();
+        self.pauses_task.abort();
         if let Err(error) = gateway.close().await {
             tracing::error!(%error, "the store did not close cleanly; the next start verifies it");
         }

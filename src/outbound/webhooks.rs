@@ -170,6 +170,7 @@ impl<S: Store> Webhooks<S> {
             queue_max: self.limits.load().queue_max,
             paused: webhook.state == WebhookState::Paused,
             in_flight_max: None,
+            ordered: false,
         });
     }
 

@@ -111,16 +111,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] while it is in flight, [`StoreError::Engine`].
     fn redeliver(&self, id: DeliveryId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The same for many, in their order; an engine that can lets all of them share what durability costs.
-    fn redeliver_many(&self, ids: Vec<DeliveryId>) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send {
-        async move {
-            let mut done = Vec::with_capacity(ids.len());
-            for id in ids {
-                done.push(self.redeliver(id).await);
-            }
-            done
-        }
-    }
+    /// The same for many, in their order; all of them share what durability costs.
+    fn redeliver_many(&self, ids: Vec<DeliveryId>) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send;
 
     /// Stops a delivery that is open; durable before it returns.
     ///
@@ -138,7 +130,7 @@ pub trait Store: Send + Sync + 'static {
     /// Notes that something is paused, or is not any more; durable before it returns.
     ///
     /// # Errors
-    /// [`StoreError::Engine`], [`StoreError::Damaged`], [`StoreError::Unsupported`]; it stands as before then.
+    /// [`StoreError::Engine`], [`StoreError::Damaged`]; it stands as before then.
     fn keep_pause(&self, what: &Paused, paused: bool) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// What is paused.
@@ -146,6 +138,10 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// As [`keep_pause`](Self::keep_pause).
     fn pauses(&self) -> impl Future<Output = Result<Vec<Paused>, StoreError>> + Send;
+
+    /// Waits until what is paused may have been changed by another gateway since it was read last. An engine of a single
+    /// gateway waits for ever.
+    fn changed_pauses(&self) -> impl Future<Output = ()> + Send;
 
     /// Makes the deliveries due that [wait for their source](crate::domain::holding), those whose moment is `over`; how
     /// many. Nothing is written: after a restart it must be asked for again.

@@ -93,6 +93,7 @@ impl World {
             queue_max: 40,
             paused: *name == "audit",
             in_flight_max: None,
+            ordered: false,
         };
         store.set_targets(&TARGETS.iter().map(settings).collect::<Vec<_>>());
         self.store = Some(store);

@@ -41,6 +41,7 @@ mod writer;
 mod claims;
 mod key;
 mod lane;
+mod line;
 mod queue;
 mod stirring;
 

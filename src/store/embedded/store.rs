@@ -120,6 +120,11 @@ impl Store for Embedded {
         self.read_pauses().await
     }
 
+    async fn changed_pauses(&self) {
+        // Nobody else works in the folder.
+        std::future::pending().await
+    }
+
     async fn release_held(&self, over: impl Fn(Timestamp) -> bool + Send) -> u64 {
         // Those of before the start too; where they cannot be read the store has closed itself.
         if self.wait_loaded().await.is_err() {
