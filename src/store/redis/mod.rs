@@ -56,6 +56,7 @@ mod ledger;
 mod lists;
 mod moving;
 mod newest;
+mod requests;
 mod stirring;
 mod store;
 mod sweep;

@@ -10,6 +10,7 @@ mod laying;
 mod marks;
 mod moving;
 mod redis;
+mod requests;
 mod retention;
 mod specimen;
 mod suite;
