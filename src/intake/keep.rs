@@ -1,5 +1,6 @@
 //! The innermost service of a queue-mode source: durable, then 2xx.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
+use super::back::name_event;
 use super::headers::{end_to_end, mark_reported};
 use crate::domain::event::DEFAULT_PROJECT;
 use crate::domain::{Clock, EventId, Facts, Holding, NewEvent, Reason, Refused, Rejection, RejectionId, Routes};
@@ -53,6 +55,15 @@ pub struct Kept {
     pub reported: Option<(RejectionId, Reason)>,
 }
 
+/// What the answer needs of a request.
+#[derive(Default)]
+struct About {
+    held: bool,
+    unrouted: bool,
+    reported: Option<(RejectionId, Reason)>,
+    client: Option<IpAddr>,
+}
+
 /// Keeps events.
 pub struct Keep<S> {
     config: Config,
@@ -83,17 +94,36 @@ impl<S: Store> Keep<S> {
     }
 
     /// Keeps the event that a request is by what is known of it, and answers.
-    pub async fn keep<B: AsRef<Bytes>>(&self, mut request: Request<B>) -> Response<Bytes> {
+    pub async fn keep<B: AsRef<Bytes>>(&self, request: Request<B>) -> Response<Bytes> {
+        let mut about = About::default();
+        // What an admission is made of is gone before it is awaited: it would make the future of each request large.
+        let admitted = self.store.admit(self.admission(request, &mut about)).await;
+        let About { held, unrouted, reported, client } = about;
+        if held && !self.config.holding.is_on() {
+            // Resumed meanwhile: what was released then did not have this one yet.
+            self.store.release_held(|moment| moment == self.config.holding.moment()).await;
+        }
+        match admitted {
+            Ok(Admitted::Kept(event)) => self.answer(Kept { event, duplicate: false, unrouted, reported }),
+            Ok(Admitted::Duplicate(event)) => self.answer(Kept { event, duplicate: true, unrouted, reported }),
+            Err(error) => refuse(&error, client),
+        }
+    }
+
+    fn admission<B: AsRef<Bytes>>(&self, mut request: Request<B>, about: &mut About) -> Admission {
         let facts = request.extensions_mut().remove::<Facts>().unwrap_or_default();
         let received_at = self.clock.now();
         let (head, body) = request.into_parts();
         let mut plan = self.config.routes.plan(&self.config.source, facts.event_type.as_deref(), received_at);
-        let held = self.config.holding.hold(&mut plan);
-        let unrouted = plan.deliveries.is_empty();
+        *about = About {
+            held: self.config.holding.hold(&mut plan),
+            unrouted: plan.deliveries.is_empty(),
+            reported: facts.reported.first().copied(),
+            client: facts.client,
+        };
         let dedup = facts.dedup_key.zip(self.config.dedup_window).map(|(key, window)| DedupMark { key, window });
         let mut headers = end_to_end(&head.headers, &self.config.needed_headers);
         mark_reported(&mut headers, &facts.reported);
-        let reported = facts.reported.first().copied();
         let event = NewEvent {
             source: Arc::clone(&self.config.source),
             source_event_id: facts.source_event_id,
@@ -107,18 +137,7 @@ impl<S: Store> Keep<S> {
             signed_at: facts.signed_at,
             secret_index: facts.secret_index,
         };
-        // The buffer from which they were read is free for the connection's next request.
-        drop((head.headers, head.uri, body));
-        let admitted = self.store.admit(Admission { id: None, event, plan, dedup, also: None }).await;
-        if held && !self.config.holding.is_on() {
-            // Resumed meanwhile: what was released then did not have this one yet.
-            self.store.release_held(|moment| moment == self.config.holding.moment()).await;
-        }
-        match admitted {
-            Ok(Admitted::Kept(event)) => self.answer(Kept { event, duplicate: false, unrouted, reported }),
-            Ok(Admitted::Duplicate(event)) => self.answer(Kept { event, duplicate: true, unrouted, reported }),
-            Err(error) => refuse(&error, facts.client),
-        }
+        Admission { id: None, event, plan, dedup, also: None }
     }
 
     fn answer(&self, kept: Kept) -> Response<Bytes> {
@@ -127,9 +146,7 @@ impl<S: Store> Keep<S> {
         *response.status_mut() = respond.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, respond.content_type.clone());
-        if let Ok(id) = HeaderValue::try_from(kept.event.to_string()) {
-            headers.insert(HeaderName::from_static("hookward-event-id"), id);
-        }
+        name_event(headers, kept.event);
         if kept.duplicate {
             headers.insert(HeaderName::from_static("hookward-duplicate"), HeaderValue::from_static("true"));
         }
@@ -143,7 +160,7 @@ const RETRY_UNAVAILABLE: Duration = Duration::from_secs(5);
 /// The same for a full one: space does not come back in seconds.
 const RETRY_FULL: Duration = Duration::from_secs(30);
 
-fn refuse(error: &AdmitError, client: Option<std::net::IpAddr>) -> Response<Bytes> {
+fn refuse(error: &AdmitError, client: Option<IpAddr>) -> Response<Bytes> {
     let rejection = match error {
         AdmitError::Full(_) => Rejection::new(Reason::StoreFull, error.to_string()).retry_after(RETRY_FULL),
         AdmitError::Unavailable(_) => {

@@ -24,7 +24,8 @@ use crate::domain::{
 pub trait Store: Send + Sync + 'static {
     /// Keeps an event with its deliveries and its mark in one atomic durable step.
     ///
-    /// A copy of an event whose admission is still under way waits for that one's commit.
+    /// A copy of an event whose admission is still under way waits for that one's commit. It may begin when it is called:
+    /// whoever drops the future before it is done does not know whether the event was kept.
     ///
     /// # Errors
     /// [`AdmitError`]; the event was not kept then.

@@ -16,6 +16,8 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::home::Home;
+
 /// Deals tasks to the cores, each to the one that has the fewest.
 ///
 /// [`Cores::default`] has no threads of its own: everything stays on the runtime that asks.
@@ -129,7 +131,14 @@ fn thread(core: usize) -> io::Result<(Handle, oneshot::Sender<()>)> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
     let (running, ended) = oneshot::channel();
-    Builder::new().name(format!("core-{core}")).spawn(move || drop(runtime.block_on(ended)))?;
+    let work = async {
+        tokio::select! {
+            biased;
+            _ = ended => {}
+            () = Home::default().serve() => {}
+        }
+    };
+    Builder::new().name(format!("core-{core}")).spawn(move || runtime.block_on(work))?;
     Ok((handle, running))
 }
 

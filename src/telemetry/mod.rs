@@ -8,7 +8,7 @@
 //! - Whatever a sender writes, no entry of a log can be forged and no terminal driven.
 //!
 //! Reading order: [`metrics`] (the catalogue) and [`handles`] with [`counters`] (who counts what), [`logging`] and
-//! [`access`] over [`lines`], [`trace`] (what ties lines together), [`readiness`], [`task`], [`cores`],
+//! [`access`] over [`lines`], [`trace`] (what ties lines together), [`readiness`], [`task`], [`cores`] with [`home`],
 //! [`tail`] (what happens, for those who look on).
 
 pub mod access;
@@ -17,6 +17,7 @@ pub mod counters;
 pub mod escape;
 pub mod handles;
 pub mod histogram;
+pub mod home;
 pub mod lines;
 pub mod logging;
 pub mod metrics;
@@ -34,6 +35,7 @@ pub use handles::{
     RetentionMetrics, SourceMetrics, StoreMetrics,
 };
 pub use histogram::Histogram;
+pub use home::Home;
 pub use lines::LinesWriter;
 pub use metrics::Metrics;
 pub use readiness::Readiness;

@@ -11,7 +11,7 @@
 //!
 //! - [`mod@pointer`]: where a field stands
 //! - [`config`]: where id and type stand, and the bounds
-//! - [`mod@scan`]: the one pass over the body; `piecewise`: the same over one that comes in pieces; `search`: the way to a field
+//! - [`mod@scan`]: the one pass over the body; `piecewise`: the same over one that comes in pieces; `search`: the way to a field; `specials`: the end of a string
 //! - [`inflate`]: the bounded copy of a compressed body
 //! - [`question`]: the guard
 //!
@@ -46,6 +46,7 @@ pub mod pointer;
 pub mod question;
 pub mod scan;
 mod search;
+mod specials;
 
 pub use config::{Config, INFLATED_BYTES_MAX_DEFAULT};
 pub(in crate::guard) use piecewise::Piecewise;

@@ -5,8 +5,9 @@
 //! [`HELD_BYTES_MAX`]: no name of a pointer and no field that is wanted is as long.
 
 use super::pointer::Pointer;
-use super::scan::{DEPTH_MAX, ScanError, plain};
+use super::scan::{DEPTH_MAX, ScanError};
 use super::search::{Quoted, Searches};
+use super::specials::Specials;
 use crate::domain::Scalar;
 
 /// A pass under way.
@@ -114,9 +115,9 @@ impl<'p, const FIELDS: usize> Piecewise<'p, FIELDS> {
     /// Takes the next piece.
     pub(in crate::guard) fn take(&mut self, piece: &[u8]) {
         self.characters.take(piece);
-        let mut at = 0;
+        let (mut specials, mut at) = (Specials::of(piece), 0);
         while self.error.is_none() && at < piece.len() {
-            match self.step(piece, at) {
+            match self.step(&mut specials, at) {
                 Ok(next) => at = next,
                 Err(error) => self.error = Some(error),
             }
@@ -147,10 +148,10 @@ impl<'p, const FIELDS: usize> Piecewise<'p, FIELDS> {
     }
 
     /// Takes at least one byte, or goes over to what it belongs to; where the next one stands.
-    fn step(&mut self, piece: &[u8], at: usize) -> Result<usize, ScanError> {
-        let Some(byte) = piece.get(at).copied() else { return Ok(at) };
+    fn step(&mut self, specials: &mut Specials<'_>, at: usize) -> Result<usize, ScanError> {
+        let Some(byte) = specials.bytes().get(at).copied() else { return Ok(at) };
         match self.within {
-            Within::Text { is_name, escape: Escape::No } => self.text(piece, at, is_name),
+            Within::Text { is_name, escape: Escape::No } => self.text(specials, at, is_name),
             Within::Text { is_name, escape } => {
                 self.escaped(byte, at, is_name, escape)?;
                 Ok(at + 1)
@@ -258,15 +259,10 @@ impl<'p, const FIELDS: usize> Piecewise<'p, FIELDS> {
     }
 
     /// Takes what there is of a string.
-    fn text(&mut self, piece: &[u8], from: usize, is_name: bool) -> Result<usize, ScanError> {
-        let mut at = from;
-        loop {
-            at = plain(piece, at);
-            match piece.get(at) {
-                Some(b'"' | b'\\') | None => break,
-                Some(0x20..) => at += 1,
-                Some(_) => return Err(self.wrong(at, "no control character in a string")),
-            }
+    fn text(&mut self, specials: &mut Specials<'_>, from: usize, is_name: bool) -> Result<usize, ScanError> {
+        let (piece, at) = (specials.bytes(), specials.next(from));
+        if !matches!(piece.get(at), Some(b'"' | b'\\') | None) {
+            return Err(self.wrong(at, "no control character in a string"));
         }
         self.held.push(piece.get(from..at).unwrap_or_default());
         match piece.get(at) {

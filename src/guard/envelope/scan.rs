@@ -16,6 +16,7 @@ use std::borrow::Cow;
 
 use super::pointer::Pointer;
 use super::search::{Quoted, Searches};
+use super::specials::Specials;
 use crate::domain::Scalar;
 
 /// A field that was asked for and found.
@@ -89,7 +90,8 @@ pub fn scan<'a, const FIELDS: usize>(
     }
     let depth_max = depth_max.min(DEPTH_MAX);
     let searches = Searches::new(pointers);
-    let mut scan = Scan { bytes: json, at: 0, depth: 0, objects: 0, depth_max, searches };
+    let specials = Specials::of(json);
+    let mut scan = Scan { bytes: json, specials, at: 0, depth: 0, objects: 0, depth_max, searches };
     scan.document()?;
     Ok(scan.searches.into_found())
 }
@@ -97,6 +99,7 @@ pub fn scan<'a, const FIELDS: usize>(
 struct Scan<'a, 'p, const FIELDS: usize> {
     /// UTF-8.
     bytes: &'a [u8],
+    specials: Specials<'a>,
     at: usize,
     depth: u32,
     /// A bit for each open container: 1 is an object; the lowest is the innermost.
@@ -283,7 +286,7 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
         let mut at = from;
         let mut has_escapes = false;
         loop {
-            at = plain(self.bytes, at);
+            at = self.specials.next(at);
             match self.bytes.get(at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -292,7 +295,6 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
                     self.escape()?;
                     at = self.at;
                 }
-                Some(0x20..) => at += 1,
                 other => {
                     self.at = at;
                     return Err(self.wrong(other.map_or("`\"`", |_| "no control character in a string")));
@@ -334,46 +336,6 @@ impl<'a, const FIELDS: usize> Scan<'a, '_, FIELDS> {
     fn wrong(&self, expected: &'static str) -> ScanError {
         ScanError::NotJson { at: self.at, expected }
     }
-}
-
-/// Steps over a string's plain characters, eight at a time; fewer than eight may be left.
-#[inline]
-pub(super) fn plain(bytes: &[u8], from: usize) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let mut at = from;
-    // The high bit of every byte that is 0; above the first such byte perhaps of others too.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = zeros(word ^ (ONES * u64::from(b'"')));
-        let backslash = zeros(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let special = quote | backslash | control;
-        if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-        // What goes on for so long is likely to go on.
-        if at == from + 16 {
-            at = long(bytes, at);
-        }
-    }
-    at
-}
-
-/// The same 32 at a time, where the machine compares many bytes in one step; fewer than 32 may be left.
-#[inline(never)]
-fn long(bytes: &[u8], mut at: usize) -> usize {
-    let is_special = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<32>) {
-        // Without a way out in the middle.
-        if chunk.iter().fold(false, |found, byte| found | is_special(byte)) {
-            break;
-        }
-        at += 32;
-    }
-    at
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! The way in: dedup, encode, hand to the writer, wait for the disk.
 
+use std::future::Future;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
 use super::Embedded;
+use super::answer::{Awaited, awaited};
 use super::dedup::{Begin, Dedup, Verdict, bucket_of};
 use super::encode;
 use super::index::{number, seq_of};
@@ -24,6 +24,15 @@ struct Ticket<'a> {
     kept: bool,
 }
 
+/// How far an admission has come without waiting for anything.
+enum Begun {
+    /// It goes to disk under this id.
+    Submitted(EventId, Awaited),
+    Refused(AdmitError),
+    /// Somebody has to be waited for, or asked.
+    Undecided(Box<Admission>),
+}
+
 /// Deliveries with their places in the queues.
 pub(super) struct Planned {
     pub(super) records: Vec<DeliveryRecord>,
@@ -33,34 +42,76 @@ pub(super) struct Planned {
 // === impl Embedded ===
 
 impl Embedded {
-    pub(super) async fn admit_event(&self, admission: Admission) -> Result<Admitted, AdmitError> {
-        self.gate.admit()?;
-        if let Some(mark) = admission.dedup {
-            let mut ticket = match self.take_mark(mark).await? {
-                Ok(ticket) => ticket,
-                Err(first) => return self.is_copy_of(first, &admission).await,
-            };
-            // Always behind the first: nobody has a second mark and waits for a first.
-            let also = match admission.also {
-                Some(mark) => match self.take_mark(mark).await? {
-                    Ok(ticket) => Some(ticket),
-                    Err(first) => return self.is_copy_of(first, &admission).await,
-                },
-                None => None,
-            };
-            let seq = admission.id.map_or_else(|| self.next_seq(), EventId::seq);
-            if cfg!(feature = "fault-split-admission") {
-                self.keep_mark_alone(mark, seq).await?;
+    /// Does at once what needs no waiting, which mostly is all but the sync: what is left is small, and there may be
+    /// thousands of it.
+    pub(super) fn admit_event(
+        &self,
+        admission: Admission,
+    ) -> impl Future<Output = Result<Admitted, AdmitError>> + Send + use<'_> {
+        let begun = self.begin_admission(admission);
+        async move {
+            match begun {
+                Begun::Submitted(id, answer) => answer.await.map(|()| Admitted::Kept(id)),
+                Begun::Refused(error) => Err(error),
+                Begun::Undecided(admission) => Box::pin(self.admit_undecided(*admission)).await,
             }
-            // From here on the writer says what becomes of the mark, whether or not we are still there.
-            ticket.kept = true;
-            return match also {
-                Some(also) => self.submit_with_second_mark(admission, seq, also).await,
-                None => self.submit(admission, seq).await,
+        }
+    }
+
+    fn begin_admission(&self, admission: Admission) -> Begun {
+        if let Err(error) = self.gate.admit() {
+            return Begun::Refused(error);
+        }
+        if admission.also.is_some() || cfg!(feature = "fault-split-admission") {
+            return Begun::Undecided(Box::new(admission));
+        }
+        if let Some(DedupMark { key, window }) = admission.dedup {
+            let now = admission.event.received_at;
+            let Begin::First = self.dedup.begin(key, window, now) else {
+                return Begun::Undecided(Box::new(admission));
             };
+            let mut ticket = Ticket { dedup: &self.dedup, key, kept: false };
+            if self.dedup.may_be_stored(&key, window, now) {
+                return Begun::Undecided(Box::new(admission));
+            }
+            ticket.kept = true;
         }
         let seq = admission.id.map_or_else(|| self.next_seq(), EventId::seq);
-        self.submit(admission, seq).await
+        match self.submit(admission, seq) {
+            Ok((id, answer)) => Begun::Submitted(id, answer),
+            Err(error) => Begun::Refused(error),
+        }
+    }
+
+    /// The whole way: with copies that are under way or were kept long ago, and a second mark.
+    async fn admit_undecided(&self, admission: Admission) -> Result<Admitted, AdmitError> {
+        let Some(mark) = admission.dedup else {
+            let seq = admission.id.map_or_else(|| self.next_seq(), EventId::seq);
+            return self.submitted(admission, seq).await;
+        };
+        let now = admission.event.received_at;
+        let mut ticket = match self.take_mark(mark, now).await? {
+            Ok(ticket) => ticket,
+            Err(first) => return self.is_copy_of(first, &admission).await,
+        };
+        // Always behind the first: nobody has a second mark and waits for a first.
+        let also = match admission.also {
+            Some(mark) => match self.take_mark(mark, now).await? {
+                Ok(ticket) => Some(ticket),
+                Err(first) => return self.is_copy_of(first, &admission).await,
+            },
+            None => None,
+        };
+        let seq = admission.id.map_or_else(|| self.next_seq(), EventId::seq);
+        if cfg!(feature = "fault-split-admission") {
+            self.keep_mark_alone(mark, seq).await?;
+        }
+        // From here on the writer says what becomes of the mark, whether or not we are still there.
+        ticket.kept = true;
+        match also {
+            Some(also) => self.submit_with_second_mark(admission, seq, also).await,
+            None => self.submitted(admission, seq).await,
+        }
     }
 
     async fn is_copy_of(&self, first: Seq, admission: &Admission) -> Result<Admitted, AdmitError> {
@@ -76,7 +127,7 @@ impl Embedded {
         seq: Seq,
         ticket: Ticket<'_>,
     ) -> Result<Admitted, AdmitError> {
-        let admitted = self.submit(admission, seq).await?;
+        let admitted = self.submitted(admission, seq).await?;
         let (dedup, key) = (Arc::clone(&self.dedup), ticket.key);
         let commit = move |kept: bool| {
             if kept {
@@ -88,7 +139,14 @@ impl Embedded {
         Ok(admitted)
     }
 
-    async fn submit(&self, admission: Admission, seq: Seq) -> Result<Admitted, AdmitError> {
+    async fn submitted(&self, admission: Admission, seq: Seq) -> Result<Admitted, AdmitError> {
+        let (id, answer) = self.submit(admission, seq)?;
+        answer.await?;
+        Ok(Admitted::Kept(id))
+    }
+
+    /// Hands an event whose mark is ours to the writer.
+    fn submit(&self, admission: Admission, seq: Seq) -> Result<(EventId, Awaited), AdmitError> {
         let Admission { mut event, plan, dedup, .. } = admission;
         let mut planned = self.plan(seq, 0, plan.deliveries, event.received_at);
         let record = encode::event(Kind::Admit, seq, &event, dedup.as_ref(), &planned.records);
@@ -100,7 +158,7 @@ impl Embedded {
                 planned.entries.iter_mut().for_each(|(_, entry)| entry.event = Some(Arc::clone(&cached)));
             }
         }
-        let (waiter, receiver) = oneshot::channel();
+        let (waiter, answer) = awaited();
         let dedup_key = dedup.map(|mark| mark.key);
         let admitting = Admitting { seq, dedup_key, entries: planned.entries, waiter };
         if let Err(error) = self.journal.admit(&record, Box::new(admitting)) {
@@ -109,8 +167,7 @@ impl Embedded {
             }
             return Err(error);
         }
-        receiver.await.unwrap_or_else(|_| Err(AdmitError::Unavailable("it is closed".into())))?;
-        Ok(Admitted::Kept(id))
+        Ok((id, answer))
     }
 
     /// Gives every planned delivery its place in its queue; where there is none it is dead from the start.
@@ -135,17 +192,19 @@ impl Embedded {
         result
     }
 
-    /// The mark for a new event, or the first copy's seq where this is a copy.
-    async fn take_mark(&self, mark: DedupMark) -> Result<Result<Ticket<'_>, Seq>, AdmitError> {
+    /// The mark for a new event that came at `now`, or the first copy's seq where this is a copy.
+    async fn take_mark(&self, mark: DedupMark, mut now: Timestamp) -> Result<Result<Ticket<'_>, Seq>, AdmitError> {
         loop {
-            let now = self.clock.now();
             match self.dedup.begin(mark.key, mark.window, now) {
                 Begin::Duplicate(seq) => return Ok(Err(seq)),
-                Begin::Wait(first) => match first.await {
-                    Ok(Verdict::Committed(seq)) => return Ok(Err(seq)),
-                    Ok(Verdict::Failed(error)) => return Err(error),
-                    Ok(Verdict::Abandoned) | Err(_) => {}
-                },
+                Begin::Wait(first) => {
+                    match first.await {
+                        Ok(Verdict::Committed(seq)) => return Ok(Err(seq)),
+                        Ok(Verdict::Failed(error)) => return Err(error),
+                        Ok(Verdict::Abandoned) | Err(_) => {}
+                    }
+                    now = self.clock.now();
+                }
                 Begin::First => {
                     let mut ticket = Ticket { dedup: &self.dedup, key: mark.key, kept: false };
                     if !self.dedup.may_be_stored(&mark.key, mark.window, now) {

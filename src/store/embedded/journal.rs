@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::answer::Waiter;
 use super::encode;
 use super::lane::Lane;
-use super::pacing::Waiter;
 use super::queue::Entry;
 use super::record::{Framed, Place, Position};
 use crate::domain::Seq;
@@ -265,7 +265,7 @@ impl Done {
                 for (lane, _) in &admitting.entries {
                     lane.unreserve();
                 }
-                drop(admitting.waiter.send(Err(error.clone())));
+                admitting.waiter.tell(Err(error.clone()));
             }
             Self::Then(then) => then(Err(error.clone())),
         }

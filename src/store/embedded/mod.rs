@@ -19,6 +19,7 @@ mod lock;
 mod store;
 
 mod admit;
+mod answer;
 mod bloom;
 mod cache;
 mod deaths;

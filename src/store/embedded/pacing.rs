@@ -10,10 +10,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
+use super::answer::Waiter;
 use super::lane::Lane;
-use crate::store::AdmitError;
 
 /// The longest that an answer waits for room.
 pub(super) const HOLD_MAX: Duration = Duration::from_millis(50);
@@ -25,9 +23,6 @@ const WINDOW: Duration = Duration::from_millis(10);
 const WINDOW_MAX: Duration = Duration::from_millis(500);
 /// So many deliveries may always wait in a lane; otherwise twice as many as are in flight.
 const ROOM_MIN: u64 = 64;
-
-/// Tells whoever waits for an admission.
-pub(super) type Waiter = oneshot::Sender<Result<(), AdmitError>>;
 
 /// Answers that wait, oldest first.
 #[derive(Debug, Default)]
@@ -115,13 +110,18 @@ pub(super) fn room(in_flight: u64) -> u64 {
 
 /// A sender that went away meanwhile will come again and be told that it is a duplicate.
 fn tell(waiter: Waiter) {
-    drop(waiter.send(Ok(())));
+    waiter.tell(Ok(()));
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future as _;
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+
     use super::*;
 
+    use super::super::answer::{Awaited, awaited};
     use super::super::key::Key;
     use super::super::lane::Lanes;
     use super::super::queue::{Entry, NEVER};
@@ -157,9 +157,10 @@ mod tests {
         lane
     }
 
-    fn answered(waiters: &mut Vec<oneshot::Receiver<Result<(), AdmitError>>>) -> usize {
+    fn answered(waiters: &mut Vec<Awaited>) -> usize {
         let before = waiters.len();
-        waiters.retain_mut(|waiter| waiter.try_recv().is_err());
+        let mut context = Context::from_waker(Waker::noop());
+        waiters.retain_mut(|waiter| Pin::new(waiter).poll(&mut context).is_pending());
         before - waiters.len()
     }
 
@@ -171,7 +172,7 @@ mod tests {
         let mut pacing = Pacing::default();
         let mut waiters = Vec::new();
         for _ in 0..20 {
-            let (waiter, receiver) = oneshot::channel();
+            let (waiter, receiver) = awaited();
             pacing.answer(waiter, Some(&lane), start);
             waiters.push(receiver);
         }

@@ -24,7 +24,7 @@ const SEGMENT_BYTES_LEAST: u64 = 256 * 1024;
 const OPEN_SEGMENTS_MAX: usize = 32;
 
 /// So much of a spare is laid at a time, in bytes: little enough that a roll does not wait for it.
-const LAY_BYTES: u32 = 256 * 1024;
+const LAY_BYTES: u32 = 1024 * 1024;
 
 /// All segments of a store.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! The trait's verbs, each in one line: where it is done.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,8 +21,8 @@ use crate::store::{
 // === impl Store for Embedded ===
 
 impl Store for Embedded {
-    async fn admit(&self, admission: Admission) -> Result<Admitted, AdmitError> {
-        self.admit_event(admission).await
+    fn admit(&self, admission: Admission) -> impl Future<Output = Result<Admitted, AdmitError>> + Send {
+        self.admit_event(admission)
     }
 
     fn next_event_id(&self, _mark: Option<&DedupMark>) -> EventId {
