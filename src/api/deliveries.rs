@@ -14,12 +14,15 @@ use super::problem::Problem;
 use super::state::State;
 use super::wire::{Delivery, DeliveryDetail, List};
 use crate::domain::{DeliveryId, DeliveryState, EventId};
-use crate::records::again;
-use crate::store::{DeliveryFilter, Store};
+use crate::records::{again, search};
+use crate::store::{DeliveryFilter, DeliveryRow, Page, Store, StoreError};
 
 /// The parameters of the list.
 pub(super) const LIST: &[Parameter] =
     &[LIMIT, AFTER_DELIVERY, EVENT, SOURCE, DESTINATION, STATUS, TYPE, CREATED_GTE, CREATED_LTE];
+
+/// What there is of an event that there is not.
+const NONE: Page<DeliveryRow> = Page { rows: Vec::new(), has_more: false, stopped_at: None };
 
 pub(super) async fn list<S: Store>(
     Extracted(state): Extracted<State<S>>,
@@ -27,9 +30,17 @@ pub(super) async fn list<S: Store>(
     query: Query,
 ) -> Result<Json<List<Delivery>>, Problem> {
     let params = query.only(LIST)?;
+    let after = pages::requested::<DeliveryId>(&params)?;
+    let event = match params.text("event") {
+        Some(key) => match event(&*state.store, key, caller.project.as_deref()).await? {
+            Some(id) => Some(id),
+            None => return Ok(Json(pages::shown(NONE, "/v1/deliveries", Delivery::from))),
+        },
+        None => None,
+    };
     let filter = DeliveryFilter {
         project: caller.project_filter(),
-        event: params.read("event", "an id that starts with evt_", |text| text.parse::<EventId>().ok())?,
+        event,
         source: params.owned("source"),
         target: params.owned("destination"),
         state: status(&params)?,
@@ -37,7 +48,7 @@ pub(super) async fn list<S: Store>(
         created_gte: params.created_gte()?,
         created_lte: params.created_lte()?,
     };
-    let page = state.store.deliveries(filter, pages::requested::<DeliveryId>(&params)?).await?;
+    let page = state.store.deliveries(filter, after).await?;
     Ok(Json(pages::shown(page, "/v1/deliveries", Delivery::from)))
 }
 
@@ -81,6 +92,18 @@ pub(super) async fn cancel<S: Store>(
 pub(super) fn status(params: &Params) -> Result<Option<DeliveryState>, Problem> {
     let states = DeliveryState::ALL.map(DeliveryState::as_str).join(", ");
     params.read("status", format_args!("one of {states}"), DeliveryState::from_word)
+}
+
+/// The event that is meant: our id, or the newest that its sender called so; `None` where there is none.
+async fn event<S: Store>(store: &S, key: &str, project: Option<&str>) -> Result<Option<EventId>, Problem> {
+    if let Ok(id) = key.parse() {
+        return Ok(Some(id));
+    }
+    match search::event(store, key, project).await {
+        Ok(event) => Ok(Some(event.id)),
+        Err(StoreError::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The delivery with this id, where it is the caller's.

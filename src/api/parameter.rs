@@ -40,7 +40,7 @@ pub(super) const TYPE: Parameter = text("type", "of exactly this type");
 pub(super) const SOURCE_EVENT_ID: Parameter =
     text("source_event_id", "with this id of the sender's or publisher's own");
 pub(super) const DESTINATION: Parameter = text("destination", "to this destination or webhook");
-pub(super) const EVENT: Parameter = Parameter { name: "event", tells: "of this event", schema: || id(EventId::PREFIX) };
+pub(super) const EVENT: Parameter = text("event", "of this event: our id, or the sender's or publisher's own");
 pub(super) const STATUS: Parameter = Parameter {
     name: "status",
     tells: "in this state",

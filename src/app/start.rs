@@ -245,7 +245,9 @@ async fn begin<S: Store>(
         retention_task,
         feeds_task,
     };
-    running.reloaded();
+    let now = running.gateway.clock().now();
+    running.gateway.readiness().config_loaded(now);
+    running.gateway.metrics().gateway().config_loaded(now);
     Ok(running)
 }
 
@@ -298,7 +300,7 @@ impl Running {
     pub fn reloaded(&self) {
         let now = self.gateway.clock().now();
         self.gateway.readiness().config_loaded(now);
-        self.gateway.metrics().gateway().config_loaded(now);
+        self.gateway.metrics().gateway().config_reloaded(now);
     }
 
     /// Notes that a changed configuration could not be used.

@@ -12,7 +12,7 @@ pub(super) struct Args {
     /// Show this delivery.
     #[arg(value_name = "ID", conflicts_with_all = ["event", "destination", "status", "event_type", FILTERS])]
     id: Option<String>,
-    /// Only of this event.
+    /// Only of this event: our id, or the sender's own
     #[arg(long, value_name = "ID")]
     event: Option<String>,
     /// Only to this destination.

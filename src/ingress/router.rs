@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -93,7 +94,7 @@ impl<T> Table<T> {
     pub fn new(places: impl IntoIterator<Item = (Box<str>, Vec<Method>, T)>) -> Result<Self, PathError> {
         let mut table = HashMap::new();
         for (path, methods, what) in places {
-            if !path.starts_with('/') || path.contains(['?', '#']) || is_malformed(&path) {
+            if !is_possible(&path) {
                 return Err(PathError::Impossible(path));
             }
             let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ").into();
@@ -122,6 +123,13 @@ impl<T> Table<T> {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
         self.0.iter().map(|(path, place)| (&**path, &place.what))
     }
+}
+
+/// Whether a request can have this path, which then stands for itself.
+#[must_use]
+pub fn is_possible(path: &str) -> bool {
+    // What a URL's path may have is asked of those who parse the requests.
+    !path.contains(['?', '#']) && !is_malformed(path) && path.parse::<PathAndQuery>().is_ok()
 }
 
 /// Whether no URL can have this path.

@@ -19,7 +19,7 @@ const LOOK_PAUSE_BOUNDED: Duration = Duration::from_millis(100);
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest wait after failures.
-const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(300);
+const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Sweeps until the task is dropped. `retention` is asked before each step, so that a reload counts at once.
 pub async fn run<S: Store>(
@@ -71,7 +71,7 @@ mod tests {
         let bounded = Retention { bytes_max: Some(1), ..unbounded };
         let failed = || Err(StoreError::Engine("broken".into()));
         let waits: Vec<u64> = (1..=12).map(|failures| pause(&failed(), bounded, failures).as_secs()).collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30, 30]);
         assert_eq!(pause(&failed(), unbounded, u32::MAX), FAILURE_PAUSE_MAX);
         assert_eq!(pause(&Ok(Swept { more: true, ..Swept::default() }), bounded, 0), STEP_PAUSE);
         assert_eq!(pause(&Ok(Swept::default()), unbounded, 0), LOOK_PAUSE);

@@ -392,11 +392,19 @@ impl StoreMetrics {
 }
 
 impl GatewayMetrics {
-    /// A configuration was loaded: at the start, or anew.
+    /// The gateway starts with a configuration: no reload yet, and none has failed.
     pub fn config_loaded(&self, at: Timestamp) {
-        self.reloads.get_or_create_owned(&ResultLabel { result: "ok" }).inc();
+        for result in ["ok", "failed"] {
+            self.reloads.get_or_create_owned(&ResultLabel { result });
+        }
         self.last_reload_ok.set(1);
         self.loaded_at.set(Duration::from_millis(at.0).as_secs_f64());
+    }
+
+    /// A changed configuration took the old one's place.
+    pub fn config_reloaded(&self, at: Timestamp) {
+        self.config_loaded(at);
+        self.reloads.get_or_create_owned(&ResultLabel { result: "ok" }).inc();
     }
 
     /// A changed configuration was refused; the old one stays.

@@ -31,7 +31,7 @@ pub(super) fn destinations(written: &Named<written::Destination>, problems: &mut
     let mut destinations = Vec::new();
     for (name, destination) in &written.0 {
         if !is_name(name) {
-            problems.wrong(destination.at, "not a name", NAME_HINT);
+            problems.wrong_name(destination.at, "not a name", NAME_HINT);
         }
         if name.parse::<WebhookId>().is_ok() {
             problems.wrong(
@@ -190,11 +190,11 @@ fn headers(written: &written::Headers, problems: &mut Problems<'_>) -> HeaderEdi
     let mut edits = HeaderEdits { add: HeaderMap::new(), remove: Vec::new() };
     for (name, value) in &written.add.0 {
         let Ok(name) = name.parse::<HeaderName>() else {
-            problems.wrong(value.at, "not a header name", "write it like X-Tenant");
+            problems.wrong_name(value.at, "not a header name", "write it like X-Tenant");
             continue;
         };
         if is_ours(&name) {
-            problems.wrong(value.at, "this header is the gateway's own", "choose another name");
+            problems.wrong_name(value.at, "this header is the gateway's own", "choose another name");
         }
         if let Some(value) = header_value(value, problems) {
             edits.add.insert(name, value);

@@ -113,10 +113,10 @@ fn warn_of_unused(written: &Configuration, proxied: &[&str], routes: &[Route], p
     let is_unused = |name: &str| !every_source && !used.contains(name) && !proxied.contains(&name);
     for (name, source) in written.sources.0.iter().filter(|(name, _)| is_unused(name)) {
         let message = format!("no route takes the events of `{name}`");
-        problems.warn(source.at, message, "they are kept and marked unrouted; add a route");
+        problems.warn_name(source.at, message, "they are kept and marked unrouted; add a route");
     }
     let used: HashSet<&str> = routes.iter().flat_map(|route| &route.to).map(AsRef::as_ref).collect();
     for (name, destination) in written.destinations.0.iter().filter(|(name, _)| !used.contains(name.as_str())) {
-        problems.warn(destination.at, format!("no route leads to `{name}`"), "add one, or remove the destination");
+        problems.warn_name(destination.at, format!("no route leads to `{name}`"), "add one, or remove the destination");
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn sources(
     }
     for (name, source) in &written.0 {
         if !is_name(name) {
-            problems.wrong(source.at, "not a name", NAME_HINT);
+            problems.wrong_name(source.at, "not a name", NAME_HINT);
         }
         let path = &source.value.path;
         if let Some(other) = sources.iter().find(|other| *other.path == *path.value) {
@@ -140,8 +140,8 @@ fn path(written: &At<String>, problems: &mut Problems<'_>) -> Box<str> {
         "a path has no query and no fragment; a source takes any query"
     } else if path.contains(['{', '}', '*']) {
         "a path stands for itself: no patterns"
-    } else if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-        "write other characters percent-encoded, as they come over the wire"
+    } else if !ingress::router::is_possible(path) {
+        "no URL has it: write other characters percent-encoded, as they come over the wire, and no control characters"
     } else {
         return path.into();
     };
@@ -282,7 +282,7 @@ fn dedup(
                     true => "set verify.id or dedup.by; `dedup: off` where copies do not matter",
                     false => "its events have no id: set dedup.by; `dedup: off` where copies do not matter",
                 };
-                problems.warn(source, "copies are not recognised: nothing says what makes one", hint);
+                problems.warn_name(source, "copies are not recognised: nothing says what makes one", hint);
             }
             dedup::By::Id
         }

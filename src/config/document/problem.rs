@@ -80,6 +80,16 @@ impl<'t> Problems<'t> {
         self.found.push(problem.hint(hint).path(self.tree.path_of_key(mapping, key)));
     }
 
+    /// Notes what is wrong with the name that somebody gave to this value.
+    pub(crate) fn wrong_name(&mut self, at: NodeId, message: impl Into<String>, hint: impl Into<String>) {
+        self.found.push(self.problem_of_name(at, message, hint));
+    }
+
+    /// Notes what works but is likely not meant so, of what has this name.
+    pub(crate) fn warn_name(&mut self, at: NodeId, message: impl Into<String>, hint: impl Into<String>) {
+        self.warnings.push(self.problem_of_name(at, message, hint));
+    }
+
     /// Notes what works but is likely not meant so.
     pub(crate) fn warn(&mut self, at: NodeId, message: impl Into<String>, hint: impl Into<String>) {
         self.warnings.push(self.problem(at, message, hint));
@@ -87,5 +97,9 @@ impl<'t> Problems<'t> {
 
     fn problem(&self, at: NodeId, message: impl Into<String>, hint: impl Into<String>) -> Problem {
         Problem::at(self.tree.place(at), message).hint(hint).path(self.tree.path(at))
+    }
+
+    fn problem_of_name(&self, at: NodeId, message: impl Into<String>, hint: impl Into<String>) -> Problem {
+        Problem::at(self.tree.key_place(at), message).hint(hint).path(self.tree.path(at))
     }
 }

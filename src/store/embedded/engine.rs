@@ -12,6 +12,7 @@ use super::cache::Cache;
 use super::deaths::Deaths;
 use super::dedup::Dedup;
 use super::gate::Gate;
+use super::headroom::Headroom;
 use super::index::{self, Index, IndexFault};
 use super::indexer::{self, Indexer, IndexerParts, Progress};
 use super::journal::Journal;
@@ -84,6 +85,7 @@ impl Embedded {
         let lock = FolderLock::take(&config.path)?;
         let opened = Segments::open(config.path.join("journal"), config.bytes_max, config.new_keys)?;
         let segments = Arc::new(opened.segments);
+        let headroom = Headroom::of(&config.path, config.bytes_max);
         let gate = Arc::new(Gate::default());
         gate.damaged_records.fetch_add(opened.damaged_files, Ordering::Relaxed);
         let dedup = Arc::new(Dedup::new(config.metrics.dedup_tail.clone()));
@@ -96,7 +98,7 @@ impl Embedded {
             dedup: Arc::clone(&dedup),
             deaths: Arc::clone(&deaths),
             metrics: config.metrics.clone(),
-            wal_pages: index::wal_pages(config.bytes_max),
+            wal_pages: headroom.wal_pages,
         };
         let Indexed { indexer, end, in_background } = bring_up(&config, &parts, &lanes)?;
         let (ledger, last_rejection) =
@@ -129,7 +131,7 @@ impl Embedded {
             threads: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         };
-        engine.start_threads(&config, indexer, end)?;
+        engine.start_threads(&config, indexer, end, headroom.bytes)?;
         engine.start_loading(loaded_sender, last_seq, in_background)?;
         Ok(engine)
     }
@@ -146,7 +148,13 @@ impl Embedded {
         &self.mint
     }
 
-    fn start_threads(&self, config: &Config, indexer: Indexer, end: Position) -> Result<(), OpenError> {
+    fn start_threads(
+        &self,
+        config: &Config,
+        indexer: Indexer,
+        end: Position,
+        headroom_bytes: u64,
+    ) -> Result<(), OpenError> {
         let journal_folder = self.segments.folder().to_path_buf();
         let writer = WriterParts {
             journal: Arc::clone(&self.journal),
@@ -169,6 +177,7 @@ impl Embedded {
             metrics: config.metrics.clone(),
             bytes_max: config.bytes_max,
             disk_free_min: config.disk_free_min,
+            headroom_bytes,
             journal: Arc::clone(&self.journal),
             began_at: end,
             seen_at: end,
@@ -347,5 +356,6 @@ fn try_bring_up(config: &Config, parts: &IndexerParts, lanes: &Lanes) -> Result<
 }
 
 fn index_error(path: PathBuf, fault: &IndexFault) -> OpenError {
-    OpenError::Index { path, reason: fault.to_string().into() }
+    let hint = if fault.is_no_space() { ": free space on the disk" } else { "" };
+    OpenError::Index { path, reason: format!("{fault}{hint}").into() }
 }

@@ -24,10 +24,7 @@ use crate::store::StoreKeys;
 const INDEX_VERSION: i64 = 4;
 
 /// SQLite's `page_size`, as set below.
-const PAGE_BYTES: u64 = 8192;
-/// The WAL is checkpointed after so many pages, in small stores after fewer.
-const WAL_PAGES_MAX: u64 = 4096;
-const WAL_PAGES_MIN: u64 = 64;
+pub(super) const PAGE_BYTES: u64 = 8192;
 
 const SCHEMA: &str = "
     CREATE TABLE meta(id INTEGER PRIMARY KEY, version INTEGER, store INTEGER, segment INTEGER, offset INTEGER,
@@ -74,6 +71,8 @@ pub(super) struct Index {
     /// Events of the journal that it knows.
     pub(super) events: i64,
     pub(super) meta: Meta,
+    /// After so many pages the WAL is checkpointed.
+    pub(super) wal_pages: u32,
 }
 
 /// What the index says about itself.
@@ -161,7 +160,7 @@ impl Index {
         let zones = Zones::read(&connection)?;
         let next_run = runs::next_run(&connection)?;
         let events = connection.query_row("SELECT ifnull(sum(events), 0) FROM segments", [], |row| row.get(0))?;
-        Ok(Self { connection, names, zones, next_run, events, meta })
+        Ok(Self { connection, names, zones, next_run, events, meta, wal_pages })
     }
 
     /// Whether the open deliveries are those that the meta row counted.
@@ -186,14 +185,21 @@ impl Index {
         let meta_before = self.meta;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let done = work(self).and_then(|done| {
-            self.meta.write(&self.connection)?;
+            // Where nothing was changed nothing is written: a sweep looks every second.
+            if self.meta != meta_before {
+                self.meta.write(&self.connection)?;
+            }
             self.connection.execute_batch("COMMIT")?;
             Ok(done)
         });
-        if done.is_err() {
+        if let Err(fault) = &done {
             self.meta = meta_before;
             // Where SQLite has rolled back by itself this fails, and there is nothing left to undo.
             drop(self.connection.execute_batch("ROLLBACK"));
+            if fault.is_no_space() {
+                // What the WAL holds may fit into the index; then its own space is free for the next transaction.
+                drop(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+            }
             self.names = Names::read(&self.connection)?;
             self.zones = Zones::read(&self.connection)?;
         }
@@ -206,12 +212,6 @@ impl Index {
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         Ok(())
     }
-}
-
-/// After how many pages the WAL of a store of at most `bytes_max` is checkpointed.
-pub(super) fn wal_pages(bytes_max: Option<u64>) -> u32 {
-    let pages = bytes_max.map_or(WAL_PAGES_MAX, |max| (max / 32 / PAGE_BYTES).clamp(WAL_PAGES_MIN, WAL_PAGES_MAX));
-    u32::try_from(pages).unwrap_or(u32::MAX)
 }
 
 /// Opens the file for reading.
@@ -291,7 +291,7 @@ impl Meta {
         if meta.checksum() == chk { Ok(meta) } else { Err(IndexFault::Damaged("its meta row".into())) }
     }
 
-    /// Replaces the meta row; part of every transaction.
+    /// Replaces the meta row; part of every transaction that changes what it says.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         connection
             .prepare_cached("INSERT OR REPLACE INTO meta VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?

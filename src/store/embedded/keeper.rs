@@ -63,6 +63,8 @@ pub(super) struct Keeper {
     pub(super) metrics: StoreMetrics,
     pub(super) bytes_max: Option<u64>,
     pub(super) disk_free_min: u64,
+    /// Bytes of the disk that are left to the index.
+    pub(super) headroom_bytes: u64,
     pub(super) journal: Arc<Journal>,
     /// From here on this process has written.
     pub(super) began_at: Position,
@@ -157,7 +159,7 @@ impl Keeper {
 
     /// One round.
     pub(super) fn look(&mut self) {
-        let spare = self.segments.prepare_spare();
+        let spare = self.segments.prepare_spare(self.headroom_bytes);
         let (journal_bytes, other_bytes) = (folder_bytes(self.segments.folder()), folder_bytes(&self.folder));
         let bytes = journal_bytes + other_bytes;
         self.bell.bytes.store(bytes, Ordering::Relaxed);
@@ -170,6 +172,7 @@ impl Keeper {
         });
         let reason = spare_fault.or_else(|| self.over_bounds(bytes));
         self.gate.set_full(reason);
+        self.ledger.set_starved(self.segments.disk_free().is_ok_and(|free| free < self.headroom_bytes));
         self.ledger.write_out();
     }
 
@@ -182,9 +185,12 @@ impl Keeper {
             ));
         }
         let free = self.segments.disk_free().ok()?;
-        let bound = self.disk_free_min;
-        (free < bound)
-            .then(|| format!("the disk has {free} bytes free, store.disk_free_min is {bound}: free space on the disk"))
+        let (bound, whose) = if self.headroom_bytes > self.disk_free_min {
+            (self.headroom_bytes, "the index needs")
+        } else {
+            (self.disk_free_min, "store.disk_free_min is")
+        };
+        (free < bound).then(|| format!("the disk has {free} bytes free, {whose} {bound}: free space on the disk"))
     }
 }
 

@@ -29,6 +29,7 @@ mod marks;
 mod decode;
 mod encode;
 mod gate;
+mod headroom;
 mod journal;
 mod keeper;
 mod record;

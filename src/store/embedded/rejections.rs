@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -46,6 +47,10 @@ pub(super) struct Ledger {
     metrics: StoreMetrics,
     queue: Mutex<Queue>,
     table: Mutex<Option<Table>>,
+    /// The disk's last bytes are the index's.
+    is_starved: AtomicBool,
+    /// It was said that entries cannot be written.
+    is_failing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +90,15 @@ impl Ledger {
         });
         let table = table.inspect_err(|error| tracing::error!(%error, "there is no ledger of rejections")).ok();
         let last = table.as_ref().map_or(Seq(0), Table::last_seq);
-        let ledger = Self { path, bytes_max, metrics, queue: Mutex::default(), table: Mutex::new(table) };
+        let ledger = Self {
+            path,
+            bytes_max,
+            metrics,
+            queue: Mutex::default(),
+            table: Mutex::new(table),
+            is_starved: AtomicBool::default(),
+            is_failing: AtomicBool::default(),
+        };
         (ledger, last)
     }
 
@@ -111,6 +124,11 @@ impl Ledger {
         *lock(&self.queue).counts.entry((Arc::clone(source), hour_of(now), None)).or_default() += 1;
     }
 
+    /// While the disk is so full that the index needs what is left, nothing is written.
+    pub(super) fn set_starved(&self, starved: bool) {
+        self.is_starved.store(starved, Ordering::Relaxed);
+    }
+
     /// Writes what is queued; entries that cannot be written are dropped and counted, counts wait for the next time.
     pub(super) fn write_out(&self) {
         let mut table = lock(&self.table);
@@ -118,23 +136,29 @@ impl Ledger {
         if queued.entries.is_empty() && queued.counts.is_empty() {
             return;
         }
-        let count = queued.entries.len() as u64;
-        let Some(open) = table.as_mut() else { return self.could_not_write(queued) };
-        if let Err(error) = open.write(&queued, self.bytes_max) {
-            if count > 0 {
-                tracing::warn!(%error, count, "rejections could not be noted");
-            }
-            self.could_not_write(queued);
-            if let IndexFault::Damaged(_) = error {
-                *table = None;
-                drop(index::set_aside(&self.path));
-                *table = Table::open(&self.path).ok();
+        let Some(open) = table.as_mut() else { return self.could_not_write(queued, &"there is no ledger") };
+        if self.is_starved.load(Ordering::Relaxed) {
+            return self.could_not_write(queued, &"the disk is full");
+        }
+        match open.write(&queued, self.bytes_max) {
+            Ok(()) => self.is_failing.store(false, Ordering::Relaxed),
+            Err(error) => {
+                self.could_not_write(queued, &error);
+                if let IndexFault::Damaged(_) = error {
+                    *table = None;
+                    drop(index::set_aside(&self.path));
+                    *table = Table::open(&self.path).ok();
+                }
             }
         }
     }
 
     /// Entries are dropped; counts wait for the next time, their hour forgotten so that they stay few.
-    fn could_not_write(&self, queued: Queue) {
+    fn could_not_write(&self, queued: Queue, error: &dyn std::fmt::Display) {
+        // Once, not as often as somebody is refused: the log may be on the same disk.
+        if !queued.entries.is_empty() && !self.is_failing.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "rejections cannot be noted now");
+        }
         self.metrics.rejections_dropped.inc_by(queued.entries.len() as u64);
         let mut queue = lock(&self.queue);
         for ((source, _, reason), count) in queued.counts {

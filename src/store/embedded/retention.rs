@@ -316,6 +316,7 @@ fn forget_segment(index: &mut Index, segment: u32) -> Result<(), IndexFault> {
     connection.execute("DELETE FROM carried WHERE segment = ?1", [segment])?;
     // Oldest first: no older segment has look-ups left.
     runs::forget_below(connection, Kind::Lookups, i64::from(segment) + 1, u64::MAX)?;
-    connection.execute_batch("PRAGMA incremental_vacuum(2048)")?;
+    // Each of these pages goes through the WAL.
+    connection.execute_batch(&format!("PRAGMA incremental_vacuum({})", index.wal_pages / 2))?;
     index.checkpoint()
 }

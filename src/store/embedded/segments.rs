@@ -105,7 +105,8 @@ impl Segments {
             next: Mutex::default(),
         };
         if segments.numbers().is_empty() {
-            let first = segments.create(1, 0).map_err(OpenError::folder("make a journal file in", &segments.folder))?;
+            let first =
+                segments.create(1, 0, 0).map_err(OpenError::folder("make a journal file in", &segments.folder))?;
             lock(&segments.open).insert(first.number, first);
         }
         Ok(Opened { segments, damaged_files })
@@ -159,11 +160,11 @@ impl Segments {
         *lock(&self.next) = Next { active: number, spare: None };
     }
 
-    /// Makes the next segment if there is none ready.
-    pub(super) fn prepare_spare(&self) -> io::Result<()> {
+    /// Makes the next segment if there is none ready, and if so many bytes of the disk stay free.
+    pub(super) fn prepare_spare(&self, headroom_bytes: u64) -> io::Result<()> {
         let mut next = lock(&self.next);
         if next.spare.is_none() {
-            next.spare = Some(self.next_spare(next.active, 0)?);
+            next.spare = Some(self.next_spare(next.active, 0, headroom_bytes)?);
         }
         Ok(())
     }
@@ -209,9 +210,10 @@ impl Segments {
             Some(ready) => {
                 // The number is needed for a larger file.
                 self.remove(ready.number)?;
-                self.next_spare(next.active, record_bytes)?
+                self.next_spare(next.active, record_bytes, 0)?
             }
-            None => self.next_spare(next.active, record_bytes)?,
+            // Outcomes may have the last of the disk: no event comes in while it is so full.
+            None => self.next_spare(next.active, record_bytes, 0)?,
         };
         next.active = rolled.number;
         lock(&self.open).insert(rolled.number, Arc::clone(&rolled));
@@ -229,7 +231,7 @@ impl Segments {
         Ok(bytes)
     }
 
-    fn next_spare(&self, after: u32, record_bytes: usize) -> io::Result<Arc<Segment>> {
+    fn next_spare(&self, after: u32, record_bytes: usize, headroom_bytes: u64) -> io::Result<Arc<Segment>> {
         // A spare of an earlier run lies ready under the next number.
         if let Some(number) = self.after(after) {
             let segment = self.get(number)?;
@@ -238,14 +240,18 @@ impl Segments {
             }
             self.remove(number)?;
         }
-        self.create(after.saturating_add(1), record_bytes)
+        self.create(after.saturating_add(1), record_bytes, headroom_bytes)
     }
 
-    fn create(&self, number: u32, record_bytes: usize) -> io::Result<Arc<Segment>> {
+    fn create(&self, number: u32, record_bytes: usize, headroom_bytes: u64) -> io::Result<Arc<Segment>> {
         let free = self.disk_free()?;
         let usual = (free / 8).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).min(self.bytes_max);
         let needed = record_bytes as u64 + u64::from(segment::HEADER_BYTES) + 64;
         let capacity = u32::try_from(usual.max(needed).next_multiple_of(4096)).unwrap_or(u32::MAX);
+        if free < headroom_bytes.saturating_add(capacity.into()) {
+            let message = format!("{free} bytes are free, of which the index needs {headroom_bytes}");
+            return Err(io::Error::new(io::ErrorKind::StorageFull, message));
+        }
         let created = Segment::create(&self.folder, number, capacity, &self.keys)?;
         lock(&self.numbers).insert(number);
         Ok(Arc::new(created))

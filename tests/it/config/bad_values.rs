@@ -112,9 +112,10 @@ fn there_must_be_a_source() {
 #[test]
 fn names_and_paths_must_be_clean() {
     let path = |path: &str| format!("sources: {{ a: {{ path: ‸{path}, verify: {{ scheme: none }} }} }}\n");
-    check("sources: { 'a b': ‸{ path: /a, verify: { scheme: none } } }\n", "sources.\"a b\"", "not a name");
-    check("destinations: { -b: ‸{ discard: true } }\n", "destinations.-b", "not a name");
-    for bad in ["a", "'/a?b'", "'/a#b'", "'/{a}'", "'/a b'", "/ä", "''"] {
+    check("sources: { ‸'a b': { path: /a, verify: { scheme: none } } }\n", "sources.\"a b\"", "not a name");
+    check("destinations: { ‸-b: { discard: true } }\n", "destinations.-b", "not a name");
+    for bad in ["a", "'/a?b'", "'/a#b'", "'/{a}'", "'/a b'", "/ä", "''", "/a%zz", "/a%", "/a%00", "'/a\\b'", "'/a<b'"]
+    {
         check(&path(bad), "sources.a.path", "not a path");
     }
     check(
@@ -321,8 +322,8 @@ fn destinations_must_be_reachable_in_principle() {
 fn what_a_destination_adds_must_be_sendable() {
     destination("url: 'http://b', sign: { secret: ‸'!!SECRET' }", "sign.secret", "base64");
     destination("url: 'http://b', sign: { secret: ‸'' }", "sign.secret", "empty");
-    destination("url: 'http://b', headers: { add: { 'a b': ‸SECRET } }", "headers.add.\"a b\"", "not a header name");
-    destination("url: 'http://b', headers: { add: { Host: ‸x } }", "headers.add.Host", "the gateway's own");
+    destination("url: 'http://b', headers: { add: { ‸'a b': SECRET } }", "headers.add.\"a b\"", "not a header name");
+    destination("url: 'http://b', headers: { add: { ‸Host: x } }", "headers.add.Host", "the gateway's own");
     destination(
         "url: 'http://b', headers: { add: { X-A: ‸\"a\\nb\" } }",
         "headers.add.X-A",

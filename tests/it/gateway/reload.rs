@@ -54,6 +54,7 @@ async fn a_bad_configuration_changes_nothing_and_is_reported_with_its_place() {
     let sink = Sink::start().await;
     let good = appmint_to(&[("crm", &sink)]);
     let gateway = Gateway::start(&good).await;
+    assert_eq!((gateway.reloads("ok").await, gateway.reloads("failed").await), (0, 0), "a start is no reload");
     let mut number = 0;
     for (name, bad, words) in [
         (

@@ -68,6 +68,21 @@ async fn what_is_over_goes_with_its_time_and_its_mark_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_that_finds_nothing_writes_nothing() {
+    let folder = Folder::new();
+    let store = Embedded::open(folder.config()).unwrap();
+    store.set_targets(&targets(&["crm"]));
+    keep(&store, &folder.clock, "one", &["crm"]).await;
+    sweep(&store, retention(3)).await;
+    let wal_bytes = || std::fs::metadata(folder.path.path().join("index.db-wal")).unwrap().len();
+    let before = wal_bytes();
+    for _ in 0..5 {
+        assert_eq!(sweep(&store, retention(3)).await.events, 0);
+    }
+    assert_eq!(wal_bytes(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_open_is_carried_along() {
     let folder = Folder::new();
     let store = Embedded::open(folder.config()).unwrap();
