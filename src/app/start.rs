@@ -219,15 +219,7 @@ async fn begin<S: Store>(
     let ingress_task = task::spawn("ingress", server.serve(service, stopped(ingress_stopped)));
     let admin_task =
         task::spawn("admin", serve_admin(Arc::clone(&gateway), admin_listener, admin_cores, admin_stopped));
-    let retention = Arc::clone(&gateway.retention);
-    let retention_task = task::spawn(
-        "retention",
-        records::retention::run(
-            Arc::clone(&gateway.store),
-            move || **retention.load(),
-            gateway.metrics.retention().clone(),
-        ),
-    );
+    let retention_task = start_retention(&gateway);
     let feeds_task = task::spawn("feeds", Arc::clone(&gateway.feeds).run());
     let relaxed = checked.store.durability == Durability::Relaxed;
     gateway.readiness.set_relaxed(relaxed);
@@ -333,6 +325,19 @@ impl Running {
             tracing::debug!("admin port cut");
         }
     }
+}
+
+/// What is old goes.
+fn start_retention<S: Store>(gateway: &Arc<Gateway<S>>) -> JoinHandle<()> {
+    let retention = Arc::clone(&gateway.retention);
+    task::spawn(
+        "retention",
+        records::retention::run(
+            Arc::clone(&gateway.store),
+            move || **retention.load(),
+            gateway.metrics.retention().clone(),
+        ),
+    )
 }
 
 /// The sending side, where it is on.
