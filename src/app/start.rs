@@ -204,6 +204,7 @@ async fn begin<S: Store>(
     let (stop_ingress, ingress_stopped) = watch::channel(false);
     let (stop_admin, admin_stopped) = watch::channel(false);
     let (ingress, admin) = (ingress_listener.local_addr(), admin_listener.local_addr());
+    let admin_cores = cores.for_others();
     let desk = Arc::new(Desk {
         log,
         unmatched: books(&gateway),
@@ -217,16 +218,9 @@ async fn begin<S: Store>(
         .metrics(gateway.metrics.ingress().clone())
         .cores(cores);
     let ingress_task = task::spawn("ingress", server.serve(service, stopped(ingress_stopped)));
-    let admin_task = task::spawn("admin", serve_admin(Arc::clone(&gateway), admin_listener, admin, admin_stopped));
-    let retention = Arc::clone(&gateway.retention);
-    let retention_task = task::spawn(
-        "retention",
-        records::retention::run(
-            Arc::clone(&gateway.store),
-            move || **retention.load(),
-            gateway.metrics.retention().clone(),
-        ),
-    );
+    let admin_task =
+        task::spawn("admin", serve_admin(Arc::clone(&gateway), admin_listener, admin_cores, admin_stopped));
+    let retention_task = start_retention(&gateway);
     let feeds_task = task::spawn("feeds", Arc::clone(&gateway.feeds).run());
     let pauses_task = task::spawn("pauses of other gateways", Arc::clone(&gateway.pauses).follow());
     let relaxed = checked.store.durability == Durability::Relaxed;
@@ -337,6 +331,19 @@ impl Running {
     }
 }
 
+/// What is old goes.
+fn start_retention<S: Store>(gateway: &Arc<Gateway<S>>) -> JoinHandle<()> {
+    let retention = Arc::clone(&gateway.retention);
+    task::spawn(
+        "retention",
+        records::retention::run(
+            Arc::clone(&gateway.store),
+            move || **retention.load(),
+            gateway.metrics.retention().clone(),
+        ),
+    )
+}
+
 /// The sending side, where it is on.
 async fn start_outbound<S: Store>(
     checked: &Checked,
@@ -414,11 +421,12 @@ fn books<S: Store>(gateway: &Gateway<S>) -> Books<S> {
 async fn serve_admin<S: Store>(
     gateway: Arc<Gateway<S>>,
     listener: Listener,
-    address: SocketAddr,
+    cores: Cores,
     stop: watch::Receiver<bool>,
 ) {
+    let address = listener.local_addr();
     let configured = Arc::clone(&gateway.configured);
-    let router = api::router(api::State {
+    let door = api::door(api::State {
         store: Arc::clone(&gateway.store),
         metrics: gateway.metrics.clone(),
         readiness: gateway.readiness.clone(),
@@ -442,7 +450,8 @@ async fn serve_admin<S: Store>(
     });
     // Its own limits: what floods the ingress does not shut the operator out.
     let limits = ingress::Config { listen: address, drain_timeout: ADMIN_DRAIN, ..ingress::Config::default() };
-    Server::new(listener, Arc::new(ArcSwap::from_pointee(limits))).serve(router, stopped(stop)).await;
+    let server = Server::new(listener, Arc::new(ArcSwap::from_pointee(limits))).cores(cores);
+    server.serve(door, stopped(stop)).await;
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {

@@ -4,6 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::kept_request::KeptRequest;
 use super::moved::{MovedEvent, MovedMark, MovedPage, StoreKeys};
 use super::query::{
     AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Page, PageRequest, RejectionFilter, RejectionRow,
@@ -146,6 +149,22 @@ pub trait Store: Send + Sync + 'static {
     /// Makes the deliveries due that [wait for their source](crate::domain::holding), those whose moment is `over`; how
     /// many. Nothing is written: after a restart it must be asked for again.
     fn release_held(&self, over: impl Fn(Timestamp) -> bool + Send) -> impl Future<Output = u64> + Send;
+
+    /// Notes that a request is begun under its key, unless one that is known still has that key: it is returned then, and
+    /// nothing was noted. Durable before it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`], [`StoreError::Damaged`]: nobody should make the request.
+    fn begin_request(&self, begun: KeptRequest)
+    -> impl Future<Output = Result<Option<KeptRequest>, StoreError>> + Send;
+
+    /// Notes what a request under a key was answered; `None`: it was not made after all, and its key is free. Durable before
+    /// it returns.
+    ///
+    /// # Errors
+    /// As [`begin_request`](Self::begin_request): it stands as begun then.
+    fn end_request(&self, name: [u8; 32], answer: Option<Bytes>)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// An id for a webhook that is about to be registered.
     fn next_webhook_id(&self) -> WebhookId;

@@ -369,6 +369,11 @@ impl Queue {
         self.flights.contains_key(&key)
     }
 
+    /// What is in flight, in no order.
+    pub(super) fn keys_in_flight(&self) -> Vec<Key> {
+        self.flights.keys().copied().collect()
+    }
+
     /// Since when the first in line has been due.
     pub(super) fn oldest_due_at(&mut self, now: Timestamp) -> Option<Timestamp> {
         self.ripen(now);

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Embedded;
 use crate::domain::{
     DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Seq, Settlement, Timestamp, Turn, Webhook, WebhookId,
 };
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
-    Health, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest, Paused,
-    RejectedRequest, RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept, TargetSettings,
-    TargetTotals, Totals, WebhooksChanged,
+    Health, KeptRequest, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest,
+    Paused, RejectedRequest, RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept,
+    TargetSettings, TargetTotals, Totals, WebhooksChanged,
 };
 
 // === impl Store for Embedded ===
@@ -139,6 +141,14 @@ impl Store for Embedded {
             released
         };
         self.lanes.all().iter().map(release).sum()
+    }
+
+    async fn begin_request(&self, begun: KeptRequest) -> Result<Option<KeptRequest>, StoreError> {
+        self.note_request(begun).await
+    }
+
+    async fn end_request(&self, name: [u8; 32], answer: Option<Bytes>) -> Result<(), StoreError> {
+        self.note_answer(name, answer).await
     }
 
     fn next_webhook_id(&self) -> WebhookId {

@@ -57,6 +57,7 @@ mod lists;
 mod moving;
 mod newest;
 mod pauses;
+mod requests;
 mod stirring;
 mod store;
 mod sweep;

@@ -12,6 +12,7 @@ mod marks;
 mod moving;
 mod order;
 mod redis;
+mod requests;
 mod retention;
 mod specimen;
 mod suite;

@@ -8,6 +8,7 @@ use hookward::store::{Admitted, DeliveryFilter, EventFilter, PageRequest, Store,
 pub(super) use super::edits::*;
 pub(super) use super::marks::*;
 pub(super) use super::order::*;
+pub(super) use super::requests::*;
 pub(super) use super::totals::totals_count_everything_for_good;
 pub(super) use super::webhooks::*;
 use super::world::*;
@@ -61,6 +62,7 @@ macro_rules! suite {
             webhooks_are_kept_changed_and_forgotten
             webhooks_are_named_when_something_is_due
             a_change_of_what_has_changed_meanwhile_is_refused
+            requests_under_a_key_are_known_for_good
             a_closed_store_takes_nothing
         );
     };
