@@ -20,6 +20,7 @@ use super::http1::{Answer, Fault, Reader, Step};
 use super::policy::Policy;
 use super::stream::Stream;
 use crate::deadline::Deadline;
+use crate::telemetry::cores;
 
 /// A connection to one origin.
 pub struct Connection(pub(super) Box<Inner>);
@@ -30,6 +31,8 @@ pub(super) struct Inner {
     /// What let it be made.
     policy: Policy,
     address: IpAddr,
+    /// The core that hears of it first.
+    core: Option<usize>,
     too_old_at: Instant,
     /// From then on it is asked whether the name still leads to the address.
     look_up_at: Instant,
@@ -107,6 +110,7 @@ impl Connection {
             url: url.clone(),
             policy: policy.clone(),
             address,
+            core: cores::here(),
             too_old_at: now + AGE_MAX,
             look_up_at: now + LOOK_UP_EVERY,
             stream,
@@ -119,7 +123,12 @@ impl Connection {
 
     /// Whether a request for this URL may go out over it at `now`: not one that another policy let be made.
     pub(super) fn serves(&self, url: &EndpointUrl, policy: &Policy, now: Instant) -> bool {
-        self.0.open && self.0.url.same_origin(url) && self.0.policy == *policy && now < self.0.too_old_at
+        self.is_of_use(now) && self.0.url.same_origin(url) && self.0.policy == *policy
+    }
+
+    /// Whether another request may go out over it at `now`, where all are for the same URL.
+    pub(super) fn is_of_use(&self, now: Instant) -> bool {
+        self.0.open && now < self.0.too_old_at
     }
 
     /// Whether its name still leads to where it goes; asked seldom, so that it costs the others a comparison.
@@ -136,6 +145,25 @@ impl Connection {
     /// whose last request was answered before it was written.
     pub(super) fn stays_open(&self) -> bool {
         self.0.open
+    }
+
+    /// The core whose thread hears of it.
+    pub(super) fn core(&self) -> Option<usize> {
+        self.0.core
+    }
+
+    /// The same for somebody on the core `here`, who may hear of it by way of another one where it is encrypted. `None`
+    /// where it turns out to be of no use.
+    pub(super) fn for_core(self, here: Option<usize>) -> Option<Self> {
+        if self.0.core == here || !self.0.stream.is_plain() {
+            return Some(self);
+        }
+        let mut inner = *self.0;
+        inner.stream = inner.stream.moved_here().ok()?;
+        inner.core = here;
+        // Its timer is the other core's too.
+        inner.deadline = Box::pin(Deadline::new(Instant::now()));
+        Some(Self(Box::new(inner)))
     }
 
     /// The buffer for the head of the next request; give it back with [`keep_head`](Self::keep_head).

@@ -24,7 +24,7 @@
 //!
 //! Reading order: [`endpoint`] (settings), [`policy`] (where a request may go), `request` (what goes out), `http1` (its form, and the answer's),
 //! `connector` (from URL to socket; `look_ups`, how many names at once), `connection` (one exchange), [`client`] (all of it); `upstream`,
-//! `passing` and `http2`.
+//! `idle`, `passing` and `http2`.
 
 pub mod client;
 pub mod endpoint;
@@ -39,6 +39,7 @@ mod failure;
 mod get;
 mod http1;
 mod http2;
+mod idle;
 mod look_ups;
 mod passing;
 mod request;

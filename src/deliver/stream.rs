@@ -34,6 +34,22 @@ impl Stream {
             Self::Encrypted { tls } => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
     }
+
+    /// The same where a plain one is heard of by the runtime that asks, whichever opened it; nobody must read or write it.
+    ///
+    /// # Errors
+    /// The other side has closed it or said something, or the system does not let it.
+    pub(super) fn moved_here(self) -> io::Result<Self> {
+        let Self::Plain { tcp } = self else { return Ok(self) };
+        let socket = tcp.into_std()?;
+        match socket.peek(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(Self::Plain { tcp: TcpStream::from_std(socket)? })
+            }
+            Err(error) => Err(error),
+            Ok(_) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
 }
 
 impl AsyncRead for Stream {

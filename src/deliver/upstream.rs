@@ -9,7 +9,7 @@
 //!   that it did nothing with it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use super::connector::{Connector, Opened};
 use super::failure::Failure;
 use super::http1::Head;
 use super::http2::{Destined, Sessions, Way};
+use super::idle::Idle;
 use super::passing::{Passing, Unpassed};
 use super::policy::Policy;
 use super::tls::{HTTP1, HTTP2, Tls};
@@ -33,8 +34,7 @@ use crate::telemetry::task;
 pub struct Upstream {
     url: EndpointUrl,
     connector: Connector,
-    /// The one that was used last comes first.
-    idle: Mutex<Vec<Connection>>,
+    idle: Idle,
     /// None where nothing but HTTP/1.1 is spoken.
     shared: Option<(Destined, Sessions)>,
 }
@@ -67,9 +67,6 @@ pub struct Onward<'a> {
     pub interim: Option<OnInterim<'a>>,
 }
 
-/// Connections beyond this are closed after their answer.
-const IDLE_CONNECTIONS_MAX: usize = 256;
-
 /// A request that the app did not look at goes out so often in all.
 const SENT_MAX: usize = 3;
 
@@ -92,7 +89,7 @@ impl Upstream {
         };
         let shared = shared.then(|| (Destined::to(&url), Sessions::new(speaks == Speaks::Either)));
         let connector = Connector::with_tls(Tls::offering(offered));
-        let upstream = Arc::new(Self { url, connector, idle: Mutex::default(), shared });
+        let upstream = Arc::new(Self { url, connector, idle: Idle::new(), shared });
         drop(task::spawn("upstream", tidy(Arc::downgrade(&upstream))));
         upstream
     }
@@ -135,7 +132,7 @@ impl Upstream {
         deadline: Instant,
     ) -> Result<Result<Response<AnswerBody>, AppError>, Onward<'a>> {
         let now = Instant::now();
-        while let Some(mut connection) = self.take_idle(now) {
+        while let Some(mut connection) = self.idle.take(now) {
             if !connection.still_leads(&self.connector, now).await {
                 continue;
             }
@@ -214,26 +211,11 @@ impl Upstream {
         }
     }
 
-    fn take_idle(&self, now: Instant) -> Option<Connection> {
-        let mut idle = self.idle();
-        loop {
-            let connection = idle.pop()?;
-            if connection.serves(&self.url, &APPS, now) {
-                return Some(connection);
-            }
-        }
-    }
-
     /// Takes a connection back whose answer was whole.
     pub(super) fn give_back(&self, connection: Connection) {
-        let mut idle = self.idle();
-        if connection.stays_open() && idle.len() < IDLE_CONNECTIONS_MAX {
-            idle.push(connection);
+        if connection.stays_open() {
+            self.idle.give_back(connection);
         }
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -251,9 +233,7 @@ async fn tidy(upstream: Weak<Upstream>) {
         let Some(upstream) = upstream.upgrade() else { return };
         let now = Instant::now();
         let mut context = Context::from_waker(Waker::noop());
-        upstream.idle().retain_mut(|connection| {
-            connection.serves(&upstream.url, &APPS, now) && connection.0.is_quiet(&mut context)
-        });
+        upstream.idle.retain(|connection| connection.is_of_use(now) && connection.0.is_quiet(&mut context));
         if let Some((_, sessions)) = &upstream.shared {
             sessions.tidy(now);
         }

@@ -5,6 +5,7 @@
 //! 5 to 10 % more events on a quiet machine, and a fifth on a busy one, than with the work-stealing runtime, on which
 //! everything else runs.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
@@ -42,6 +43,16 @@ struct Threads {
 struct Dealt {
     dealt: Arc<[AtomicUsize]>,
     core: usize,
+}
+
+thread_local! {
+    static HERE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Which core's thread asks, counted from 0; `None` on every other thread.
+#[must_use]
+pub fn here() -> Option<usize> {
+    HERE.get()
 }
 
 // === impl Cores ===
@@ -138,7 +149,10 @@ fn thread(core: usize) -> io::Result<(Handle, oneshot::Sender<()>)> {
             () = Home::default().serve() => {}
         }
     };
-    Builder::new().name(format!("core-{core}")).spawn(move || runtime.block_on(work))?;
+    Builder::new().name(format!("core-{core}")).spawn(move || {
+        HERE.set(Some(core));
+        runtime.block_on(work);
+    })?;
     Ok((handle, running))
 }
 
@@ -151,8 +165,11 @@ mod tests {
 
     use super::*;
 
+    /// The thread's name, which tells the same as [`here`].
     fn name() -> String {
-        std::thread::current().name().unwrap_or_default().to_owned()
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        assert_eq!(here().map(|core| format!("core-{core}")), name.starts_with("core-").then(|| name.clone()));
+        name
     }
 
     /// Starts tasks that stay until the semaphore has permits; says on which threads they began.
