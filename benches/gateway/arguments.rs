@@ -4,7 +4,7 @@ use crate::systems::System;
 
 /// What to measure, how often and how long.
 pub(crate) struct Arguments {
-    /// `throughput`, `latency`, `pending`, `redis`, or several of them.
+    /// Some of [`MODES`].
     pub(crate) modes: Vec<String>,
     /// Rounds of the throughput and latency modes.
     pub(crate) rounds: usize,
@@ -16,6 +16,8 @@ pub(crate) struct Arguments {
     pub(crate) only: Vec<System>,
     /// Events a second of the latency mode; 0 for a quarter of what hookward delivers.
     pub(crate) rate: u64,
+    /// Deliveries in the store of the lists mode.
+    pub(crate) deliveries: u64,
     /// Pending events of the pending mode.
     pub(crate) events: u64,
     /// In the pending mode, empty the system's caches before the restart: everything comes from the disk.
@@ -36,12 +38,16 @@ impl Arguments {
 
     /// Everything that will be started in any of the modes.
     pub(crate) fn all_systems(&self) -> Vec<System> {
-        let mut all = if self.wants("pending") { vec![System::Hookward] } else { Vec::new() };
+        let alone = ["pending", "lists", "neighbours"].iter().any(|mode| self.wants(mode));
+        let mut all = if alone { vec![System::Hookward] } else { Vec::new() };
         if self.wants("throughput") {
             all.extend(self.systems(&System::ALL));
         }
         if self.wants("redis") {
             all.extend(self.systems(&System::BESIDE_REDIS));
+        }
+        if self.wants("emit") {
+            all.extend(self.systems(&System::BESIDE_EMITTING));
         }
         if self.wants("latency") {
             all.extend(self.systems(&System::IN_LATENCY));
@@ -55,18 +61,24 @@ impl Arguments {
     }
 }
 
+/// What can be measured.
+const MODES: [&str; 7] = ["throughput", "latency", "pending", "redis", "emit", "lists", "neighbours"];
+
 /// Printed for `--help`.
 pub(crate) const HELP: &str = "cargo bench --bench gateway -- [OPTIONS]
 
-  --mode LIST          throughput,latency,pending,redis (default: throughput,latency)
+  --mode LIST          throughput,latency,pending,redis,emit,lists,neighbours (default: throughput,latency)
   --rounds N           rounds, each running every system once (default: 5)
-  --seconds N          measured seconds of a run, after one second of warming up (default: 5)
+  --seconds N          measured seconds of a run, after one second of warming up (default: 5); three times as many in
+                       the neighbours mode, after twelve
   --connections LIST   keep-alive connections (default: 64,256)
   --only LIST          limit,nginx,hookward,hookward-proxy,bullmq,qhook (default: all; in the latency mode the first four);
+                       hookward-emit (default: in the emit mode, with nginx and hookward);
                        redis-1-everysec,redis-1-always,redis-3-everysec,redis-3-always (default: in the redis mode)
   --rate N             events a second in the latency mode (default: a quarter of what hookward delivers at the first
-                       number of connections, in the throughput mode or, without it, in three runs beforehand)
+                       number of connections, in the throughput mode or, without it, in three runs beforehand), and in the neighbours mode (default: 1000)
   --events N           pending events in the pending mode (default: 1000000)
+  --deliveries N       in the store of the lists mode (default: 2000000)
   --cold               empty the system's caches before the restart of the pending mode (root)
   --hookward PATH      measure this binary
   --json               figures as JSON
@@ -84,6 +96,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
         only: Vec::new(),
         rate: 0,
         events: 1_000_000,
+        deliveries: 2_000_000,
         cold: false,
         json: false,
         check: false,
@@ -102,6 +115,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
             "--rounds" => arguments.rounds = number(word, &value()?)?,
             "--seconds" => arguments.seconds = number(word, &value()?)?,
             "--rate" => arguments.rate = number(word, &value()?)?,
+            "--deliveries" => arguments.deliveries = number(word, &value()?)?,
             "--events" => arguments.events = number(word, &value()?)?,
             "--hookward" => arguments.hookward = Some(value()?),
             "--connections" => {
@@ -120,7 +134,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Arguments, String> {
 
 /// What can be known to be of no use before anything is measured.
 fn check(arguments: &Arguments) -> Result<(), String> {
-    match arguments.modes.iter().find(|mode| !["throughput", "latency", "pending", "redis"].contains(&mode.as_str())) {
+    match arguments.modes.iter().find(|mode| !MODES.contains(&mode.as_str())) {
         Some(mode) => return Err(format!("unknown mode {mode}\n\n{HELP}")),
         None if arguments.modes.is_empty() => return Err("--mode wants at least one mode".to_owned()),
         None => {}
@@ -136,6 +150,9 @@ fn check(arguments: &Arguments) -> Result<(), String> {
     }
     if arguments.check && throughput && !(measures(System::Nginx) && measures(System::Hookward)) {
         return Err("--check of the throughput mode takes nginx and hookward".to_owned());
+    }
+    if arguments.check && arguments.wants("emit") && !(measures(System::Nginx) && measures(System::HookwardEmit)) {
+        return Err("--check of the emit mode takes nginx and hookward-emit".to_owned());
     }
     if arguments.check && latency && !(measures(System::Limit) && measures(System::Hookward)) {
         return Err("--check of the latency mode takes limit and hookward".to_owned());

@@ -15,6 +15,30 @@ pub(crate) const ID_DIGITS: usize = 12;
 /// Size of a body, in bytes.
 pub(crate) const BODY_BYTES: usize = 1536;
 
+/// In what events differ beside their numbers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Variety {
+    /// In nothing.
+    None,
+    /// Every second event has the first of [`TYPES`] types, every fourth the second, and so on.
+    Types,
+    /// They belong to so many projects in turn, and say in their notes when they were due.
+    Projects(u64),
+}
+
+/// Types of [`Variety::Types`].
+pub(crate) const TYPES: u32 = 16;
+/// What stands before the moment at which an event was due.
+pub(crate) const NOTE: &[u8] = br#""note":""#;
+/// Digits of that moment, in nanoseconds.
+pub(crate) const NOTE_DIGITS: usize = 20;
+/// Of a project's number, behind a `p`.
+const PROJECT_DIGITS: usize = 5;
+/// Of a type's number, behind `payment.`.
+const TYPE_DIGITS: usize = 9;
+/// The type where all are the same.
+const TYPE: &[u8] = b"payment.succeeded";
+
 /// HMAC-SHA256 with the key set up once.
 pub(crate) type Signer = Hmac<Sha256>;
 
@@ -29,13 +53,59 @@ pub(crate) struct Template {
     body: usize,
     id: usize,
     id_header: usize,
-    signature: usize,
+    /// Where the signature stands; `None` where the sender shows another credential.
+    signature: Option<usize>,
     signer: Signer,
+    variety: Variety,
+    /// Where the number of the project stands, where events have projects.
+    project: usize,
+    /// Where the type's name ends and its number begins, where they have types.
+    type_number: usize,
+    note: usize,
 }
 
+// === impl Variety ===
+
+impl Variety {
+    /// On a command line.
+    pub(crate) fn word(self) -> String {
+        match self {
+            Self::None => "same".to_owned(),
+            Self::Types => "types".to_owned(),
+            Self::Projects(projects) => projects.to_string(),
+        }
+    }
+
+    /// The reverse of [`word`](Self::word).
+    pub(crate) fn of_word(word: &str) -> Self {
+        match word {
+            "same" => Self::None,
+            "types" => Self::Types,
+            projects => Self::Projects(projects.parse().expect("a number of projects")),
+        }
+    }
+}
+
+/// The name of a type of [`Variety::Types`].
+pub(crate) fn type_name(index: u32) -> String {
+    format!("payment.{index:0TYPE_DIGITS$}")
+}
+
+/// The type of an event.
+fn type_of(number: u64) -> u32 {
+    number.trailing_zeros().min(TYPES - 1)
+}
+
+/// The name of a project of [`Variety::Projects`].
+pub(crate) fn project_name(index: u64) -> String {
+    format!("p{index:0PROJECT_DIGITS$}")
+}
+
+// === impl Template ===
+
 impl Template {
-    /// A POST to `path` at `host`, with the signature in `signature_header`.
-    pub(crate) fn new(host: &str, path: &str, signature_header: &str) -> Self {
+    /// A POST to `path` at `host` with this [credential](Plan::credential).
+    pub(crate) fn new(host: &str, path: &str, credential: &str, variety: Variety) -> Self {
         let body = body();
         let mut bytes = format!(
             "POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Appmint-Webhooks/1.0\r\nAccept: */*\r\n\
@@ -45,19 +115,32 @@ impl Template {
         let id_header = bytes.len() + ID_PREFIX.len();
         bytes.extend_from_slice(ID_PREFIX);
         bytes.extend_from_slice(&[b'0'; ID_DIGITS]);
-        bytes.extend_from_slice(format!("\r\n{signature_header}: sha256=").as_bytes());
-        let signature = bytes.len();
-        bytes.extend_from_slice(&[b'0'; 64]);
+        let signature = if credential.contains(": ") {
+            bytes.extend_from_slice(format!("\r\n{credential}").as_bytes());
+            None
+        } else {
+            bytes.extend_from_slice(format!("\r\n{credential}: sha256=").as_bytes());
+            let signature = bytes.len();
+            bytes.extend_from_slice(&[b'0'; 64]);
+            Some(signature)
+        };
+        let project = bytes.len() + "\r\nHookward-Project: p".len();
+        if let Variety::Projects(_) = variety {
+            bytes.extend_from_slice(format!("\r\nHookward-Project: {}", project_name(0)).as_bytes());
+        }
         bytes.extend_from_slice(format!("\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
         let start = bytes.len();
         let id = start + ID_PREFIX.len() + br#"{"id":""#.len();
         bytes.extend_from_slice(&body);
-        Self { bytes, body: start, id, id_header, signature, signer: signer() }
+        let in_body = |wanted: &[u8]| start + super::wire::find(&body, wanted).expect("its place in the body");
+        let type_number = in_body(TYPE) + TYPE.len() - TYPE_DIGITS;
+        let note = in_body(NOTE) + NOTE.len();
+        Self { bytes, body: start, id, id_header, signature, signer: signer(), variety, project, type_number, note }
     }
 
     /// The hex signature of event `number`.
     pub(crate) fn sign(&mut self, number: u64) -> [u8; 64] {
-        let digits = digits(number);
+        let digits = digits::<ID_DIGITS>(number);
         self.bytes[self.id..self.id + ID_DIGITS].copy_from_slice(&digits);
         let mut mac = self.signer.clone();
         mac.update(&self.bytes[self.body..]);
@@ -66,13 +149,29 @@ impl Template {
         text
     }
 
-    /// The request for event `number` with a signature that [`Template::sign`] made before.
-    pub(crate) fn patched(&mut self, number: u64, signature: &[u8; 64]) -> &[u8] {
-        let digits = digits(number);
-        self.bytes[self.id..self.id + ID_DIGITS].copy_from_slice(&digits);
-        self.bytes[self.id_header..self.id_header + ID_DIGITS].copy_from_slice(&digits);
-        self.bytes[self.signature..self.signature + 64].copy_from_slice(signature);
+    /// The request for event `number`, where it is signed with a signature that [`Template::sign`] made before.
+    pub(crate) fn patched(&mut self, number: u64, due_nanos: u64, signature: Option<&[u8; 64]>) -> &[u8] {
+        let digits = digits::<ID_DIGITS>(number);
+        self.put(self.id, digits);
+        self.put(self.id_header, digits);
+        if let (Some(at), Some(signature)) = (self.signature, signature) {
+            self.bytes[at..at + 64].copy_from_slice(signature);
+        }
+        match self.variety {
+            Variety::None => {}
+            Variety::Types => self.put(self.type_number, self::digits::<TYPE_DIGITS>(type_of(number).into())),
+            Variety::Projects(projects) => {
+                self.put(self.project, self::digits::<PROJECT_DIGITS>(number % projects));
+                self.put(self.note, self::digits::<NOTE_DIGITS>(due_nanos));
+            }
+        }
         &self.bytes
+    }
+}
+
+impl Template {
+    fn put<const DIGITS: usize>(&mut self, at: usize, digits: [u8; DIGITS]) {
+        self.bytes[at..at + DIGITS].copy_from_slice(&digits);
     }
 }
 
@@ -89,8 +188,9 @@ impl Supply {
     pub(crate) fn new(plan: &Plan) -> Self {
         // Of several gateways the name of the first serves all.
         let address = plan.address.split(',').next().unwrap_or_default();
-        let mut template = Template::new(address, &plan.path, &plan.signature_header);
-        let signatures = (0..plan.presigned as u64).map(|offset| template.sign(plan.first + offset)).collect();
+        let mut template = Template::new(address, &plan.path, &plan.credential, plan.variety);
+        let presigned = if template.signature.is_some() { plan.presigned as u64 } else { 0 };
+        let signatures = (0..presigned).map(|offset| template.sign(plan.first + offset)).collect();
         Self { template, signatures, first: plan.first, sent: 0 }
     }
 
@@ -99,14 +199,15 @@ impl Supply {
         self.sent
     }
 
-    /// The next request, the same until [`Supply::advance`].
-    pub(crate) fn request(&mut self) -> &[u8] {
+    /// The next request, due at `due_nanos`, the same until [`Supply::advance`].
+    pub(crate) fn request(&mut self, due_nanos: u64) -> &[u8] {
         let number = self.first + self.sent;
         match self.signatures.get(usize::try_from(self.sent).unwrap_or(usize::MAX)) {
-            Some(signature) => self.template.patched(number, signature),
+            Some(signature) => self.template.patched(number, due_nanos, Some(signature)),
+            None if self.template.signature.is_none() => self.template.patched(number, due_nanos, None),
             None => {
                 let signature = self.template.sign(number);
-                self.template.patched(number, &signature)
+                self.template.patched(number, due_nanos, Some(&signature))
             }
         }
     }
@@ -128,8 +229,8 @@ pub(crate) fn number(body: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0_u64, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0')))
 }
 
-fn digits(number: u64) -> [u8; ID_DIGITS] {
-    let mut digits = [b'0'; ID_DIGITS];
+fn digits<const DIGITS: usize>(number: u64) -> [u8; DIGITS] {
+    let mut digits = [b'0'; DIGITS];
     let mut rest = number;
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + u8::try_from(rest % 10).expect("one digit");

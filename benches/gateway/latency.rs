@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::admin::metrics;
 use crate::disk::{Sync, fdatasync};
-use crate::event::BODY_BYTES;
+use crate::event::{BODY_BYTES, Variety};
 use crate::open_loop::Outcome;
 use crate::process::Role;
 use crate::round::{answers, arguments, drained};
@@ -113,13 +113,14 @@ fn run(system: System, rate: u64, seed: u64, seconds: u64, places: &Places) -> L
     let mut sender = Role::start(&arguments(&Plan {
         address: running.address.clone(),
         path: running.path.to_owned(),
-        signature_header: running.signature_header.to_owned(),
+        credential: running.credential.to_owned(),
         connections: 0,
         presigned: usize::try_from(rate * (seconds + WARM_SECONDS + 1)).expect("a short run"),
         rate,
         seed,
         first: 1,
         events_max: 0,
+        variety: Variety::None,
     }));
     assert_eq!(sender.hear(), "ready");
     sender.tell("go");

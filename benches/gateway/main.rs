@@ -13,12 +13,16 @@
 mod admin;
 mod arguments;
 mod control;
+mod crowd;
 mod disk;
 mod event;
 mod latency;
 mod latency_report;
 mod limit;
+mod lists;
+mod neighbours;
 mod open_loop;
+mod outbound;
 mod pacer;
 mod pending;
 mod pool;
@@ -44,7 +48,8 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.first().map(String::as_str) {
         Some("sender") => return sender::run(&round::plan(&words[1..])),
-        Some("sink") => return sink::run(&words[1]),
+        Some("sink") => return sink::run(&words[1], words.get(2).map_or("200", String::as_str)),
+        Some("crowd") => return crowd::run(),
         Some("limit") => return limit::run(),
         Some("--help" | "-h") => return println!("{HELP}"),
         _ => {}
@@ -84,6 +89,9 @@ fn bench(arguments: &Arguments) {
     if arguments.wants("redis") {
         throughput(arguments, &System::BESIDE_REDIS, &places, &mut figures);
     }
+    if arguments.wants("emit") {
+        throughput(arguments, &System::BESIDE_EMITTING, &places, &mut figures);
+    }
     if arguments.wants("latency") {
         let rate = if arguments.rate > 0 { arguments.rate } else { quarter(arguments, &places, &figures) };
         let systems = arguments.systems(&System::IN_LATENCY);
@@ -91,6 +99,14 @@ fn bench(arguments: &Arguments) {
     }
     if arguments.wants("pending") {
         figures.pending = Some(pending::run(arguments.events, arguments.cold, &places));
+    }
+    if arguments.wants("lists") {
+        figures.lists = Some(lists::run(arguments.deliveries, &places));
+    }
+    if arguments.wants("neighbours") {
+        // A run has to be longer than the time-out of an attempt, which is 10 s.
+        let seconds = arguments.seconds * 3;
+        figures.neighbours = Some(neighbours::run(arguments.rate, arguments.rounds, seconds, &places));
     }
     if arguments.json {
         println!("{:#}", figures.json(&machine));
@@ -105,6 +121,12 @@ fn bench(arguments: &Arguments) {
     }
     if let Some(pending) = &figures.pending {
         println!("\n{}", pending.table());
+    }
+    if let Some(lists) = &figures.lists {
+        println!("\n{}", lists.table());
+    }
+    if let Some(neighbours) = &figures.neighbours {
+        println!("\n{}", neighbours.table());
     }
     verdict(arguments, &figures);
 }

@@ -166,7 +166,7 @@ impl OpenLoop {
     }
 
     fn send(&mut self, due_nanos: u64) -> bool {
-        let sent = self.pool.send(self.events.request(), due_nanos);
+        let sent = self.pool.send(self.events.request(due_nanos), due_nanos);
         if sent {
             self.events.advance();
         }

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::control::now_nanos;
+use crate::event::Variety;
 use crate::process::Role;
 use crate::round::{STUCK, arguments, numbers};
 use crate::sender::Plan;
@@ -178,13 +179,14 @@ fn filler(plan: &HookwardPlan, events: u64) -> Plan {
     Plan {
         address: format!("127.0.0.1:{}", plan.port),
         path: "/webhooks/appmint".to_owned(),
-        signature_header: "X-Appmint-Signature".to_owned(),
+        credential: "X-Appmint-Signature".to_owned(),
         connections: 64,
         presigned: 0,
         rate: 0,
         seed: 0,
         first: 1,
         events_max: events,
+        variety: Variety::None,
     }
 }
 

@@ -6,6 +6,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::latency::Latencies;
+use crate::lists::Lists;
+use crate::neighbours::Neighbours;
 use crate::pending::Pending;
 use crate::round::Run;
 use crate::systems::{Places, System};
@@ -17,6 +19,8 @@ pub(crate) struct Figures {
     pub(crate) rounds: Vec<Vec<Run>>,
     pub(crate) latency: Option<Latencies>,
     pub(crate) pending: Option<Pending>,
+    pub(crate) lists: Option<Lists>,
+    pub(crate) neighbours: Option<Neighbours>,
 }
 
 /// Median, smallest and largest of some numbers.
@@ -128,6 +132,7 @@ impl Figures {
         json!({
             "machine": machine, "throughput": runs.collect::<Vec<_>>(),
             "latency": self.latency.as_ref().map(Latencies::json), "pending": pending,
+            "lists": self.lists.as_ref().map(Lists::json), "neighbours": self.neighbours.as_ref().map(Neighbours::json),
         })
     }
 }

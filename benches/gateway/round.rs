@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::control::now_nanos;
+use crate::event::Variety;
 use crate::process::Role;
 use crate::sender::Plan;
-use crate::systems::{Places, System, start};
+use crate::systems::{Places, Running, System, start};
 
 /// Warm-up before the measured time.
 const WARM: Duration = Duration::from_secs(1);
@@ -63,17 +64,8 @@ pub(crate) fn run(system: System, connections: usize, seconds: u64, places: &Pla
     let mut sink = Role::start(&["sink".to_owned(), "127.0.0.1:0".to_owned()]);
     let sink_port = sink.port();
     let mut running = start(system, places, sink_port);
-    let mut sender = Role::start(&arguments(&Plan {
-        address: running.address.clone(),
-        path: running.path.to_owned(),
-        signature_header: running.signature_header.to_owned(),
-        connections,
-        presigned: system.rate_max() * usize::try_from(seconds + WARM.as_secs()).expect("a short run"),
-        rate: 0,
-        seed: 0,
-        first: 1,
-        events_max: 0,
-    }));
+    let presigned = system.rate_max() * usize::try_from(seconds + WARM.as_secs()).expect("a short run");
+    let mut sender = Role::start(&arguments(&closed_loop(&running, connections, presigned)));
     assert_eq!(sender.hear(), "ready");
     let keeps = system != System::Limit;
     let mut delivered = |sender: &[u64]| if keeps { sink.ask("stats") } else { vec![sender[0], 0, 0, 0, now_nanos()] };
@@ -135,6 +127,22 @@ pub(crate) fn run(system: System, connections: usize, seconds: u64, places: &Pla
     }
 }
 
+/// What the sender of a run does.
+fn closed_loop(running: &Running, connections: usize, presigned: usize) -> Plan {
+    Plan {
+        address: running.address.clone(),
+        path: running.path.to_owned(),
+        credential: running.credential.to_owned(),
+        connections,
+        presigned,
+        rate: 0,
+        seed: 0,
+        first: 1,
+        events_max: 0,
+        variety: Variety::None,
+    }
+}
+
 /// Panics when a system accepted nothing in the measured time: there is no figure then, not one of 0.
 pub(crate) fn answers(system: System, accepted: u64, refused: u64, broken: u64) {
     assert!(accepted > 0, "{} accepted nothing ({refused} refused, {broken} connections broken)", system.name());
@@ -178,13 +186,14 @@ pub(crate) fn arguments(plan: &Plan) -> Vec<String> {
         "sender".to_owned(),
         plan.address.clone(),
         plan.path.clone(),
-        plan.signature_header.clone(),
+        plan.credential.clone(),
         plan.connections.to_string(),
         plan.presigned.to_string(),
         plan.rate.to_string(),
         plan.seed.to_string(),
         plan.first.to_string(),
         plan.events_max.to_string(),
+        plan.variety.word(),
     ]
 }
 
@@ -194,12 +203,13 @@ pub(crate) fn plan(words: &[String]) -> Plan {
     Plan {
         address: words[0].clone(),
         path: words[1].clone(),
-        signature_header: words[2].clone(),
+        credential: words[2].clone(),
         connections: usize::try_from(count(3)).expect("a small number"),
         presigned: usize::try_from(count(4)).expect("a small number"),
         rate: count(5),
         seed: count(6),
         first: count(7),
         events_max: count(8),
+        variety: Variety::of_word(&words[9]),
     }
 }

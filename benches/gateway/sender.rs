@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use rustix::event::{Timespec, epoll};
 
 use crate::control::{now_nanos, say, serve};
-use crate::event::Supply;
+use crate::event::{Supply, Variety};
 use crate::open_loop;
 use crate::pacer::histogram;
 use crate::wire::{Connection, READ_BYTES, Read1};
@@ -19,7 +19,8 @@ use crate::wire::{Connection, READ_BYTES, Read1};
 pub(crate) struct Plan {
     pub(crate) address: String,
     pub(crate) path: String,
-    pub(crate) signature_header: String,
+    /// The name of the header that carries `sha256=HEX`; or a whole header line, and nothing is signed.
+    pub(crate) credential: String,
     /// Keep-alive connections of the closed loop; the open loop takes as many as it needs.
     pub(crate) connections: usize,
     /// Signatures made before the start; later ones are made while sending.
@@ -30,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// Number of the first event.
     pub(crate) first: u64,
+    /// In what events differ beside their numbers.
+    pub(crate) variety: Variety,
     /// Stop by itself after so many events; 0 for never.
     pub(crate) events_max: u64,
 }
@@ -134,7 +137,7 @@ impl Sender {
     }
 
     fn send(&mut self, index: usize, sent_nanos: u64) {
-        while !self.slots[index].connection.write(self.events.request()) {
+        while !self.slots[index].connection.write(self.events.request(sent_nanos)) {
             // It ended while nothing was in flight, so no event was lost with it.
             self.reconnect(index);
         }

@@ -10,7 +10,6 @@ use crate::control::{now_nanos, say, serve};
 use crate::event::number;
 use crate::wire::{Connection, READ_BYTES, Read1};
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK";
 const LISTENER: u64 = u64::MAX;
 
 #[derive(Default)]
@@ -22,8 +21,8 @@ struct Counts {
     last_nanos: AtomicU64,
 }
 
-/// Runs until stdin ends; `listen` is an address, port 0 for a free one. Says `port N` first.
-pub(crate) fn run(listen: &str) {
+/// Runs until stdin ends; `listen` is an address, port 0 for a free one, `status` what is answered. Says `port N` first.
+pub(crate) fn run(listen: &str, status: &str) {
     let listener = TcpListener::bind(listen).expect("a free address for the sink");
     listener.set_nonblocking(true).expect("a socket without blocking");
     let counts = Arc::new(Counts::default());
@@ -41,12 +40,14 @@ pub(crate) fn run(listen: &str) {
         })
     });
     say(&format!("port {}", listener.local_addr().expect("a bound address").port()));
-    Sink { listener, counts, seen: Vec::new(), connections: Vec::new(), free: Vec::new() }.serve();
+    let answer = format!("HTTP/1.1 {status} OK\r\ncontent-length: 2\r\n\r\nOK").into_bytes();
+    Sink { listener, counts, answer, seen: Vec::new(), connections: Vec::new(), free: Vec::new() }.serve();
 }
 
 struct Sink {
     listener: TcpListener,
     counts: Arc<Counts>,
+    answer: Vec<u8>,
     seen: Vec<u64>,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
@@ -102,7 +103,7 @@ impl Sink {
         });
         let mut open = !matches!(found, Read1::Closed) && connection.flush();
         for _ in 0..answers {
-            open &= connection.write(ANSWER);
+            open &= connection.write(&self.answer);
         }
         if !open || close {
             // Dropping the socket takes it out of the epoll.

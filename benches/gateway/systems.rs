@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::admin::is_ready;
 use crate::event::SECRET;
+use crate::outbound;
 use crate::process::{Role, Usage, Victim};
 
 /// How long a system may take to start; on a disk that stands still this is long.
@@ -25,6 +26,8 @@ pub(crate) enum System {
     Hookward,
     /// hookward, proxy mode, every guard: its own 2xx is the sink's.
     HookwardProxy,
+    /// hookward's sending side: emitted with a bearer token, fsync, delivered to one webhook.
+    HookwardEmit,
     /// hookward on Redis: so many gateways, and whether Redis syncs before it answers (`strict`) or once a second.
     HookwardRedis { gateways: usize, strict: bool },
     /// Express + BullMQ + Redis.
@@ -45,12 +48,14 @@ impl System {
         Self::HookwardRedis { gateways: 3, strict: false },
         Self::HookwardRedis { gateways: 3, strict: true },
     ];
+    /// What the emit mode measures.
+    pub(crate) const BESIDE_EMITTING: [Self; 3] = [Self::Nginx, Self::Hookward, Self::HookwardEmit];
     /// What the latency mode measures unless told otherwise: the others cannot keep up with its rate.
     pub(crate) const IN_LATENCY: [Self; 4] = [Self::Limit, Self::Nginx, Self::Hookward, Self::HookwardProxy];
 
     /// All that there are, each once.
     pub(crate) fn every() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().chain(Self::BESIDE_REDIS.into_iter().skip(1))
+        Self::ALL.into_iter().chain([Self::HookwardEmit]).chain(Self::BESIDE_REDIS.into_iter().skip(1))
     }
 
     /// Name on the command line and in tables.
@@ -60,6 +65,7 @@ impl System {
             Self::Nginx => "nginx",
             Self::Hookward => "hookward",
             Self::HookwardProxy => "hookward-proxy",
+            Self::HookwardEmit => "hookward-emit",
             Self::HookwardRedis { gateways: 1, strict: false } => "redis-1-everysec",
             Self::HookwardRedis { gateways: 1, strict: true } => "redis-1-always",
             Self::HookwardRedis { strict: false, .. } => "redis-3-everysec",
@@ -73,7 +79,7 @@ impl System {
     pub(crate) fn rate_max(self) -> usize {
         match self {
             Self::Limit => 110_000,
-            Self::Nginx | Self::Hookward | Self::HookwardProxy => 70_000,
+            Self::Nginx | Self::Hookward | Self::HookwardProxy | Self::HookwardEmit => 70_000,
             Self::HookwardRedis { .. } => 40_000,
             Self::BullMq | Self::Qhook => 4_000,
         }
@@ -86,13 +92,13 @@ pub(crate) struct Running {
     pub(crate) address: String,
     /// Path of the front door.
     pub(crate) path: &'static str,
-    /// Header that carries `sha256=HEX`.
-    pub(crate) signature_header: &'static str,
+    /// What the sender shows there, as [`Plan::credential`](crate::sender::Plan::credential) says it.
+    pub(crate) credential: &'static str,
     /// Address of hookward's admin port (several as above); `None` for the others.
     pub(crate) admin: Option<String>,
-    parts: Vec<Victim>,
-    limit: Option<Role>,
-    log: PathBuf,
+    pub(crate) parts: Vec<Victim>,
+    pub(crate) limit: Option<Role>,
+    pub(crate) log: PathBuf,
 }
 
 impl Drop for Running {
@@ -167,7 +173,7 @@ impl Places {
         let programs = match system {
             System::Limit => vec![],
             System::Nginx => vec![self.tools.join("debian/usr/sbin/nginx")],
-            System::Hookward | System::HookwardProxy => vec![self.hookward.clone()],
+            System::Hookward | System::HookwardProxy | System::HookwardEmit => vec![self.hookward.clone()],
             System::HookwardRedis { .. } => vec![self.hookward.clone(), self.redis_server()],
             System::BullMq => {
                 vec![self.tools.join("debian/usr/bin/redis-server"), self.tools.join("bullmq/node_modules/bullmq")]
@@ -183,8 +189,25 @@ impl Places {
         if unpacked.exists() { unpacked } else { PathBuf::from("/usr/bin/redis-server") }
     }
 
+    /// A gateway with this configuration.
+    pub(crate) fn serve(&self, config: &Path, log: &Path) -> Victim {
+        let mut command = match std::env::var("BENCH_WRAP") {
+            // A profiler around the gateway, for example `perf record -g -o FILE --`.
+            Ok(wrap) if !wrap.is_empty() => {
+                let mut words = wrap.split_whitespace();
+                let mut command = Command::new(words.next().unwrap_or("env"));
+                command.args(words).arg(&self.hookward);
+                command
+            }
+            _ => Command::new(&self.hookward),
+        };
+        // As nginx here: no line for each request.
+        command.args(["serve", "--access-log", "off", "-c"]).arg(config);
+        Victim::start(&mut command, log)
+    }
+
     /// An empty folder for one run.
-    fn folder(&self, name: &str) -> PathBuf {
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
         let folder = self.work.join(name);
         if folder.exists() {
             std::fs::remove_dir_all(&folder).expect("the folder of the last run removed");
@@ -204,6 +227,7 @@ pub(crate) fn start(system: System, places: &Places, sink_port: u16) -> Running 
         System::HookwardProxy => {
             hookward(places, &folder, &HookwardPlan { proxy: true, ..HookwardPlan::bench(sink_port) })
         }
+        System::HookwardEmit => outbound::emitter(places, &folder, sink_port),
         System::HookwardRedis { gateways, strict } => fleet(places, &folder, sink_port, gateways, strict),
         System::BullMq => bullmq(places, &folder, sink_port),
         System::Qhook => qhook(places, &folder, sink_port),
@@ -240,7 +264,7 @@ fn limit(folder: &Path) -> Running {
     Running {
         address,
         path: "/webhooks/appmint",
-        signature_header: "X-Appmint-Signature",
+        credential: "X-Appmint-Signature",
         admin: None,
         parts: Vec::new(),
         limit: Some(role),
@@ -276,7 +300,7 @@ http {{
     Running {
         address: format!("127.0.0.1:{port}"),
         path: "/webhooks/appmint",
-        signature_header: "X-Appmint-Signature",
+        credential: "X-Appmint-Signature",
         admin: None,
         parts: vec![Victim::start(&mut command, &log)],
         limit: None,
@@ -336,24 +360,12 @@ store:
         ),
     );
     let log = folder.join("log");
-    let mut command = match std::env::var("BENCH_WRAP") {
-        // A profiler around the gateway, for example `perf record -g -o FILE --`.
-        Ok(wrap) if !wrap.is_empty() => {
-            let mut words = wrap.split_whitespace();
-            let mut command = Command::new(words.next().unwrap_or("env"));
-            command.args(words).arg(&places.hookward);
-            command
-        }
-        _ => Command::new(&places.hookward),
-    };
-    // As nginx here: no line for each request.
-    command.args(["serve", "--access-log", "off", "-c"]).arg(&config);
     Running {
         address: format!("127.0.0.1:{port}"),
         path: "/webhooks/appmint",
-        signature_header: "X-Appmint-Signature",
+        credential: "X-Appmint-Signature",
         admin: Some(admin),
-        parts: vec![Victim::start(&mut command, &log)],
+        parts: vec![places.serve(&config, &log)],
         limit: None,
         log,
     }
@@ -384,7 +396,7 @@ handlers:
     Running {
         address: format!("127.0.0.1:{port}"),
         path: "/webhooks/github",
-        signature_header: "X-Hub-Signature-256",
+        credential: "X-Hub-Signature-256",
         admin: None,
         parts: vec![Victim::start(&mut command, &log)],
         limit: None,
@@ -414,7 +426,7 @@ fn fleet(places: &Places, folder: &Path, sink_port: u16, gateways: usize, strict
     Running {
         address: addresses.join(","),
         path: "/webhooks/appmint",
-        signature_header: "X-Appmint-Signature",
+        credential: "X-Appmint-Signature",
         admin: Some(admins.join(",")),
         parts,
         limit: None,
@@ -462,7 +474,7 @@ fn bullmq(places: &Places, folder: &Path, sink_port: u16) -> Running {
     Running {
         address: format!("127.0.0.1:{port}"),
         path: "/webhooks/appmint",
-        signature_header: "X-Appmint-Signature",
+        credential: "X-Appmint-Signature",
         admin: None,
         parts,
         limit: None,

@@ -4,6 +4,8 @@
 use std::fmt;
 
 use crate::latency::{Latencies, Latency};
+use crate::lists::Lists;
+use crate::neighbours::Neighbours;
 use crate::report::{Figures, spread};
 use crate::systems::System;
 
@@ -11,6 +13,12 @@ use crate::systems::System;
 const RATIO_MIN: [(usize, f64); 2] = [(64, 0.45), (256, 0.7)];
 /// The same of proxy mode, which is beside nginx at its own trade, at any number of connections.
 const PROXY_RATIO_MIN: f64 = 0.8;
+/// Emitted and delivered events a second in proportion to nginx, by connections.
+const EMIT_RATIO_MIN: (usize, f64) = (64, 0.4);
+/// A page of 50 rows, in milliseconds.
+const PAGE_MILLIS_MAX: f64 = 20.0;
+/// The healthy webhooks' p99 with sick neighbours in proportion to the one without.
+const NEIGHBOURS_RATIO_MAX: f64 = 1.5;
 /// Of the embedded store's accepted events a second, the part that one gateway accepts on Redis (`appendfsync everysec`).
 const REDIS_MIN: f64 = 0.5;
 /// Added to the p50 of accepting, in syncs of the disk.
@@ -51,6 +59,52 @@ pub(crate) fn all(figures: &Figures, connections: &[usize]) -> Vec<Verdict> {
     all.extend(figures.latency.iter().flat_map(latency));
     all.extend(pending(figures));
     all.extend(beside_redis(figures, connections));
+    all.extend(emitting(figures, connections));
+    all.extend(figures.lists.iter().flat_map(lists));
+    all.extend(figures.neighbours.iter().flat_map(neighbours));
+    all
+}
+
+fn lists(figures: &Lists) -> Vec<Verdict> {
+    let Some(slowest) = figures.slowest() else { return Vec::new() };
+    let what = format!("p99 of an answer of the slowest query ({})", slowest.name);
+    vec![
+        at_most(&what, slowest.answer_p99 as f64 / 1e3, PAGE_MILLIS_MAX, "ms"),
+        at_least("deliveries in the store", figures.deliveries as f64, figures.wanted as f64),
+    ]
+}
+
+fn neighbours(figures: &Neighbours) -> Vec<Verdict> {
+    let ratio = spread(figures.ratios()).map_or(f64::INFINITY, |all| all.median);
+    vec![
+        at_most(
+            "healthy webhooks' p99 with sick neighbours, median of the pairs",
+            ratio,
+            NEIGHBOURS_RATIO_MAX,
+            "times",
+        ),
+        at_most("failed events and missing healthy deliveries", figures.lost() as f64, 0.0, "events"),
+    ]
+}
+
+/// What the sending side emits and delivers, and that it loses and repeats nothing.
+fn emitting(figures: &Figures, connections: &[usize]) -> Vec<Verdict> {
+    let mut all = Vec::new();
+    for &connections in connections {
+        let runs = figures.runs(System::HookwardEmit, connections);
+        if runs.is_empty() {
+            continue;
+        }
+        if let Some(ratio) = spread(figures.ratios(System::HookwardEmit, connections))
+            && connections == EMIT_RATIO_MIN.0
+        {
+            let what = format!("emitted and delivered/s in proportion to nginx at {connections} connections");
+            all.push(at_least(&what, ratio.median, EMIT_RATIO_MIN.1));
+        }
+        let wrong = runs.iter().map(|run| run.repeated + run.missing + run.broken + run.refused).sum::<u64>();
+        let what = format!("repeated, missing, broken or refused emissions at {connections} connections");
+        all.push(at_most(&what, wrong as f64, 0.0, "events"));
+    }
     all
 }
 

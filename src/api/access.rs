@@ -119,13 +119,13 @@ fn wrong_method(allow: http::HeaderValue) -> Response {
 impl<S: Store> Gate<S> {
     async fn run(&self, operation: &Operation, caller: &Caller, request: Request, next: Next) -> Response {
         if operation.method == http::Method::POST && !operation.keeps_keys {
-            return idempotency::run(&self.keys, self.state.clock.now(), caller, request, next).await;
+            return idempotency::run(self, operation, caller, request, next).await;
         }
         next.run(request).await
     }
 
     /// Whoever asks, or why that is nobody.
-    async fn caller(&self, address: Option<IpAddr>, headers: &HeaderMap) -> Result<Caller, Problem> {
+    pub(super) async fn caller(&self, address: Option<IpAddr>, headers: &HeaderMap) -> Result<Caller, Problem> {
         let configured = self.state.configured();
         if configured.tokens.is_empty() {
             without_tokens(self.state.listens_on_loopback, headers)?;

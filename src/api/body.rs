@@ -2,8 +2,9 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
@@ -22,22 +23,32 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        let is_json = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(|value| {
-            let essence = value.split(';').next().unwrap_or_default().trim();
-            essence.eq_ignore_ascii_case("application/json")
-        });
-        let body = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|_too_large| too_large())?;
-        if is_json != Some(true) && !body.is_empty() {
-            let detail = "the body must be JSON: Content-Type: application/json";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_not_json", detail));
-        }
-        Ok(Self(body))
+        let (head, body) = request.into_parts();
+        Self::collect(&head.headers, body).await
     }
 }
 
 // === impl JsonBytes ===
 
 impl JsonBytes {
+    /// Reads the body of a request with these headers.
+    pub(super) async fn collect<B>(headers: &HeaderMap, body: B) -> Result<Self, Problem>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<axum::BoxError>,
+    {
+        let is_json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(|value| {
+            let essence = value.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case("application/json")
+        });
+        let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|_too_large| too_large())?.to_bytes();
+        if is_json != Some(true) && !body.is_empty() {
+            let detail = "the body must be JSON: Content-Type: application/json";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_not_json", detail));
+        }
+        Ok(Self(body))
+    }
+
     /// What the body says; nothing at all is an empty object.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         if self.0.len() > SMALL_BYTES_MAX {

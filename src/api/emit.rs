@@ -44,17 +44,28 @@ pub(super) async fn emit<S: Store>(
     query: Query,
     body: JsonBytes,
 ) -> Result<Response, Problem> {
+    emit_in(&state, project, &headers, &query, &body).await
+}
+
+/// Emits what a publisher wrote.
+pub(super) async fn emit_in<S: Store>(
+    state: &State<S>,
+    project: Arc<str>,
+    headers: &HeaderMap,
+    query: &Query,
+    body: &JsonBytes,
+) -> Result<Response, Problem> {
     query.only(&[])?;
-    let sending = sending(&state)?;
+    let sending = sending(state)?;
     if body.0.len() > sending.settings().body_bytes_max {
         return Err(too_large());
     }
-    let key = request_key(&headers, "/v1/events", &body.0)?;
+    let key = request_key(headers, "/v1/events", &body.0)?;
     let mut event = StandardEvent::parse(&body.0)?;
     if let Some(key) = &key {
         event.caused_by(&key.key);
     }
-    emitted(&state, sending, Emission { project, event, key, to: None }).await
+    emitted(state, sending, Emission { project, event, key, to: None }).await
 }
 
 pub(super) async fn test<S: Store>(
@@ -118,9 +129,7 @@ async fn emitted<S: Store>(
     let emitted = if emission.key.is_some() {
         let sending = Arc::clone(sending);
         let emitting = task::spawn("keyed emission", async move { sending.webhooks.emit(emission).await });
-        emitting.await.map_err(|_panicked| {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something broke; the log says what")
-        })?
+        emitting.await.map_err(|_panicked| Problem::broken())?
     } else {
         sending.webhooks.emit(emission).await
     }?;

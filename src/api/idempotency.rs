@@ -7,11 +7,12 @@
 //!
 //! - A request with a key is finished even if its client goes: that is what the second copy is for.
 //! - Keys belong to a project; those of tokens that are bound to none are apart.
-//! - Bounded: keys in all, keys of one project, bytes of answers. The oldest go first.
-//! - In memory: **a restart forgets them.** What emits has its own, which are durable with the event
-//!   (`outbound::emit`).
+//! - **Durable**: the key before anything is done, the answer before it is given. After a crash in between, what can be
+//!   done twice without harm is done again; for the rest the copy is answered 409 (`idempotency_key_interrupted`), and somebody has to look.
+//! - Answers hold secrets of webhooks: they are sealed as those are. What emits has keys of its own, which are kept with
+//!   the event (`outbound::emit`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,15 +20,22 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::access::Gate;
 use super::caller::Caller;
 use super::problem::Problem;
 use super::project::PROJECT_HEADER;
-use crate::domain::Timestamp;
+use super::state::State;
+use super::surface::Operation;
+use crate::domain::Sealed;
+use crate::store::{KeptRequest, Store};
 use crate::telemetry::task;
 
 /// The header of the request.
@@ -42,62 +50,34 @@ pub(super) const KEY_PATTERN: &str = "^[!-~]([ -~]{0,253}[!-~])?$";
 /// The longest key, in characters.
 const KEY_CHARS_MAX: usize = 255;
 
-/// How long an answer is kept.
-const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How many keys are known at once.
-const KEYS_MAX: usize = 10_000;
-
-/// How many of them one project may have.
-const KEYS_OF_PROJECT_MAX: usize = 1_000;
-
-/// Bytes that the kept answers may take.
-const ANSWERS_BYTES_MAX: usize = 32 << 20;
-
 /// The largest body of a request with a key.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// What is known of keys; shared by all requests.
+/// Where several gateways share a store, a request that another one has begun may be under way there for so long.
+const ELSEWHERE_MAX: Duration = Duration::from_secs(60);
+
+/// Keys whose requests are under way here, with what makes each that request and no other.
 #[derive(Clone, Default)]
-pub(super) struct Keys(Arc<Mutex<Known>>);
+pub(super) struct Keys(Arc<Mutex<HashMap<[u8; 32], [u8; 32]>>>);
 
-#[derive(Default)]
-struct Known {
-    entries: HashMap<Name, Entry>,
-    /// Oldest first.
-    order: VecDeque<Name>,
-    answers_bytes: usize,
-}
-
-/// A project's key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Name {
-    project: Option<Arc<str>>,
-    key: Arc<str>,
-}
-
-struct Entry {
-    /// SHA-256 of everything that makes it this request and no other.
-    request: [u8; 32],
-    since: Timestamp,
-    /// `None` while it is under way.
-    answer: Option<Answer>,
-}
-
-/// An answer that is given again.
-#[derive(Clone)]
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-/// A key whose request is under way; free again when this is dropped without an answer.
+/// A key whose request is under way; another copy may come when this is dropped.
 struct Ours {
     keys: Keys,
-    name: Name,
-    done: bool,
+    name: [u8; 32],
 }
+
+/// An answer that is given again, as it is written.
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+/// How an answer is kept: as it is, where the gateway has no key for secrets, and so no secrets.
+const OPEN: u8 = 0;
+/// Sealed with the key for secrets.
+const SEALED: u8 = 1;
 
 /// The request's key.
 ///
@@ -128,28 +108,91 @@ pub(super) fn mark_replayed(response: &mut Response) {
 }
 
 /// Answers the request: by the handler, or with what that said before.
-pub(super) async fn run(keys: &Keys, now: Timestamp, caller: &Caller, request: Request, next: Next) -> Response {
+pub(super) async fn run<S: Store>(
+    gate: &Gate<S>,
+    operation: &Operation,
+    caller: &Caller,
+    request: Request,
+    next: Next,
+) -> Response {
     let name = match key(request.headers()) {
         Ok(None) => return next.run(request).await,
-        Ok(Some(key)) => Name { project: caller.project.clone(), key: key.into() },
+        Ok(Some(key)) => name_of(caller.project.as_deref(), key),
         Err(problem) => return problem.into_response(),
     };
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else { return unreadable() };
-    let ours = match keys.begin(name, fingerprint(&head, &body), now) {
-        Ok(Begun::Ours(ours)) => ours,
-        Ok(Begun::Answered(answer)) => return answer.again(),
+    let request = fingerprint(&head, &body);
+    let ours = match gate.keys.begin(name, request) {
+        Ok(ours) => ours,
         Err(problem) => return problem.into_response(),
     };
+    let (state, repeatable) = (gate.state.clone(), operation.repeatable);
+    let project = project_of(caller.project.as_deref());
     // In a task of its own: a client that goes away in the middle asks again with the same key.
     let answering = task::spawn("idempotent request", async move {
+        let begun = KeptRequest { name, project, request, begun_at: state.clock.now(), answer: None };
+        match state.store.begin_request(begun).await {
+            Ok(None) => {}
+            Ok(Some(known)) => match again(&state, &known, request, repeatable) {
+                Ok(Some(response)) => return response,
+                Ok(None) => {}
+                Err(problem) => return problem.into_response(),
+            },
+            Err(error) => return Problem::from(error).into_response(),
+        }
         let response = next.run(Request::from_parts(head, Body::from(body))).await;
-        ours.answer(response).await
+        let response = keep(&state, name, response).await;
+        drop(ours);
+        response
     });
-    answering.await.unwrap_or_else(|_panicked| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something broke; the log says what")
-            .into_response()
-    })
+    answering.await.unwrap_or_else(|_panicked| Problem::broken().into_response())
+}
+
+/// What is said of a request whose key is known; `None`: it is made again.
+fn again<S: Store>(
+    state: &State<S>,
+    known: &KeptRequest,
+    request: [u8; 32],
+    repeatable: bool,
+) -> Result<Option<Response>, Problem> {
+    if known.request != request {
+        return Err(reused());
+    }
+    if let Some(answer) = &known.answer {
+        return match opened(state, known.name, answer) {
+            Some(answer) => Ok(Some(answer.again())),
+            None => Err(interrupted("it was answered, but the answer cannot be read any more")),
+        };
+    }
+    if state.store.is_shared() && state.clock.now().since(known.begun_at) < ELSEWHERE_MAX {
+        return Err(in_flight());
+    }
+    if repeatable { Ok(None) } else { Err(interrupted("the gateway ended while it was under way")) }
+}
+
+/// Keeps the answer, where the request did something, and gives it.
+async fn keep<S: Store>(state: &State<S>, name: [u8; 32], response: Response) -> Response {
+    let (head, body) = response.into_parts();
+    // Our own answer, in memory already: reading it does not fail.
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let counts = head.status.is_success() || head.status == StatusCode::INTERNAL_SERVER_ERROR;
+    let answer = if counts { kept(state, name, &Answer::new(head.status, &head.headers, &body)) } else { None };
+    if let Err(error) = state.store.end_request(name, answer).await {
+        tracing::error!(%error, "what a request with an Idempotency-Key was answered was not kept");
+    }
+    Response::from_parts(head, Body::from(body))
+}
+
+fn in_flight() -> Problem {
+    let detail = "the first request with this Idempotency-Key is still under way";
+    Problem::new(StatusCode::CONFLICT, "idempotency_key_in_flight", detail).retry_after(1)
+}
+
+fn interrupted(what: &str) -> Problem {
+    let detail =
+        format!("{what}: look whether what you asked for was done, and use a new Idempotency-Key where it was not");
+    Problem::new(StatusCode::CONFLICT, "idempotency_key_interrupted", detail)
 }
 
 /// The body did not come, or is too large; either way nothing was done.
@@ -171,178 +214,94 @@ fn fingerprint(head: &Parts, body: &[u8]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// What a key was good for.
-enum Begun {
-    /// It is new: the request is to be made.
-    Ours(Ours),
-    /// It was made before.
-    Answered(Answer),
+/// A key as the store knows it; two projects never have the same.
+fn name_of(project: Option<&str>, key: &str) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update([u8::from(project.is_some())]);
+    for part in [project.unwrap_or_default(), key] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
 }
 
-// === impl Keys ===
+/// A number for the project: the same for the same, and seldom for two.
+fn project_of(project: Option<&str>) -> u64 {
+    let hash: [u8; 32] = Sha256::digest(project.unwrap_or_default()).into();
+    hash.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
+// === how answers are kept ===
+
+fn kept<S: Store>(state: &State<S>, name: [u8; 32], answer: &Answer) -> Option<Bytes> {
+    // Text and numbers only: it cannot fail.
+    let text = serde_json::to_vec(answer).unwrap_or_default();
+    let (form, text) = match &state.sending {
+        None => (OPEN, text),
+        Some(sending) => match sending.webhooks.seal(&use_of(name), &text) {
+            Ok(sealed) => (SEALED, sealed.0.to_vec()),
+            Err(error) => {
+                tracing::error!(%error, "what a request with an Idempotency-Key was answered was not kept");
+                return None;
+            }
+        },
+    };
+    Some([&[form], &text[..]].concat().into())
+}
+
+fn opened<S: Store>(state: &State<S>, name: [u8; 32], kept: &[u8]) -> Option<Answer> {
+    let (form, text) = kept.split_first()?;
+    match (*form, &state.sending) {
+        (OPEN, _) => serde_json::from_slice(text).ok(),
+        (SEALED, Some(sending)) => {
+            let opened = sending.webhooks.open(&use_of(name), &Sealed(Bytes::copy_from_slice(text))).ok()?;
+            serde_json::from_slice(opened.expose()).ok()
+        }
+        _ => None,
+    }
+}
+
+fn use_of(name: [u8; 32]) -> String {
+    format!("{}: answer", hex::encode(name))
+}
+
+// === impl Keys, Ours, Answer ===
 
 impl Keys {
-    fn begin(&self, name: Name, request: [u8; 32], now: Timestamp) -> Result<Begun, Problem> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.forget_expired(now);
-        match known.entries.get(&name) {
-            Some(entry) if entry.request != request => Err(reused()),
-            Some(Entry { answer: Some(answer), .. }) => Ok(Begun::Answered(answer.clone())),
-            Some(_) => {
-                let detail = "the first request with this Idempotency-Key is still under way";
-                Err(Problem::new(StatusCode::CONFLICT, "idempotency_key_in_flight", detail).retry_after(1))
-            }
+    fn begin(&self, name: [u8; 32], request: [u8; 32]) -> Result<Ours, Problem> {
+        let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match under_way.get(&name) {
+            Some(other) if *other != request => Err(reused()),
+            Some(_) => Err(in_flight()),
             None => {
-                known.make_room(&name);
-                known.order.push_back(name.clone());
-                known.entries.insert(name.clone(), Entry { request, since: now, answer: None });
-                Ok(Begun::Ours(Ours { keys: self.clone(), name, done: false }))
+                under_way.insert(name, request);
+                Ok(Ours { keys: self.clone(), name })
             }
         }
-    }
-}
-
-// === impl Known ===
-
-impl Known {
-    fn forget(&mut self, place: usize) {
-        let entry = self.order.remove(place).and_then(|name| self.entries.remove(&name));
-        self.answers_bytes -= entry.and_then(|entry| entry.answer).map_or(0, |answer| answer.bytes());
-    }
-
-    fn forget_expired(&mut self, now: Timestamp) {
-        while let Some(name) = self.order.front()
-            && self.entries.get(name).is_none_or(|entry| now.since(entry.since) >= KEPT_FOR)
-        {
-            self.forget(0);
-        }
-    }
-
-    /// Forgets the oldest answers until one more key has its place. Keys that are under way are as few as connections.
-    fn make_room(&mut self, name: &Name) {
-        let of_project = |known: &Self| known.order.iter().filter(|other| other.project == name.project).count();
-        while of_project(self) >= KEYS_OF_PROJECT_MAX {
-            let Some(place) = self.oldest(|other| other.project == name.project) else { break };
-            self.forget(place);
-        }
-        while self.order.len() >= KEYS_MAX || self.answers_bytes >= ANSWERS_BYTES_MAX {
-            let Some(place) = self.oldest(|_| true) else { break };
-            self.forget(place);
-        }
-    }
-
-    fn oldest(&self, is_meant: impl Fn(&Name) -> bool) -> Option<usize> {
-        let is_answered = |name: &Name| self.entries.get(name).is_none_or(|entry| entry.answer.is_some());
-        self.order.iter().position(|name| is_meant(name) && is_answered(name))
-    }
-}
-
-// === impl Ours, Answer ===
-
-impl Ours {
-    /// Keeps the answer, where the request did something, and gives it.
-    async fn answer(mut self, response: Response) -> Response {
-        let (head, body) = response.into_parts();
-        // Our own answer, in memory already: reading it does not fail.
-        let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-        if head.status.is_success() || head.status == StatusCode::INTERNAL_SERVER_ERROR {
-            let answer = Answer { status: head.status, headers: head.headers.clone(), body: body.clone() };
-            let mut known = self.keys.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let bytes = answer.bytes();
-            if let Some(entry) = known.entries.get_mut(&self.name) {
-                entry.answer = Some(answer);
-                known.answers_bytes += bytes;
-            }
-            drop(known);
-            self.done = true;
-        }
-        Response::from_parts(head, Body::from(body))
     }
 }
 
 impl Drop for Ours {
     fn drop(&mut self) {
-        if self.done {
-            return;
-        }
-        let mut known = self.keys.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = known.order.iter().position(|name| *name == self.name) {
-            known.forget(place);
-        }
+        self.keys.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
     }
 }
 
 impl Answer {
-    fn bytes(&self) -> usize {
-        self.body.len() + self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+    fn new(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+        Self { status: status.as_u16(), headers, body: STANDARD_NO_PAD.encode(body) }
     }
 
     fn again(self) -> Response {
-        let mut response = Response::new(Body::from(self.body));
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        let mut response = Response::new(Body::from(STANDARD_NO_PAD.decode(self.body).unwrap_or_default()));
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or_default();
+        let headers = self.headers.into_iter();
+        let headers = headers
+            .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?)));
+        response.headers_mut().extend(headers);
         mark_replayed(&mut response);
         response
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(project: Option<&str>, key: &str) -> Name {
-        Name { project: project.map(Into::into), key: key.into() }
-    }
-
-    async fn keep(keys: &Keys, name: Name, body: &[u8], now: Timestamp) {
-        let Ok(Begun::Ours(ours)) = keys.begin(name, [0; 32], now) else { panic!("the key is not new") };
-        drop(ours.answer(Response::new(Body::from(body.to_vec()))).await);
-    }
-
-    fn is_kept(keys: &Keys, name: Name, now: Timestamp) -> bool {
-        matches!(keys.begin(name, [0; 32], now), Ok(Begun::Answered(_)))
-    }
-
-    fn sizes(keys: &Keys) -> (usize, usize, usize) {
-        let known = keys.0.lock().unwrap();
-        (known.entries.len(), known.order.len(), known.answers_bytes)
-    }
-
-    #[tokio::test]
-    async fn a_project_pushes_out_its_own_keys_only() {
-        let (keys, now) = (Keys::default(), Timestamp(0));
-        keep(&keys, name(Some("other"), "first"), b"x", now).await;
-        for number in 0..=KEYS_OF_PROJECT_MAX {
-            keep(&keys, name(Some("own"), &number.to_string()), b"x", now).await;
-        }
-        assert!(is_kept(&keys, name(Some("other"), "first"), now));
-        assert!(!is_kept(&keys, name(Some("own"), "0"), now), "the oldest is gone");
-        assert!(is_kept(&keys, name(Some("own"), "2"), now));
-    }
-
-    #[tokio::test]
-    async fn keys_and_bytes_are_bounded_in_all() {
-        let (keys, now) = (Keys::default(), Timestamp(0));
-        for number in 0..KEYS_MAX + 10 {
-            keep(&keys, name(Some(&format!("p{}", number % 100)), &number.to_string()), b"x", now).await;
-        }
-        assert_eq!(sizes(&keys), (KEYS_MAX, KEYS_MAX, KEYS_MAX));
-        let keys = Keys::default();
-        let body = vec![0; ANSWERS_BYTES_MAX / 4];
-        for number in 0..20 {
-            keep(&keys, name(None, &number.to_string()), &body, now).await;
-        }
-        assert!(sizes(&keys).2 <= ANSWERS_BYTES_MAX, "{:?}", sizes(&keys));
-        assert!(is_kept(&keys, name(None, "19"), now) && !is_kept(&keys, name(None, "1"), now));
-    }
-
-    #[tokio::test]
-    async fn a_day_later_a_key_is_new() {
-        let keys = Keys::default();
-        keep(&keys, name(None, "a"), b"x", Timestamp(0)).await;
-        let last = Timestamp(0).plus(KEPT_FOR).minus(Duration::from_millis(1));
-        assert!(is_kept(&keys, name(None, "a"), last));
-        assert!(!is_kept(&keys, name(None, "a"), Timestamp(0).plus(KEPT_FOR)));
-        assert_eq!(sizes(&keys), (0, 0, 0), "and nothing of it is left");
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! Deliberately absent: CORS (no other site's script has business here) and method overrides.
 //!
-//! Reading order: `operations` (the whole surface in one place), [`mod@router`], [`state`] (what app hands in), [`access`] (who asks:
+//! Reading order: `operations` (the whole surface in one place), [`mod@router`], [`mod@door`] (the way to it), [`state`] (what app hands in), [`access`] (who asks:
 //! [`caller`]), `surface` (who may), `operation` and `openapi` (what that says), `idempotency`, [`problem`], `params`, then a file for each kind of thing, and what they look like on the [`wire`].
 
 pub mod access;
@@ -20,6 +20,7 @@ pub mod caller;
 mod configured;
 mod deliveries;
 pub mod diagnosed;
+pub mod door;
 mod emit;
 mod events;
 mod failures;
@@ -48,6 +49,7 @@ pub mod wire;
 
 pub use access::Token;
 pub use caller::{Caller, Role};
+pub use door::door;
 pub use mask::{MASKED, Masks};
 pub use problem::Problem;
 pub use project::Project;

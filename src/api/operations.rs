@@ -87,7 +87,7 @@ fn received<S: Store>(surface: Surface<S>) -> Surface<S> {
             deliveries::redeliver::<S>,
         )
         .with(
-            act("/v1/deliveries/{id}/cancel", "no more").within_project().answers::<Delivery>(200),
+            act("/v1/deliveries/{id}/cancel", "no more").repeatable().within_project().answers::<Delivery>(200),
             deliveries::cancel::<S>,
         )
 }
@@ -108,6 +108,7 @@ fn operated<S: Store>(surface: Surface<S>) -> Surface<S> {
         )
         .with(
             act("/v1/rejections/{id}/readmit", "let it in after all, where today's guards do")
+                .repeatable()
                 .answers::<Readmission>(202)
                 .fails(&[409]),
             rejections::readmit::<S>,
@@ -130,8 +131,8 @@ fn operated<S: Store>(surface: Surface<S>) -> Surface<S> {
 
 /// What waits because a person said so.
 fn paused<S: Store>(surface: Surface<S>) -> Surface<S> {
-    let source = |path, says| act(path, says).answers::<Source>(200).fails(&[501]);
-    let destination = |path, says| act(path, says).answers::<Destination>(200).fails(&[501]);
+    let source = |path, says| act(path, says).repeatable().answers::<Source>(200);
+    let destination = |path, says| act(path, says).repeatable().answers::<Destination>(200);
     surface
         .with(
             source("/v1/sources/{name}/pause", "its events are kept, and their deliveries wait"),
@@ -209,11 +210,12 @@ fn registered<S: Store>(surface: Surface<S>) -> Surface<S> {
         )
         .with(
             webhook(act("/v1/webhooks/{id}/rotate-secret", "a new secret; the old one signs too for a while"))
+                .repeatable()
                 .takes::<Rotate>(),
             webhooks::rotate::<S>,
         )
-        .with(webhook(act("/v1/webhooks/{id}/pause", "its deliveries wait")), webhooks::pause::<S>)
-        .with(webhook(act("/v1/webhooks/{id}/resume", "its deliveries go on")), webhooks::resume::<S>)
+        .with(webhook(act("/v1/webhooks/{id}/pause", "its deliveries wait").repeatable()), webhooks::pause::<S>)
+        .with(webhook(act("/v1/webhooks/{id}/resume", "its deliveries go on").repeatable()), webhooks::resume::<S>)
         .with(
             own(look("/v1/webhooks/{id}/deliveries", "what went to it, newest first"))
                 .query(webhooks::LOG)

@@ -1,6 +1,7 @@
 //! Ids in the path, and query parameters: known ones only, each once, each with a value that makes sense; else 400 with a pointer.
 
 use axum::extract::{FromRequestParts, Path};
+use http::Uri;
 use http::request::Parts;
 use url::form_urlencoded;
 
@@ -28,7 +29,7 @@ impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(parts.uri.query().map(Box::from)))
+        Ok(Self::of(&parts.uri))
     }
 }
 
@@ -44,6 +45,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
 // === impl Query ===
 
 impl Query {
+    /// The query of a target.
+    pub(super) fn of(target: &Uri) -> Self {
+        Self(target.query().map(Box::from))
+    }
+
     /// The parameters, of which only these are known.
     pub(super) fn only(&self, known: &[Parameter]) -> Result<Params, Problem> {
         let mut pairs: Vec<(String, String)> = Vec::new();

@@ -88,6 +88,11 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, code, detail)
     }
 
+    /// A defect: something panicked, and the log says what.
+    pub(super) fn broken() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something broke; the log says what")
+    }
+
     /// Come again after this many seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {

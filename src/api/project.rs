@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use http::HeaderName;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 
 use super::caller::Caller;
 use super::problem::Problem;
@@ -27,8 +27,15 @@ impl<S: Sync> FromRequestParts<S> for Project {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        let Some(value) = parts.headers.get(PROJECT_HEADER) else {
-            return Ok(Self(caller.project.unwrap_or_else(|| DEFAULT_PROJECT.into())));
+        Self::of(&caller, &parts.headers)
+    }
+}
+
+impl Project {
+    /// The project of a request with these headers.
+    pub(super) fn of(caller: &Caller, headers: &HeaderMap) -> Result<Self, Problem> {
+        let Some(value) = headers.get(PROJECT_HEADER) else {
+            return Ok(Self(caller.project.clone().unwrap_or_else(|| DEFAULT_PROJECT.into())));
         };
         let name = value.to_str().ok().filter(|name| is_name(name)).ok_or_else(|| {
             let detail = "Hookward-Project: a name has 1 to 64 letters, digits, `-`, `_` and `.`";

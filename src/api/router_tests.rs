@@ -15,7 +15,7 @@ use crate::domain::{Clock, Plan, Secret, Timestamp};
 use crate::store::embedded::{Config, Embedded};
 use crate::telemetry::{Metrics, Readiness};
 
-fn state(folder: &std::path::Path) -> State<Embedded> {
+pub(in crate::api) fn state(folder: &std::path::Path) -> State<Embedded> {
     let mut config = Config::new(folder);
     config.disk_free_min = 0;
     let tokens = Role::ALL.map(|role| Token::new(role.as_str(), &Secret::new(role.as_str()), role));
@@ -68,7 +68,7 @@ async fn a_handler_without_an_operation_answers_403_to_every_role() {
         .route("/v1/forgotten/{id}", routing::any(forgotten.clone()))
         // Beside operations that are in the table: another method of a path that is known.
         .route("/v1/events", routing::delete(forgotten));
-    let router = behind_gate(handlers, table, state(folder.path()));
+    let (router, _gate) = behind_gate(handlers, table, state(folder.path()));
     for role in Role::ALL {
         for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             for path in ["/v1/forgotten", "/v1/forgotten/evt_1"] {

@@ -26,6 +26,8 @@ pub(super) struct Operation {
     pub(super) names_project: bool,
     /// Whether it sees to its `Idempotency-Key` by itself.
     pub(super) keeps_keys: bool,
+    /// Whether it may be done again where nobody knows whether it was done: the second time changes nothing that matters.
+    pub(super) repeatable: bool,
     /// What it says about itself.
     pub(super) told: Told,
 }
@@ -103,6 +105,7 @@ impl Operation {
             within_project: false,
             names_project: false,
             keeps_keys: false,
+            repeatable: false,
             told: Told::default(),
         }
     }
@@ -125,6 +128,11 @@ impl Operation {
     /// Sees to its `Idempotency-Key` by itself.
     pub(super) fn keeps_keys(self) -> Self {
         Self { keeps_keys: true, ..self }
+    }
+
+    /// The second time changes nothing that matters: it is done again where a crash lets nobody know.
+    pub(super) fn repeatable(self) -> Self {
+        Self { repeatable: true, ..self }
     }
 
     /// Who may, by role; of what is open everybody may.

@@ -1,7 +1,7 @@
 //! What a person has paused: sources, whose events are kept and wait, and destinations, whose deliveries are held.
 //!
 //! A pause is durable before it is answered and outlives restarts and reloads, also for a name that is not in the
-//! configuration at the moment.
+//! configuration at the moment. Where several gateways share a store each goes along with what the others pause.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +38,9 @@ type Configured = (Destination, Option<Arc<Endpoint>>);
 
 /// What came in at the moment in which its source was resumed, and whose sender went away then, is released after so long.
 const RELEASED_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Between two tries to read what another gateway has paused.
+const AGAIN: Duration = Duration::from_secs(1);
 
 // === impl Pauses ===
 
@@ -93,13 +96,46 @@ impl<S: Store> Pauses<S> {
     pub(super) async fn set(&self, what: Paused, paused: bool) -> Result<(), StoreError> {
         let _change = self.changes.lock().await;
         self.store.keep_pause(&what, paused).await?;
-        {
+        let changed = {
             let mut known = self.known();
-            let changed = if paused { known.paused.insert(what.clone()) } else { known.paused.remove(&what) };
-            if changed {
-                tracing::info!(?what, paused, "paused or resumed by a person");
+            if paused { known.paused.insert(what.clone()) } else { known.paused.remove(&what) }
+        };
+        if changed {
+            tracing::info!(?what, paused, "paused or resumed by a person");
+        }
+        self.stands(&what, paused).await;
+        Ok(())
+    }
+
+    /// Goes along with what other gateways pause and resume, until the future is dropped.
+    pub(super) async fn follow(self: Arc<Self>) {
+        loop {
+            self.store.changed_pauses().await;
+            while let Err(error) = self.look_again().await {
+                tracing::warn!(%error, "what other gateways have paused cannot be read yet");
+                tokio::time::sleep(AGAIN).await;
             }
-            match &what {
+        }
+    }
+
+    async fn look_again(&self) -> Result<(), StoreError> {
+        // What is changed here meanwhile is not overwritten by what was read before.
+        let _change = self.changes.lock().await;
+        let now: HashSet<Paused> = self.store.pauses().await?.into_iter().collect();
+        let before = std::mem::replace(&mut self.known().paused, now.clone());
+        for what in now.symmetric_difference(&before) {
+            let paused = now.contains(what);
+            tracing::info!(?what, paused, "paused or resumed at another gateway");
+            self.stands(what, paused).await;
+        }
+        Ok(())
+    }
+
+    /// Lets everybody know how something stands.
+    async fn stands(&self, what: &Paused, paused: bool) {
+        {
+            let known = self.known();
+            match what {
                 Paused::Source(name) => {
                     if let Some(holding) = known.holdings.get(name) {
                         holding.set(paused);
@@ -108,10 +144,9 @@ impl<S: Store> Pauses<S> {
                 Paused::Destination(_) => self.dispatch(&known),
             }
         }
-        if let (Paused::Source(name), false) = (&what, paused) {
+        if let (Paused::Source(name), false) = (what, paused) {
             self.release(name).await;
         }
-        Ok(())
     }
 
     async fn release(&self, source: &str) {

@@ -47,6 +47,7 @@ pub struct Running {
     retention_task: JoinHandle<()>,
     feeds_task: JoinHandle<()>,
     passed_task: JoinHandle<()>,
+    pauses_task: JoinHandle<()>,
 }
 
 /// A gateway without its engine's type: what begins and ends it is not what an event meets.
@@ -204,6 +205,7 @@ async fn begin<S: Store>(
     let (stop_ingress, ingress_stopped) = watch::channel(false);
     let (stop_admin, admin_stopped) = watch::channel(false);
     let (ingress, admin) = (ingress_listener.local_addr(), admin_listener.local_addr());
+    let admin_cores = cores.for_others();
     let desk = Arc::new(Desk {
         log,
         unmatched: books(&gateway),
@@ -217,18 +219,12 @@ async fn begin<S: Store>(
         .metrics(gateway.metrics.ingress().clone())
         .cores(cores);
     let ingress_task = task::spawn("ingress", server.serve(service, stopped(ingress_stopped)));
-    let admin_task = task::spawn("admin", serve_admin(Arc::clone(&gateway), admin_listener, admin, admin_stopped));
-    let retention = Arc::clone(&gateway.retention);
-    let retention_task = task::spawn(
-        "retention",
-        records::retention::run(
-            Arc::clone(&gateway.store),
-            move || **retention.load(),
-            gateway.metrics.retention().clone(),
-        ),
-    );
+    let admin_task =
+        task::spawn("admin", serve_admin(Arc::clone(&gateway), admin_listener, admin_cores, admin_stopped));
+    let retention_task = start_retention(&gateway);
     let feeds_task = task::spawn("feeds", Arc::clone(&gateway.feeds).run());
     let passed_task = count_passed_on(&gateway);
+    let pauses_task = task::spawn("pauses of other gateways", Arc::clone(&gateway.pauses).follow());
     let relaxed = checked.store.durability == Durability::Relaxed;
     gateway.readiness.set_relaxed(relaxed);
     gateway.metrics.store().relaxed.set(relaxed.into());
@@ -245,6 +241,7 @@ async fn begin<S: Store>(
         retention_task,
         feeds_task,
         passed_task,
+        pauses_task,
     };
     let now = running.gateway.clock().now();
     running.gateway.readiness().config_loaded(now);
@@ -326,6 +323,7 @@ impl Running {
         self.retention_task.abort();
         self.feeds_task.abort();
         self.passed_task.abort();
+        self.pauses_task.abort();
         if let Err(error) = gateway.close().await {
             tracing::error!(%error, "the store did not close cleanly; the next start verifies it");
         }
@@ -335,6 +333,19 @@ impl Running {
             tracing::debug!("admin port cut");
         }
     }
+}
+
+/// What is old goes.
+fn start_retention<S: Store>(gateway: &Arc<Gateway<S>>) -> JoinHandle<()> {
+    let retention = Arc::clone(&gateway.retention);
+    task::spawn(
+        "retention",
+        records::retention::run(
+            Arc::clone(&gateway.store),
+            move || **retention.load(),
+            gateway.metrics.retention().clone(),
+        ),
+    )
 }
 
 /// The sending side, where it is on.
@@ -428,11 +439,12 @@ fn books<S: Store>(gateway: &Gateway<S>) -> Books<S> {
 async fn serve_admin<S: Store>(
     gateway: Arc<Gateway<S>>,
     listener: Listener,
-    address: SocketAddr,
+    cores: Cores,
     stop: watch::Receiver<bool>,
 ) {
+    let address = listener.local_addr();
     let configured = Arc::clone(&gateway.configured);
-    let router = api::router(api::State {
+    let door = api::door(api::State {
         store: Arc::clone(&gateway.store),
         metrics: gateway.metrics.clone(),
         readiness: gateway.readiness.clone(),
@@ -456,7 +468,8 @@ async fn serve_admin<S: Store>(
     });
     // Its own limits: what floods the ingress does not shut the operator out.
     let limits = ingress::Config { listen: address, drain_timeout: ADMIN_DRAIN, ..ingress::Config::default() };
-    Server::new(listener, Arc::new(ArcSwap::from_pointee(limits))).serve(router, stopped(stop)).await;
+    let server = Server::new(listener, Arc::new(ArcSwap::from_pointee(limits))).cores(cores);
+    server.serve(door, stopped(stop)).await;
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {

@@ -7,13 +7,13 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("Source", "validate", "validation by JSON Schema"),
     ("Route", "when", "routing by condition (`when`)"),
     ("Destination", "batch", "batched deliveries"),
-    ("Destination", "order", "ordered deliveries"),
     ("Destination", "tls", "TLS settings of a destination"),
     ("Destination", "proxy", "sending through a proxy"),
 ];
 
 /// The enum of `written`, its word, and what the word would do.
-const VALUES: &[(&str, &str, &str)] = &[];
+const VALUES: &[(&str, &str, &str)] =
+    &[("OrderBy", "source", "an order for each source"), ("OrderBy", "type", "an order for each type of events")];
 
 /// Schemes by their provider's name.
 const SCHEMES: &[&str] = &["elevenlabs", "fusionauth"];

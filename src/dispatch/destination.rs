@@ -18,6 +18,9 @@ pub struct Destination {
     pub concurrency: NonZeroUsize,
     /// Whether that is the limit of all gateways at one store together, instead of each one's.
     pub concurrency_shared: bool,
+    /// One after the other, in the order in which the events were accepted: the store hands out the next one when the one
+    /// before it has ended.
+    pub ordered: bool,
     /// How long one attempt may take: the same as the endpoint's `timeout`. A claim lasts somewhat longer.
     pub timeout: Duration,
     /// More pending deliveries than this: a new one is dead at once, replayable.
@@ -74,6 +77,7 @@ impl Destination {
             name: name.into(),
             concurrency: Self::CONCURRENCY,
             concurrency_shared: false,
+            ordered: false,
             timeout: Self::TIMEOUT,
             queue_max: Self::QUEUE_MAX,
             rate_limit: None,

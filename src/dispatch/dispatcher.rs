@@ -126,5 +126,6 @@ fn target(destination: &Destination) -> TargetSettings {
         queue_max: destination.queue_max,
         paused: destination.paused,
         in_flight_max: destination.concurrency_shared.then_some(destination.concurrency.get() as u64),
+        ordered: destination.ordered,
     }
 }

@@ -145,6 +145,7 @@ impl<S: Store, A: Attempts> Shared<S, A> {
                     queue_max: u64::MAX,
                     paused: true,
                     in_flight_max: None,
+                    ordered: false,
                 });
                 store.rest(&target);
             }

@@ -97,7 +97,7 @@ impl<S: Store> Webhooks<S> {
         let now = self.clock.now();
         let id: Box<str> = event.id.clone().unwrap_or_else(|| own.to_string().into());
         let plan = match to {
-            Some(webhook) => Plan { deliveries: vec![delivery_to(webhook)] },
+            Some(webhook) => Plan { deliveries: vec![delivery_to(&webhook.to_string().into())] },
             None => self.plan(&project, &event.event_type),
         };
         let deliveries = plan.deliveries.len();

@@ -82,6 +82,9 @@ struct Shown<'a> {
 /// The version of the format where a publisher names none: the documentation's.
 pub const API_VERSION: &str = "2024-01-01";
 
+/// What stands around an event's data takes about so many bytes.
+const AROUND_BYTES: usize = 384;
+
 /// The longest text of a field beside id and type, in bytes.
 const TEXT_BYTES_MAX: usize = 255;
 
@@ -182,21 +185,23 @@ impl StandardEvent {
     /// The event as it goes out, under this id where it has none, made at `now` where it does not say when.
     #[must_use]
     pub fn write(&self, id: &str, now: Timestamp) -> Vec<u8> {
-        let now = now.to_string();
+        let made_now = if self.created.is_some() { String::new() } else { now.to_string() };
         let nothing = RawValue::from_string("{}".to_owned()).ok();
         let Some(nothing) = nothing else { return Vec::new() };
         let shown = Shown {
             id: self.id.as_deref().unwrap_or(id),
             event_type: &self.event_type,
-            created: self.created.as_deref().unwrap_or(&now),
+            created: self.created.as_deref().unwrap_or(&made_now),
             api_version: self.api_version.as_deref().unwrap_or(API_VERSION),
             data: &self.data,
             previous_attributes: self.previous_attributes.as_deref().unwrap_or(&nothing),
             request: &self.request,
             livemode: self.livemode,
         };
+        let mut written = Vec::with_capacity(self.data.get().len() + AROUND_BYTES);
         // Texts and what was JSON before: writing it into memory does not fail.
-        serde_json::to_vec(&shown).unwrap_or_default()
+        drop(serde_json::to_writer(&mut written, &shown));
+        written
     }
 }
 

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 
 use super::changes::WebhookError;
 use super::seal::{SealError, Sealer};
-use crate::domain::{Clock, Plan, PlannedDelivery, Secret, Timestamp, Webhook, WebhookId, WebhookState};
+use crate::domain::{Clock, Plan, PlannedDelivery, Sealed, Secret, Timestamp, Webhook, WebhookId, WebhookState};
 use crate::store::{Store, StoreError, TargetSettings};
 
 /// A webhook with its secrets readable: in memory only.
@@ -16,6 +16,8 @@ use crate::store::{Store, StoreError, TargetSettings};
 pub struct OpenedWebhook {
     /// As the store has it.
     pub webhook: Webhook,
+    /// The name of its deliveries' target: its id.
+    pub target: Arc<str>,
     /// What signs, the current one first, each until its time is over.
     pub secrets: Vec<(Secret, Option<Timestamp>)>,
     /// The custom headers.
@@ -117,6 +119,22 @@ impl<S: Store> Webhooks<S> {
         }
     }
 
+    /// Seals a text that is kept beside the webhooks, for one use.
+    ///
+    /// # Errors
+    /// [`SealError::Unsealable`].
+    pub fn seal(&self, of: &str, text: &[u8]) -> Result<Sealed, SealError> {
+        self.sealer.seal(of, text)
+    }
+
+    /// The text that [`seal`](Self::seal) has sealed for this use.
+    ///
+    /// # Errors
+    /// [`SealError::Unopenable`].
+    pub fn open(&self, of: &str, sealed: &Sealed) -> Result<Secret, SealError> {
+        self.sealer.open(of, sealed)
+    }
+
     fn tell_store(&self) {
         for webhook in self.read().by_id.values() {
             self.set_target(&webhook.webhook);
@@ -161,7 +179,7 @@ impl<S: Store> Webhooks<S> {
         let table = self.read();
         let of_project = table.of_project.get(project).into_iter().flat_map(BTreeMap::values);
         let wanting = of_project.filter(|webhook| webhook.webhook.wants(event_type));
-        Plan { deliveries: wanting.take(u16::MAX.into()).map(|webhook| delivery_to(webhook.webhook.id)).collect() }
+        Plan { deliveries: wanting.take(u16::MAX.into()).map(|webhook| delivery_to(&webhook.target)).collect() }
     }
 
     pub(super) fn set_target(&self, webhook: &Webhook) {
@@ -170,6 +188,7 @@ impl<S: Store> Webhooks<S> {
             queue_max: self.limits.load().queue_max,
             paused: webhook.state == WebhookState::Paused,
             in_flight_max: None,
+            ordered: false,
         });
     }
 
@@ -222,11 +241,11 @@ impl<S> std::fmt::Debug for Webhooks<S> {
     }
 }
 
-/// One delivery to a webhook, now.
+/// One delivery to a webhook's target, now.
 #[must_use]
-pub fn delivery_to(id: WebhookId) -> PlannedDelivery {
+pub fn delivery_to(target: &Arc<str>) -> PlannedDelivery {
     PlannedDelivery {
-        target: id.to_string().into(),
+        target: Arc::clone(target),
         route: 0,
         not_before: None,
         expires_at: None,
@@ -255,7 +274,7 @@ fn open(sealer: &Sealer, webhook: Webhook) -> Result<OpenedWebhook, SealError> {
         let values = values.expose().split(|byte| *byte == BETWEEN_HEADERS).map(Secret::new);
         headers = webhook.header_names.iter().cloned().zip(values).collect();
     }
-    Ok(OpenedWebhook { webhook, secrets, headers, seed })
+    Ok(OpenedWebhook { target: id.to_string().into(), webhook, secrets, headers, seed })
 }
 
 // === impl Table ===

@@ -11,9 +11,10 @@
 //! - What is open is never pruned.
 //!
 //! Reading order: [`verbs`] (the trait), [`terms`] (what they take and give), [`query`] (what can be asked), [`moved`] (what goes to another store), [`written_webhook`]
-//! (a webhook as text), then the engines: [`embedded`] (a folder) and [`redis`] (a server that several gateways share).
+//! (a webhook as text), [`kept_request`] (a request under a key), then the engines: [`embedded`] (a folder) and [`redis`] (a server that several gateways share).
 
 pub mod embedded;
+pub mod kept_request;
 pub mod moved;
 pub mod query;
 pub mod redis;
@@ -21,6 +22,7 @@ pub mod terms;
 pub mod verbs;
 pub mod written_webhook;
 
+pub use kept_request::KeptRequest;
 pub use moved::{MovedDelivery, MovedEvent, MovedMark, MovedPage, StoreKeys};
 pub use query::{
     AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Listed, Page, PageRequest, RejectionFilter,

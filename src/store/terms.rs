@@ -140,6 +140,11 @@ pub struct TargetSettings {
     pub paused: bool,
     /// No more are claimed at once, by all gateways of the store together; `None`: each minds its own.
     pub in_flight_max: Option<u64>,
+    /// One after the other, whichever gateways claim, in the order in which their events were accepted: the next one is
+    /// claimed when the one before it has succeeded, is dead, cancelled or expired. One that starts again takes its old
+    /// place, which is before all younger ones; one that waits for a paused source stands aside. Where the store has
+    /// several shards the order is that of each.
+    pub ordered: bool,
 }
 
 /// What is kept for how long, counted from the last terminal delivery.

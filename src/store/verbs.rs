@@ -4,6 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::kept_request::KeptRequest;
 use super::moved::{MovedEvent, MovedMark, MovedPage, StoreKeys};
 use super::query::{
     AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Page, PageRequest, RejectionFilter, RejectionRow,
@@ -114,16 +117,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] while it is in flight, [`StoreError::Engine`].
     fn redeliver(&self, id: DeliveryId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The same for many, in their order; an engine that can lets all of them share what durability costs.
-    fn redeliver_many(&self, ids: Vec<DeliveryId>) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send {
-        async move {
-            let mut done = Vec::with_capacity(ids.len());
-            for id in ids {
-                done.push(self.redeliver(id).await);
-            }
-            done
-        }
-    }
+    /// The same for many, in their order; all of them share what durability costs.
+    fn redeliver_many(&self, ids: Vec<DeliveryId>) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send;
 
     /// Stops a delivery that is open; durable before it returns.
     ///
@@ -141,7 +136,7 @@ pub trait Store: Send + Sync + 'static {
     /// Notes that something is paused, or is not any more; durable before it returns.
     ///
     /// # Errors
-    /// [`StoreError::Engine`], [`StoreError::Damaged`], [`StoreError::Unsupported`]; it stands as before then.
+    /// [`StoreError::Engine`], [`StoreError::Damaged`]; it stands as before then.
     fn keep_pause(&self, what: &Paused, paused: bool) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// What is paused.
@@ -150,9 +145,29 @@ pub trait Store: Send + Sync + 'static {
     /// As [`keep_pause`](Self::keep_pause).
     fn pauses(&self) -> impl Future<Output = Result<Vec<Paused>, StoreError>> + Send;
 
+    /// Waits until what is paused may have been changed by another gateway since it was read last. An engine of a single
+    /// gateway waits for ever.
+    fn changed_pauses(&self) -> impl Future<Output = ()> + Send;
+
     /// Makes the deliveries due that [wait for their source](crate::domain::holding), those whose moment is `over`; how
     /// many. Nothing is written: after a restart it must be asked for again.
     fn release_held(&self, over: impl Fn(Timestamp) -> bool + Send) -> impl Future<Output = u64> + Send;
+
+    /// Notes that a request is begun under its key, unless one that is known still has that key: it is returned then, and
+    /// nothing was noted. Durable before it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`], [`StoreError::Damaged`]: nobody should make the request.
+    fn begin_request(&self, begun: KeptRequest)
+    -> impl Future<Output = Result<Option<KeptRequest>, StoreError>> + Send;
+
+    /// Notes what a request under a key was answered; `None`: it was not made after all, and its key is free. Durable before
+    /// it returns.
+    ///
+    /// # Errors
+    /// As [`begin_request`](Self::begin_request): it stands as begun then.
+    fn end_request(&self, name: [u8; 32], answer: Option<Bytes>)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// An id for a webhook that is about to be registered.
     fn next_webhook_id(&self) -> WebhookId;

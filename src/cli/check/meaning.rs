@@ -279,8 +279,9 @@ fn destination(out: &mut String, Destination { settings, endpoint }: &Destinatio
     line(
         out,
         format_args!(
-            "  {} at a time, {} each, at most {} pending; {} attempts, then dead",
+            "  {} at a time{}, {} each, at most {} pending; {} attempts, then dead",
             settings.concurrency,
+            if settings.ordered { ", in the order of acceptance" } else { "" },
             Period(settings.timeout),
             settings.queue_max,
             settings.schedule.waits.len() + 1

@@ -93,6 +93,14 @@ pub struct Store {
     pub rejections_bytes_max: u64,
 }
 
+impl Store {
+    /// Among how many shards the deliveries of one destination are spread.
+    #[must_use]
+    pub fn shards(&self) -> u8 {
+        self.redis.as_ref().map_or(1, |redis| redis.shards)
+    }
+}
+
 /// `store` of the Redis engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisStore {

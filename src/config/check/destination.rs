@@ -27,7 +27,11 @@ const RETRIES_MAX: usize = 100;
 /// The most of an answer's body that is kept.
 const RESPONSE_BYTES_MAX: u64 = 16 << 20;
 
-pub(super) fn destinations(written: &Named<written::Destination>, problems: &mut Problems<'_>) -> Vec<Destination> {
+pub(super) fn destinations(
+    written: &Named<written::Destination>,
+    shards: u8,
+    problems: &mut Problems<'_>,
+) -> Vec<Destination> {
     let mut destinations = Vec::new();
     for (name, destination) in &written.0 {
         if !is_name(name) {
@@ -41,6 +45,13 @@ pub(super) fn destinations(written: &Named<written::Destination>, problems: &mut
             );
         }
         let settings = settings(name, &destination.value, problems);
+        if let Some(order) = destination.value.order.as_ref().filter(|_| shards > 1) {
+            problems.wrong(
+                order.at,
+                format!("one line, and the store has {shards} shards, each of which knows its own part of it only"),
+                "write `store.shards: 1`, in a cluster too, or leave `order` out",
+            );
+        }
         let endpoint = endpoint(destination, settings.timeout, problems);
         destinations.push(Destination { settings, endpoint });
     }
@@ -67,6 +78,18 @@ fn settings(name: &str, written: &written::Destination, problems: &mut Problems<
             Some(concurrency) if *value <= CONCURRENCY_MAX => settings.concurrency = concurrency,
             _ => problems.wrong(*at, "out of bounds", format!("write 1 to {CONCURRENCY_MAX}")),
         }
+    }
+    if let Some(At { value: written::Order { by }, at }) = &written.order {
+        let written::OrderBy::Destination = by.value;
+        settings.ordered = true;
+        if written.concurrency.as_ref().is_some_and(|concurrency| concurrency.value > 1) {
+            problems.wrong(
+                *at,
+                "one delivery after the other, and `concurrency` allows several at once",
+                "leave `concurrency` out or write 1: the order needs it",
+            );
+        }
+        settings.concurrency = NonZeroUsize::MIN;
     }
     settings.concurrency_shared = written.concurrency_shared.as_ref().is_some_and(|shared| shared.value);
     if let Some(At { value, at }) = &written.queue_max {

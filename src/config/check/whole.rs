@@ -12,7 +12,7 @@ pub(in crate::config) fn check(written: &Configuration, problems: &mut Problems<
     let store = store::store(written.store.as_ref(), problems);
     let outbound = outbound::outbound(written, problems);
     let sources = source::sources(&written.sources, outbound.is_some(), &ingress, problems);
-    let mut destinations = destination::destinations(&written.destinations, problems);
+    let mut destinations = destination::destinations(&written.destinations, store.shards(), problems);
     destinations.extend(sources.iter().filter_map(|source| destination::app(source, ingress.request_timeout)));
     let routes = route::routes(written, problems);
     Checked { ingress, admin, store, sources, routes, destinations, outbound, warnings: Vec::new() }

@@ -26,6 +26,9 @@ pub(in crate::config) struct Destination {
     /// Whether `concurrency` is the limit of all gateways that share a Redis together, instead of each one's.
     #[schemars(extend("default" = false))]
     pub(in crate::config) concurrency_shared: Option<At<bool>>,
+    /// One delivery after the other, in the order in which the events were accepted: the next one waits until the one
+    /// before it has ended, its retries included. No order by default. Not with `concurrency` above 1.
+    pub(in crate::config) order: Option<At<Order>>,
     /// More pending deliveries than this: new ones go to the dead letters, from where they can be sent again.
     #[schemars(extend("default" = 1000000), range(min = 1))]
     pub(in crate::config) queue_max: Option<At<u64>>,
@@ -48,6 +51,21 @@ pub(in crate::config) struct Destination {
     pub(in crate::config) headers: Option<At<Headers>>,
     /// `Authorization` for this destination, instead of the sender's own. None by default.
     pub(in crate::config) auth: Option<At<Auth>>,
+}
+
+/// One delivery after the other, in the order in which the events were accepted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Order {
+    /// What has an order of its own: `destination` puts everything that goes there into one line.
+    pub(in crate::config) by: At<OrderBy>,
+}
+
+/// What has an order of its own.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum OrderBy {
+    Destination,
 }
 
 /// When a failed delivery is attempted again.

@@ -23,7 +23,7 @@ use serde::Deserialize;
 
 pub(super) use admin::{Admin, AdminToken, Role};
 pub(super) use app::{App, Http};
-pub(super) use destination::{Auth, Breaker, Destination, Headers, Retry, Sign, SignatureMode};
+pub(super) use destination::{Auth, Breaker, Destination, Headers, Order, OrderBy, Retry, Sign, SignatureMode};
 pub(super) use feed::{AllowEntry, Feed, FeedFormat, FeedSettings};
 pub(super) use ingress::{Ingress, ProxyProtocol, Tls};
 pub(super) use outbound::Outbound;

@@ -94,8 +94,9 @@ impl Embedded {
             let Some(framed) = framed.await? else {
                 // It cannot be delivered any more: its deliveries end, so that the segment can.
                 self.count_damage(seq, &ReadFault::Damaged);
-                for (_, entry) in entries {
+                for (lane, entry) in entries {
                     self.stop_unattempted(entry.key, DeliveryState::Dead, Some(DeadReason::Unreadable), now);
+                    lane.ended([entry.key]);
                 }
                 continue;
             };

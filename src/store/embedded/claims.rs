@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Embedded;
+use super::journal::Done;
 use super::key::Key;
 use super::lane::Lane;
 use super::queue::{Entry, NEVER};
@@ -12,8 +13,8 @@ use super::record::{Place, StopRecord};
 use super::segment::ReadFault;
 use super::segments::Segments;
 use super::{decode, encode, rows};
-use crate::domain::{DeadReason, DeliveryState, Event, IdMint, Next, Seq, Settlement, Timestamp};
-use crate::store::{Claim, StoreError};
+use crate::domain::{Attempt, DeadReason, DeliveryState, Event, IdMint, Next, Seq, Settlement, Timestamp};
+use crate::store::{AdmitError, Claim, StoreError};
 
 /// Events of this many segments before the journal's end are taken to be in the page cache.
 const IN_PAGE_CACHE_SEGMENTS: u32 = 2;
@@ -133,12 +134,12 @@ impl Embedded {
     }
 
     pub(super) fn settle_claim(&self, claim: &Claim, settlement: Settlement) {
-        let Some((lane, mut entry)) = self.land(claim) else { return };
         let Settlement { attempt, next } = settlement;
-        let key = entry.key;
         if matches!(next, Next::Dead(_)) {
-            self.deaths.add(key);
+            return self.settle_for_good(claim, &attempt, next);
         }
+        let Some((lane, mut entry)) = self.land(claim) else { return };
+        let key = entry.key;
         // Before the delivery can be claimed again: its next record must come after this one.
         self.journal.append_lazy(&encode::settle(key.seq, key.ordinal, &attempt, next));
         if let Next::RetryAt(at) = next {
@@ -146,6 +147,26 @@ impl Embedded {
             entry.due_at = at;
             lane.push(entry, self.clock.now());
         }
+    }
+
+    /// A delivery is dead. Where it stood in a line nobody passes it before that is on disk: after a crash it would be
+    /// attempted again, behind the next one.
+    fn settle_for_good(&self, claim: &Claim, attempt: &Attempt, next: Next) {
+        let key = key_of(claim);
+        let Some(lane) = self.lanes.get(&claim.target) else { return };
+        let Some(waits) = lane.land_for_good(key, claim.lease) else { return };
+        self.deaths.add(key);
+        let record = encode::settle(key.seq, key.ordinal, attempt, next);
+        if !waits {
+            return self.journal.append_lazy(&record);
+        }
+        // Where it cannot be written the store has failed, and nothing goes out any more.
+        let done = move |kept: Result<Place, AdmitError>| {
+            if kept.is_ok() {
+                lane.ended([key]);
+            }
+        };
+        self.journal.append(&record, true, Done::Then(Box::new(done)));
     }
 
     pub(super) fn release_claim(&self, claim: &Claim, due_at: Timestamp) {

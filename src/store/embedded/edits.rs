@@ -76,12 +76,7 @@ impl Embedded {
         };
         let state = DeliveryState::Cancelled;
         let record = StopRecord { seq: key.seq, ordinal: key.ordinal, state, dead_reason: None, at: now };
-        self.edit(encode::stop(&record), move |kept| {
-            if !kept {
-                lane.push(entry, now);
-            }
-        })
-        .await
+        self.edit(encode::stop(&record), move |kept| if kept { lane.ended([key]) } else { lane.push(entry, now) }).await
     }
 
     pub(super) async fn replay_event(

@@ -22,6 +22,7 @@ use super::lock::FolderLock;
 use super::readers::Readers;
 use super::record::Position;
 use super::rejections::Ledger;
+use super::requests::Requests;
 use super::retention::Sweeper;
 use super::segment::HEADER_BYTES;
 use super::segments::Segments;
@@ -56,6 +57,7 @@ pub struct Embedded {
     pub(super) sweeper: tokio::sync::Mutex<Sweeper>,
     /// One change of old deliveries at a time.
     pub(super) edits: tokio::sync::Mutex<()>,
+    pub(super) requests: Requests,
     pub(super) loaded: watch::Receiver<bool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<FolderLock>>,
@@ -124,6 +126,7 @@ impl Embedded {
             bell: Arc::new(KeeperBell::default()),
             sweeper: tokio::sync::Mutex::new(Sweeper::default()),
             edits: tokio::sync::Mutex::new(()),
+            requests: Requests::default(),
             loaded,
             threads: Mutex::default(),
             lock: Mutex::new(Some(lock)),

@@ -21,7 +21,7 @@ use crate::domain::Seq;
 use crate::store::StoreKeys;
 
 /// A change that older builds cannot read raises it; the index is then built anew.
-const INDEX_VERSION: i64 = 3;
+const INDEX_VERSION: i64 = 4;
 
 /// SQLite's `page_size`, as set below.
 pub(super) const PAGE_BYTES: u64 = 8192;
@@ -37,12 +37,14 @@ const SCHEMA: &str = "
         outcome INTEGER, last_segment INTEGER, last_offset INTEGER, last_bytes INTEGER, chk INTEGER,
         PRIMARY KEY(seq, ordinal)) WITHOUT ROWID;
     CREATE INDEX deliveries_open ON deliveries(seq, ordinal, chk) WHERE state = 0;
+    CREATE INDEX deliveries_open_target ON deliveries(target, seq, ordinal) WHERE state = 0;
     CREATE INDEX deliveries_ended ON deliveries(state, seq, ordinal) WHERE state > 1;
     CREATE INDEX deliveries_ended_target ON deliveries(state, target, seq, ordinal) WHERE state > 1;
     CREATE TABLE attempts(seq INTEGER, ordinal INTEGER, number INTEGER, segment INTEGER, offset INTEGER,
         bytes INTEGER, PRIMARY KEY(seq, ordinal, number)) WITHOUT ROWID;
     CREATE TABLE zones(first INTEGER PRIMARY KEY, events INTEGER);
-    CREATE TABLE zone_values(kind INTEGER, value INTEGER, zone INTEGER, PRIMARY KEY(kind, value, zone)) WITHOUT ROWID;
+    CREATE TABLE zone_values(kind INTEGER, value INTEGER, zone INTEGER, seqs BLOB,
+        PRIMARY KEY(kind, value, zone)) WITHOUT ROWID;
     CREATE INDEX zone_values_zone ON zone_values(zone);
     CREATE TABLE counters(target INTEGER, hour INTEGER, state INTEGER, count INTEGER,
         PRIMARY KEY(target, hour, state)) WITHOUT ROWID;

@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use crate::domain::Seq;
 
 /// A delivery: its event and its place in the event's plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Key {
     pub(super) seq: Seq,
     pub(super) ordinal: u16,

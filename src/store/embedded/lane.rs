@@ -141,6 +141,19 @@ impl Lane {
         Some(entry)
     }
 
+    /// The same for a claim after which nothing follows; whether nobody passes it before [`ended`](Self::ended) says so.
+    pub(super) fn land_for_good(&self, key: Key, lease: u64) -> Option<bool> {
+        let waits = self.with(|queue| queue.land(key, lease).map(|_| queue.is_ending(key)))?;
+        self.landed.fetch_add(1, Ordering::Relaxed);
+        Some(waits)
+    }
+
+    /// The ends of these are on disk.
+    pub(super) fn ended(self: &Arc<Self>, keys: impl IntoIterator<Item = Key>) {
+        self.with(|queue| keys.into_iter().for_each(|key| queue.ended(key)));
+        self.notify();
+    }
+
     /// How many more deliveries may wait before the lane is crowded.
     pub(super) fn room(&self) -> u64 {
         room(self.in_flight.load(Ordering::Acquire)).saturating_sub(self.waiting.load(Ordering::Acquire))
@@ -227,6 +240,8 @@ impl Lanes {
         let lane = self.lane(&settings.name);
         lane.queue_max.store(settings.queue_max, Ordering::Release);
         lane.active.store(!settings.paused, Ordering::Release);
+        let now = self.clock.now();
+        lane.with(|queue| queue.set_ordered(settings.ordered, now));
         lane.notify();
     }
 

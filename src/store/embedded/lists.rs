@@ -3,17 +3,18 @@
 //! States that are rare (open, dead, cancelled, expired) have indexes that hold only them. Everything else is
 //! read from the newest event on, by the zones in which the wanted source, type and target occur. A page that
 //! would look at too many rows ends early and says where to go on.
+//!
+//! The rare states are [`rare`](super::rare).
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, Rows};
 
-use super::encode;
 use super::index::{IndexFault, seq_key, seq_of};
 use super::key::Key;
 use super::names::NamesRead;
 use super::record::Place;
-use super::rows::{self, DELIVERY_COLUMNS, DeliveryRecordRow, PLACE_COLUMNS, lookup_hash};
+use super::rows::{self, DELIVERY_COLUMNS, DeliveryRecordRow, lookup_hash};
 use super::runs;
 use super::zones::{Kind, Walk};
 use crate::domain::event::DEFAULT_PROJECT;
@@ -60,10 +61,10 @@ pub(super) struct Candidate {
 }
 
 /// A search under way.
-struct Search<'a, R> {
-    bounds: Bounds,
-    names: NamesRead<'a>,
-    found: Found<R>,
+pub(super) struct Search<'a, R> {
+    pub(super) bounds: Bounds,
+    pub(super) names: NamesRead<'a>,
+    pub(super) found: Found<R>,
 }
 
 /// The states that are wanted, and what memory knows of open deliveries.
@@ -81,7 +82,7 @@ struct EventHead {
 
 /// What an event's row says of it besides its place: names by number.
 #[derive(Clone, Copy)]
-struct About {
+pub(super) struct About {
     source: i64,
     event_type: Option<i64>,
     /// `None`: the default project.
@@ -89,14 +90,14 @@ struct About {
 }
 
 /// What the text of a filter is as numbers; a name that nothing has finds nothing.
-struct Wanted {
-    source: Option<i64>,
-    event_type: Option<i64>,
-    target: Option<i64>,
+pub(super) struct Wanted {
+    pub(super) source: Option<i64>,
+    pub(super) event_type: Option<i64>,
+    pub(super) target: Option<i64>,
     /// The default project has no number.
-    project: Option<Option<i64>>,
-    low: i64,
-    high: i64,
+    pub(super) project: Option<Option<i64>>,
+    pub(super) low: i64,
+    pub(super) high: i64,
 }
 
 /// Events that match.
@@ -160,9 +161,41 @@ pub(super) fn deliveries(
     let states = States { wanted: filter.state, open_now };
     match filter.state {
         Some(state) if filter.event.is_none() && state != DeliveryState::Succeeded => {
-            search.rare(state, &wanted, &states)?;
+            search.rare(state, &mut wanted, &states)?;
         }
         _ => search.all(&mut wanted.walk(connection), &wanted, &states)?,
+    }
+    Ok(search.found)
+}
+
+/// Of these deliveries those that match and stand, by `open_now`, as is wanted.
+pub(super) fn those(
+    connection: &Connection,
+    filter: &DeliveryFilter,
+    bounds: Bounds,
+    mut keys: Vec<Key>,
+    open_now: &dyn Fn(&str, Key) -> DeliveryState,
+) -> Result<Found<Candidate>, IndexFault> {
+    let mut search = Search::new(connection, bounds);
+    let is_wanted = |at: Timestamp| {
+        filter.created_gte.is_none_or(|from| at >= from) && filter.created_lte.is_none_or(|to| at <= to)
+    };
+    keys.retain(|key| search.is_older(*key) && is_wanted(key.seq.time()));
+    keys.sort_unstable_by_key(|key| std::cmp::Reverse((key.seq, key.ordinal)));
+    let is = |wanted: &Option<Box<str>>, its: Option<&str>| wanted.as_deref().is_none_or(|text| its == Some(text));
+    for key in keys {
+        search.found.visited += 1;
+        // One that was admitted a moment ago may not be in the index yet, one that ended may be gone.
+        let Some(mut listed) = delivery(connection, key)?.filter(|listed| listed.state.is_open()) else { continue };
+        listed.state = open_now(&listed.row.target, key);
+        let fits = filter.state.is_none_or(|state| state == listed.state)
+            && is(&filter.source, Some(&listed.source))
+            && is(&filter.event_type, listed.event_type.as_deref())
+            && is(&filter.target, Some(&listed.row.target))
+            && is(&filter.project, Some(&listed.project));
+        if fits && search.take(listed) {
+            break;
+        }
     }
     Ok(search.found)
 }
@@ -178,7 +211,7 @@ pub(super) fn delivery(connection: &Connection, key: Key) -> Result<Option<Candi
 }
 
 /// What an event is about, from three columns that start at `from`.
-fn about(row: &Row<'_>, from: usize) -> rusqlite::Result<About> {
+pub(super) fn about(row: &Row<'_>, from: usize) -> rusqlite::Result<About> {
     Ok(About { source: row.get(from)?, event_type: row.get(from + 1)?, project: row.get(from + 2)? })
 }
 
@@ -229,14 +262,14 @@ impl Wanted {
         }
     }
 
-    fn walk<'a>(&self, connection: &'a Connection) -> Walk<'a> {
+    pub(super) fn walk<'a>(&self, connection: &'a Connection) -> Walk<'a> {
         let project = (Kind::Project, self.project.flatten());
         let values = [(Kind::Source, self.source), (Kind::Type, self.event_type), (Kind::Target, self.target), project];
         let values = values.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect();
         Walk::new(connection, values, self.low, self.high)
     }
 
-    fn fits(&self, event: About) -> bool {
+    pub(super) fn fits(&self, event: About) -> bool {
         self.source.is_none_or(|wanted| wanted == event.source)
             && self.event_type.is_none_or(|wanted| event.event_type == Some(wanted))
             && self.project.is_none_or(|wanted| wanted == event.project)
@@ -258,7 +291,7 @@ impl<'a, R> Search<'a, R> {
     }
 
     /// True: enough rows were looked at, and what is older than `at` is left.
-    fn is_enough(&mut self, at: (Seq, u16)) -> bool {
+    pub(super) fn is_enough(&mut self, at: (Seq, u16)) -> bool {
         let stop = self.found.visited >= self.bounds.visited_max;
         if stop {
             self.found.stopped_at = Some(at);
@@ -267,14 +300,14 @@ impl<'a, R> Search<'a, R> {
     }
 
     /// Counts what finding the zones has cost.
-    fn zone_is_last(&mut self, walk: &Walk<'_>) -> bool {
+    pub(super) fn zone_is_last(&mut self, walk: &Walk<'_>) -> bool {
         !walk.done && self.found.visited + walk.steps * ZONE_STEP_ROWS >= self.bounds.visited_max && {
             self.ended(walk);
             true
         }
     }
 
-    fn ended(&mut self, walk: &Walk<'_>) {
+    pub(super) fn ended(&mut self, walk: &Walk<'_>) {
         if !walk.done {
             self.found.stopped_at = Some((Seq(seq_of(walk.high).0.saturating_add(1)), 0));
         }
@@ -324,42 +357,6 @@ impl Search<'_, EventRow> {
 }
 
 impl Search<'_, Candidate> {
-    /// Deliveries in a rare state, by the indexes that hold only those.
-    fn rare(&mut self, state: DeliveryState, wanted: &Wanted, states: &States<'_>) -> Result<(), IndexFault> {
-        let connection = self.names.connection;
-        let byte = encode::state_byte(state);
-        let (index, target) = match wanted.target {
-            _ if state.is_open() => ("deliveries_open", String::new()),
-            Some(target) => ("deliveries_ended_target", format!(" AND d.state > 1 AND d.target = {target}")),
-            None => ("deliveries_ended", " AND d.state > 1".to_owned()),
-        };
-        // The state is written out: a partial index serves only a condition that the planner can read.
-        let sql = format!(
-            "SELECT d.seq, d.ordinal, {DELIVERY_COLUMNS}, {PLACE_COLUMNS}, e.source, e.type, e.project
-             FROM deliveries d INDEXED BY {index} CROSS JOIN events e
-             WHERE d.state = {byte}{target} AND d.seq BETWEEN ?1 AND ?2 AND e.seq = d.seq
-             ORDER BY d.seq DESC, d.ordinal DESC"
-        );
-        let mut statement = connection.prepare_cached(&sql)?;
-        let mut rows = statement.query([wanted.low, wanted.high])?;
-        while let Some(row) = rows.next()? {
-            self.found.visited += 1;
-            let key = Key { seq: seq_of(row.get(0)?), ordinal: row.get(1)? };
-            let about = about(row, 19)?;
-            let target: i64 = row.get(2)?;
-            if self.is_older(key) && wanted.target.is_none_or(|wanted| wanted == target) && wanted.fits(about) {
-                let delivery = rows::delivery(row, 2, key, rows::place(row, 16)?, |number| self.names.name(number))?;
-                if self.show(key, delivery, about, states)? {
-                    return Ok(());
-                }
-            }
-            if self.is_enough((key.seq, key.ordinal)) {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
     /// Deliveries by the events' rows: what is packed there, and the rows of their own.
     fn all(&mut self, walk: &mut Walk<'_>, wanted: &Wanted, states: &States<'_>) -> Result<(), IndexFault> {
         let connection = self.names.connection;
@@ -455,7 +452,7 @@ impl Search<'_, Candidate> {
     }
 
     /// True: the page is full.
-    fn show(
+    pub(super) fn show(
         &mut self,
         key: Key,
         row: DeliveryRecordRow,
@@ -471,7 +468,7 @@ impl Search<'_, Candidate> {
         Ok(self.take(candidate))
     }
 
-    fn is_older(&self, key: Key) -> bool {
+    pub(super) fn is_older(&self, key: Key) -> bool {
         self.bounds.after.is_none_or(|after| (key.seq, key.ordinal) < after)
     }
 }

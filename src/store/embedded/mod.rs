@@ -41,6 +41,7 @@ mod writer;
 mod claims;
 mod key;
 mod lane;
+mod line;
 mod queue;
 mod stirring;
 
@@ -56,8 +57,10 @@ mod names;
 mod pacing;
 mod packed;
 mod pauses;
+mod rare;
 mod readers;
 mod rejections;
+mod requests;
 mod retention;
 mod rows;
 mod runs;

@@ -141,6 +141,7 @@ mod tests {
             queue_max: u64::MAX,
             paused: false,
             in_flight_max: None,
+            ordered: false,
         }]);
         for seq in 0..waiting {
             let key = Key { seq: Seq(seq), ordinal: 0 };

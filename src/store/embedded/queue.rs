@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::cache::Cached;
 use super::key::{Key, MixState};
+use super::line::Line;
 use super::record::Place;
 use crate::domain::holding::HELD_FROM;
 use crate::domain::{Seq, Timestamp};
@@ -67,6 +68,10 @@ pub(super) struct Queue {
     /// No lease ends before this.
     first_end: Timestamp,
     loading: bool,
+    /// The last of those from before the start that was loaded.
+    loaded_to: Key,
+    /// One after the other; then it has all that waits, but for what waits for a person.
+    line: Option<Line>,
 }
 
 /// Ordered so that the heap gives the earliest first.
@@ -82,7 +87,12 @@ impl Queue {
 
     /// A delivery of an event that was just admitted, or that starts again.
     pub(super) fn push(&mut self, entry: Entry, now: Timestamp) {
-        if entry.looked_at() > now {
+        if let Some(line) = &mut self.line {
+            line.give_up_place(entry.key);
+        }
+        if self.line.is_some() && entry.due_at < HELD_FROM {
+            self.stand(entry);
+        } else if entry.looked_at() > now {
             self.later.push(Later(entry));
         } else if self.loading {
             self.fresh.push_back(entry);
@@ -93,7 +103,55 @@ impl Queue {
 
     /// A delivery from before the start.
     pub(super) fn load(&mut self, entry: Entry, now: Timestamp) {
-        if entry.looked_at() > now { self.later.push(Later(entry)) } else { self.ready.push_back(entry) }
+        self.loaded_to = entry.key;
+        let stands = self.line.is_some() && entry.due_at < HELD_FROM;
+        if entry.looked_at() > now && !stands { self.later.push(Later(entry)) } else { self.stand(entry) }
+    }
+
+    /// From now on one after the other in the order of the events, or whatever is due.
+    pub(super) fn set_ordered(&mut self, ordered: bool, now: Timestamp) {
+        if ordered && self.line.is_none() {
+            let mut line = Line::default();
+            self.ready.drain(..).chain(self.fresh.drain(..)).for_each(|entry| line.stand(entry));
+            let (held, others) =
+                std::mem::take(&mut self.later).into_iter().partition::<Vec<Later>, _>(|later| later.0.is_held());
+            self.later = held.into();
+            others.into_iter().for_each(|later| line.stand(later.0));
+            self.line = Some(line);
+        } else if !ordered && let Some(line) = self.line.take() {
+            line.into_waiting().for_each(|entry| self.push(entry, now));
+        }
+    }
+
+    /// Something ended for good, and that is on disk: whoever stands behind it may go.
+    pub(super) fn ended(&mut self, key: Key) {
+        if let Some(line) = &mut self.line {
+            line.give_up_place(key);
+        }
+    }
+
+    /// Its end is being written: nobody passes it before.
+    pub(super) fn is_ending(&mut self, key: Key) -> bool {
+        if let Some(line) = &mut self.line {
+            line.keep_place(key);
+        }
+        self.line.is_some()
+    }
+
+    /// In line, or as the last of those that are due.
+    fn stand(&mut self, entry: Entry) {
+        match &mut self.line {
+            Some(line) => line.stand(entry),
+            None => self.ready.push_back(entry),
+        }
+    }
+
+    fn take_next(&mut self, now: Timestamp) -> Option<Entry> {
+        match &mut self.line {
+            None => self.ready.pop_front().or_else(|| self.fresh.pop_front()),
+            Some(line) if self.flights.is_empty() => line.take_due(now, self.loading.then_some(self.loaded_to)),
+            Some(_) => None,
+        }
     }
 
     /// Everything from before the start is there.
@@ -111,7 +169,7 @@ impl Queue {
         self.ripen(now);
         let mut taken = Taken::default();
         while taken.claimed.len() < most {
-            let Some(mut entry) = self.ready.pop_front().or_else(|| self.fresh.pop_front()) else { break };
+            let Some(mut entry) = self.take_next(now) else { break };
             if !self.lapsed.is_empty() {
                 self.lapsed.remove(&entry.key);
             }
@@ -159,6 +217,9 @@ impl Queue {
     /// Makes everything due now that waits for its time, and not for a person.
     pub(super) fn hasten(&mut self, now: Timestamp) {
         self.make_due(|due_at| due_at < HELD_FROM, now);
+        if let Some(line) = &mut self.line {
+            line.hasten(now);
+        }
     }
 
     /// Makes due what waits for a person, where that is over; how many those were.
@@ -175,7 +236,7 @@ impl Queue {
         let count = waiting.len() as u64;
         for mut entry in waiting {
             entry.due_at = now;
-            self.ready.push_back(entry);
+            self.stand(entry);
         }
         count
     }
@@ -187,16 +248,24 @@ impl Queue {
             return Removed::InFlight;
         }
         self.lapsed.remove(&key);
-        self.remove_waiting(key).map_or(Removed::Absent, Removed::Waiting)
+        let Some(entry) = self.remove_waiting(key) else { return Removed::Absent };
+        if let Some(line) = &mut self.line {
+            line.keep_place(key);
+        }
+        Removed::Waiting(entry)
     }
 
     /// Takes everything out that waits.
     pub(super) fn take_waiting(&mut self) -> Vec<Entry> {
         let later = std::mem::take(&mut self.later).into_iter().map(|later| later.0);
-        self.ready.drain(..).chain(self.fresh.drain(..)).chain(later).collect()
+        let in_line = self.line.as_mut().map(|line| line.take_out(|_| true)).unwrap_or_default();
+        self.ready.drain(..).chain(self.fresh.drain(..)).chain(later).chain(in_line).collect()
     }
 
     fn remove_waiting(&mut self, key: Key) -> Option<Entry> {
+        if let Some(entry) = self.line.as_mut().and_then(|line| line.remove(key)) {
+            return Some(entry);
+        }
         for line in [&mut self.ready, &mut self.fresh] {
             if let Some(at) = line.iter().position(|entry| entry.key == key) {
                 return line.remove(at);
@@ -219,7 +288,8 @@ impl Queue {
 
     /// Takes every waiting delivery of these events out; those in flight stay and are named.
     pub(super) fn take_events(&mut self, events: &HashSet<Seq, MixState>) -> (Vec<Entry>, Vec<Key>) {
-        let mut taken = Vec::new();
+        let mut taken =
+            self.line.as_mut().map(|line| line.take_out(|key| events.contains(&key.seq))).unwrap_or_default();
         for line in [&mut self.ready, &mut self.fresh] {
             line.retain_mut(|entry| {
                 let goes = events.contains(&entry.key.seq);
@@ -244,7 +314,7 @@ impl Queue {
     pub(super) fn ripen(&mut self, now: Timestamp) {
         while self.later.peek().is_some_and(|later| later.0.looked_at() <= now) {
             if let Some(Later(entry)) = self.later.pop() {
-                self.ready.push_back(entry);
+                self.stand(entry);
             }
         }
         if self.first_end > now {
@@ -265,7 +335,10 @@ impl Queue {
         lapsed.sort_unstable_by_key(|(entry, _)| std::cmp::Reverse((entry.due_at, entry.key)));
         for (entry, lease) in lapsed {
             self.lapsed.insert(entry.key, lease);
-            self.ready.push_front(entry);
+            match &mut self.line {
+                Some(line) => line.stand(entry),
+                None => self.ready.push_front(entry),
+            }
         }
     }
 
@@ -277,12 +350,15 @@ impl Queue {
         }
         let later = self.later.peek().map(|later| later.0.looked_at());
         let lapse = (self.first_end != NEVER).then_some(self.first_end);
-        [later, lapse].into_iter().flatten().min()
+        let line = self.line.as_ref().filter(|_| self.flights.is_empty());
+        let first = line.and_then(|line| line.next_due(self.loading.then_some(self.loaded_to)));
+        [later, lapse, first].into_iter().flatten().min()
     }
 
     /// Deliveries that wait, due or not.
     pub(super) fn waiting(&self) -> u64 {
-        (self.ready.len() + self.fresh.len() + self.later.len()) as u64
+        let in_line = self.line.as_ref().map_or(0, Line::len);
+        (self.ready.len() + self.fresh.len() + self.later.len() + in_line) as u64
     }
 
     pub(super) fn in_flight(&self) -> u64 {
@@ -293,10 +369,18 @@ impl Queue {
         self.flights.contains_key(&key)
     }
 
+    /// What is in flight, in no order.
+    pub(super) fn keys_in_flight(&self) -> Vec<Key> {
+        self.flights.keys().copied().collect()
+    }
+
     /// Since when the first in line has been due.
     pub(super) fn oldest_due_at(&mut self, now: Timestamp) -> Option<Timestamp> {
         self.ripen(now);
-        self.ready.front().or(self.fresh.front()).map(|entry| entry.due_at)
+        match &self.line {
+            Some(line) => line.oldest_due_at(now),
+            None => self.ready.front().or(self.fresh.front()).map(|entry| entry.due_at),
+        }
     }
 }
 
@@ -304,8 +388,13 @@ impl Queue {
 
 impl Entry {
     /// When something has to be done about it: attempted, or given up because it is too late by then.
-    fn looked_at(&self) -> Timestamp {
+    pub(super) fn looked_at(&self) -> Timestamp {
         self.due_at.min(self.expires_at)
+    }
+
+    /// Whether it waits for a person.
+    fn is_held(&self) -> bool {
+        self.due_at >= HELD_FROM
     }
 }
 

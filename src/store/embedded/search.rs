@@ -62,13 +62,59 @@ impl Embedded {
         if let Some(event) = filter.event {
             self.event_seq(event)?;
         }
+        let Some(filter) = self.narrowed(filter) else {
+            return Ok(Page { rows: Vec::new(), has_more: false, stopped_at: None });
+        };
         self.flush_index().await;
         let bounds = bounds(page);
+        let in_flight = self.in_flight(&filter);
         let lanes = Arc::clone(&self.lanes);
         let read = self.readers.read(move |connection| {
-            lists::deliveries(connection, &filter, bounds, &|target, key| open_state(&lanes, target, key))
+            let open_now = |target: &str, key: Key| open_state(&lanes, target, key);
+            match in_flight {
+                Some(keys) => lists::those(connection, &filter, bounds, keys, &open_now),
+                None => lists::deliveries(connection, &filter, bounds, &open_now),
+            }
         });
         Ok(cut(read.await?, bounds, |listed| self.to_row(listed), |seq, ordinal| self.mint.delivery(seq, ordinal)))
+    }
+
+    /// A filter by what only memory knows, in the terms of the index, where that narrows it; `None`: nothing fits.
+    fn narrowed(&self, mut filter: DeliveryFilter) -> Option<DeliveryFilter> {
+        let is_active = match filter.state {
+            Some(DeliveryState::Held) => false,
+            Some(DeliveryState::Pending) => true,
+            _ => return Some(filter),
+        };
+        // While they are loaded lanes come to be.
+        if filter.event.is_some() || !*self.loaded.borrow() {
+            return Some(filter);
+        }
+        if let Some(target) = &filter.target {
+            let now = self.lanes.get(target).is_some_and(|lane| lane.is_active());
+            return (now == is_active).then_some(filter);
+        }
+        if is_active {
+            return Some(filter);
+        }
+        let mut held = self.lanes.all().into_iter().filter(|lane| !lane.is_active());
+        let first = held.next()?;
+        if held.next().is_none() {
+            filter.target = Some((*first.name).into());
+        }
+        Some(filter)
+    }
+
+    /// Every delivery that is in flight, where that is what is asked for.
+    fn in_flight(&self, filter: &DeliveryFilter) -> Option<Vec<Key>> {
+        if filter.state != Some(DeliveryState::InFlight) || filter.event.is_some() {
+            return None;
+        }
+        let lanes = match &filter.target {
+            Some(target) => self.lanes.get(target).into_iter().collect(),
+            None => self.lanes.all(),
+        };
+        Some(lanes.iter().flat_map(|lane| lane.with(|queue| queue.keys_in_flight())).collect())
     }
 
     pub(super) async fn read_one_delivery(&self, id: DeliveryId) -> Result<(DeliveryRow, Vec<AttemptRow>), StoreError> {

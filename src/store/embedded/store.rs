@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Embedded;
 use super::rejections::Answered;
 use crate::domain::{
@@ -12,9 +14,9 @@ use crate::domain::{
 };
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
-    Health, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest, Paused,
-    RejectedRequest, RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept, TargetSettings,
-    TargetTotals, Totals, WebhooksChanged,
+    Health, KeptRequest, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest,
+    Paused, RejectedRequest, RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept,
+    TargetSettings, TargetTotals, Totals, WebhooksChanged,
 };
 
 // === impl Store for Embedded ===
@@ -125,6 +127,11 @@ impl Store for Embedded {
         self.read_pauses().await
     }
 
+    async fn changed_pauses(&self) {
+        // Nobody else works in the folder.
+        std::future::pending().await
+    }
+
     async fn release_held(&self, over: impl Fn(Timestamp) -> bool + Send) -> u64 {
         // Those of before the start too; where they cannot be read the store has closed itself.
         if self.wait_loaded().await.is_err() {
@@ -139,6 +146,14 @@ impl Store for Embedded {
             released
         };
         self.lanes.all().iter().map(release).sum()
+    }
+
+    async fn begin_request(&self, begun: KeptRequest) -> Result<Option<KeptRequest>, StoreError> {
+        self.note_request(begun).await
+    }
+
+    async fn end_request(&self, name: [u8; 32], answer: Option<Bytes>) -> Result<(), StoreError> {
+        self.note_answer(name, answer).await
     }
 
     fn next_webhook_id(&self) -> WebhookId {

@@ -95,6 +95,7 @@ impl Embedded {
         let flushed = self.journal.flush().await;
         let flushed = flushed.unwrap_or_else(|_| Ok(Place::default()));
         flushed.map_err(|error| StoreError::Engine(error.to_string().into()))?;
+        lane.ended(entries.iter().map(|entry| entry.key));
         Ok(entries.len() as u64)
     }
 }

@@ -93,7 +93,7 @@ fn write_rows(index: &mut Index, fold: &Fold) -> Result<(), IndexFault> {
         };
         while let Some((key, row)) = deliveries.next_if(|(key, _)| key.seq == event.seq) {
             let target = rows.names.number(rows.connection, &row.target)?;
-            rows.zones.mark(rows.connection, zone, zones::Kind::Target, target)?;
+            rows.zones.mark(rows.connection, (zone, key.seq), zones::Kind::Target, target)?;
             if !packer.add(key.ordinal, target, row) {
                 rows.delivery(*key, row, target)?;
             }
@@ -212,17 +212,18 @@ fn bind_event(
 impl Rows<'_> {
     fn event(&mut self, event: &FoldedEvent, zone: i64, packer: &mut Packer) -> Result<(), IndexFault> {
         let source = self.names.number(self.connection, &event.source)?;
-        self.zones.mark(self.connection, zone, zones::Kind::Source, source)?;
+        let place = (zone, event.seq);
+        self.zones.mark(self.connection, place, zones::Kind::Source, source)?;
         let mut event_type = None;
         if let Some(name) = &event.event_type {
             let value = self.names.number(self.connection, name)?;
-            self.zones.mark(self.connection, zone, zones::Kind::Type, value)?;
+            self.zones.mark(self.connection, place, zones::Kind::Type, value)?;
             event_type = Some(value);
         }
         let mut project = None;
         if let Some(name) = &event.project {
             let value = self.names.number(self.connection, name)?;
-            self.zones.mark(self.connection, zone, zones::Kind::Project, value)?;
+            self.zones.mark(self.connection, place, zones::Kind::Project, value)?;
             project = Some(value);
         }
         let at_once = event.is_new && self.bound + self.new_events >= EVENTS_AT_ONCE;
@@ -251,7 +252,7 @@ impl Rows<'_> {
         let target = self.names.number(self.connection, &row.target)?;
         if row.stored.is_none() {
             let zone = zones::zone_of(self.connection, seq_key(key.seq))?;
-            self.zones.mark(self.connection, zone, zones::Kind::Target, target)?;
+            self.zones.mark(self.connection, (zone, key.seq), zones::Kind::Target, target)?;
         }
         self.delivery(key, row, target)
     }

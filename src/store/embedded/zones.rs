@@ -1,10 +1,12 @@
 //! Zone maps: which sources, types and targets occur among about a thousand neighbouring events.
 //!
-//! A list with a filter skips the zones that cannot hold what it looks for and reads the others whole, so that
-//! no event needs an entry in an index by source, by type or by target. A zone's values only grow: one that
-//! says too much costs a look, never a row.
+//! A list with a filter skips the zones that cannot hold what it looks for, so that no event needs an entry in an index
+//! by source, by type or by target. Of a value that few events of a zone have, the zone says which: a webhook that gets
+//! little among thousands of others costs a look for each of its events. The other zones are read whole. A
+//! zone's values only grow: one that says too much costs a look, never a row.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -14,6 +16,8 @@ use crate::domain::Seq;
 
 /// A zone is closed when it has so many events.
 const ZONE_EVENTS: i64 = if cfg!(test) { 16 } else { 1024 };
+/// Of a value that more events of a zone have, the zone does not say which.
+const EXACT_MAX: usize = if cfg!(test) { 4 } else { 16 };
 /// Where the first zone begins.
 const LOWEST: i64 = i64::MIN;
 
@@ -32,8 +36,19 @@ pub(super) enum Kind {
 pub(super) struct Zones {
     first: i64,
     events: i64,
+    /// It was begun by this process: what is not known of it is not in the table either.
+    is_whole: bool,
     /// What the table says of the newest zone already.
-    marked: HashSet<(u64, u64), MixState>,
+    marked: HashMap<(u64, u64), Holders, MixState>,
+}
+
+/// Which events of a zone have a value.
+#[derive(Debug)]
+enum Holders {
+    /// These, by their [`seq_key`]s.
+    Exactly(Vec<i64>),
+    /// More than are written down.
+    Many,
 }
 
 /// So many places are looked up at a time to find the next zone.
@@ -45,6 +60,10 @@ pub(super) struct Walk<'a> {
     connection: &'a Connection,
     wanted: Vec<(Kind, i64)>,
     low: i64,
+    /// Events of the zone that is being walked through, the newest last.
+    exact: Vec<i64>,
+    /// Where that zone begins.
+    zone: i64,
     /// Everything above was handed out or skipped.
     pub(super) high: i64,
     /// Nothing is left.
@@ -63,7 +82,7 @@ impl Zones {
             })
             .optional()?;
         let (first, events) = newest.unwrap_or((LOWEST, 0));
-        Ok(Self { first, events, marked: HashSet::default() })
+        Ok(Self { first, events, is_whole: false, marked: HashMap::default() })
     }
 
     /// The zone of an event that the index did not hold; called in the order of the events.
@@ -74,24 +93,34 @@ impl Zones {
         }
         if self.events >= ZONE_EVENTS {
             self.write(connection)?;
-            *self = Self { first: key, events: 0, marked: std::mem::take(&mut self.marked) };
+            *self = Self { first: key, events: 0, is_whole: true, marked: std::mem::take(&mut self.marked) };
             self.marked.clear();
         }
         self.events += 1;
         Ok(self.first)
     }
 
-    /// Says that the zone has this value.
-    pub(super) fn mark(&mut self, connection: &Connection, zone: i64, kind: Kind, value: i64) -> rusqlite::Result<()> {
-        if zone == self.first && !self.marked.insert((kind as u64, value.cast_unsigned())) {
-            return Ok(());
+    /// Says that an event of the zone has this value.
+    pub(super) fn mark(
+        &mut self,
+        connection: &Connection,
+        (zone, seq): (i64, Seq),
+        kind: Kind,
+        value: i64,
+    ) -> rusqlite::Result<()> {
+        let key = seq_key(seq);
+        if zone != self.first {
+            let mut holders = Holders::read(connection, (kind, value), zone)?.unwrap_or_default();
+            return if holders.add(key) { holders.write(connection, (kind, value), zone) } else { Ok(()) };
         }
-        connection.prepare_cached("INSERT OR IGNORE INTO zone_values VALUES (?1, ?2, ?3)")?.execute(params![
-            kind as i64,
-            value,
-            zone
-        ])?;
-        Ok(())
+        let holders = match self.marked.entry((kind as u64, value.cast_unsigned())) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) if self.is_whole => unknown.insert(Holders::default()),
+            Entry::Vacant(unknown) => {
+                unknown.insert(Holders::read(connection, (kind, value), zone)?.unwrap_or_default())
+            }
+        };
+        if holders.add(key) { holders.write(connection, (kind, value), zone) } else { Ok(()) }
     }
 
     /// Writes how full the newest zone is; part of every transaction.
@@ -145,19 +174,64 @@ fn zone_after(connection: &Connection, zone: i64) -> rusqlite::Result<i64> {
 impl<'a> Walk<'a> {
     /// Through the events with keys from `low` to `high`, both included, that may have all of `wanted`.
     pub(super) fn new(connection: &'a Connection, wanted: Vec<(Kind, i64)>, low: i64, high: i64) -> Self {
-        Self { connection, wanted, low, high, done: low > high, steps: 0 }
+        Self { connection, wanted, low, exact: Vec::new(), zone: LOWEST, high, done: low > high, steps: 0 }
     }
 
     /// The next range of keys that has to be read, both ends included; `None`: there is none, or (where it is
     /// not [`done`](Self::done)) it was not found yet.
     pub(super) fn next(&mut self) -> rusqlite::Result<Option<(i64, i64)>> {
-        if self.done {
-            return Ok(None);
-        }
-        if self.wanted.is_empty() {
+        if self.wanted.is_empty() && !self.done {
             self.done = true;
             return Ok(Some((self.low, self.high)));
         }
+        while self.exact.is_empty() && !self.done {
+            let Some(range) = self.next_zone()? else { return Ok(None) };
+            let Some(mut exact) = self.exact_in()? else {
+                self.step_below();
+                return Ok(Some(range));
+            };
+            exact.retain(|key| (range.0..=range.1).contains(key));
+            exact.sort_unstable();
+            self.exact = exact;
+            if self.exact.is_empty() {
+                self.step_below();
+            }
+        }
+        let event = self.exact.pop();
+        if event.is_some() {
+            self.step_below();
+        }
+        Ok(event.map(|key| (key, key)))
+    }
+
+    /// The events of the zone that may have all of `wanted`, where it says so of one of them.
+    fn exact_in(&mut self) -> rusqlite::Result<Option<Vec<i64>>> {
+        let mut fewest: Option<Vec<i64>> = None;
+        // Together they cost what one step to another zone does.
+        self.steps += 1;
+        for value in &self.wanted {
+            if let Some(Holders::Exactly(keys)) = Holders::read(self.connection, *value, self.zone)?
+                && fewest.as_ref().is_none_or(|fewest| keys.len() < fewest.len())
+            {
+                fewest = Some(keys);
+            }
+        }
+        Ok(fewest)
+    }
+
+    /// What was handed out is behind us.
+    fn step_below(&mut self) {
+        if let Some(next) = self.exact.last() {
+            self.high = *next;
+        } else if self.zone <= self.low {
+            self.done = true;
+        } else {
+            self.high = self.zone - 1;
+        }
+    }
+
+    /// The range of the next zone that has all of `wanted`, as far as it is asked for; it may be empty.
+    fn next_zone(&mut self) -> rusqlite::Result<Option<(i64, i64)>> {
         let mut zone = zone_of(self.connection, self.high)?;
         let (mut agree, steps_max) = (0, self.steps + STEPS_MAX);
         let mut wanted = self.wanted.iter().cycle();
@@ -183,12 +257,56 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        let range = (zone.max(self.low), self.high.min(zone_after(self.connection, zone)?.saturating_sub(1)));
-        if zone <= self.low {
-            self.done = true;
-        } else {
-            self.high = zone - 1;
+        self.zone = zone;
+        Ok(Some((zone.max(self.low), self.high.min(zone_after(self.connection, zone)?.saturating_sub(1)))))
+    }
+}
+
+// === impl Holders ===
+
+impl Default for Holders {
+    fn default() -> Self {
+        Self::Exactly(Vec::new())
+    }
+}
+
+impl Holders {
+    /// What the table says of a value in a zone.
+    fn read(connection: &Connection, (kind, value): (Kind, i64), zone: i64) -> rusqlite::Result<Option<Self>> {
+        let mut statement =
+            connection.prepare_cached("SELECT seqs FROM zone_values WHERE kind = ?1 AND value = ?2 AND zone = ?3")?;
+        let stored: Option<Option<Vec<u8>>> =
+            statement.query_row(params![kind as i64, value, zone], |row| row.get(0)).optional()?;
+        let (keys, _) = match &stored {
+            None => return Ok(None),
+            Some(None) => return Ok(Some(Self::Many)),
+            Some(Some(bytes)) => bytes.as_chunks::<8>(),
+        };
+        Ok(Some(Self::Exactly(keys.iter().map(|key| i64::from_le_bytes(*key)).collect())))
+    }
+
+    /// One more; false: it is known, or not written down any more.
+    fn add(&mut self, key: i64) -> bool {
+        match self {
+            Self::Many => return false,
+            Self::Exactly(keys) if keys.contains(&key) => return false,
+            Self::Exactly(keys) if keys.len() < EXACT_MAX => keys.push(key),
+            Self::Exactly(_) => *self = Self::Many,
         }
-        Ok((range.0 <= range.1).then_some(range))
+        true
+    }
+
+    fn write(&self, connection: &Connection, (kind, value): (Kind, i64), zone: i64) -> rusqlite::Result<()> {
+        let seqs: Option<Vec<u8>> = match self {
+            Self::Many => None,
+            Self::Exactly(keys) => Some(keys.iter().flat_map(|key| key.to_le_bytes()).collect()),
+        };
+        connection.prepare_cached("INSERT OR REPLACE INTO zone_values VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            kind as i64,
+            value,
+            zone,
+            seqs
+        ])?;
+        Ok(())
     }
 }

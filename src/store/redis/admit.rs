@@ -133,12 +133,14 @@ impl Shared {
 
     /// A delivery as the scripts plan it.
     pub(super) fn planned(&self, planned: &PlannedDelivery, now: Timestamp) -> Planned {
+        let lane = self.lanes.lane(&planned.target);
         Planned {
             target: Arc::clone(&planned.target),
             plan: record::plan(planned),
             due_at: planned.not_before.unwrap_or(now),
             expires_at: planned.expires_at,
-            queue_max: self.lanes.lane(&planned.target).queue_max(),
+            queue_max: lane.queue_max(),
+            ordered: lane.is_ordered(),
         }
     }
 

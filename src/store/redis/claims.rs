@@ -81,9 +81,12 @@ impl Redis {
     fn do_and_wake(&self, claim: &Claim, errand: Errand) {
         let (seq, wakes) = (claim.id.seq(), errand.wakes().map(|(_, at)| at));
         self.shared.run(seq, errand);
+        let lane = self.shared.lanes.lane(&claim.target);
+        // Where it stood in a line the next one may go, now that it has ended.
+        let wakes = wakes.or_else(|| lane.is_ordered().then_some(Timestamp(0)));
         // A claim that follows goes out behind it: whoever claims next may see it.
         if let Some(at) = wakes {
-            self.shared.lanes.lane(&claim.target).wake(self.shared.bases.shard_of(seq), at);
+            lane.wake(self.shared.bases.shard_of(seq), at);
         }
     }
 

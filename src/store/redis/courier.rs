@@ -158,7 +158,8 @@ fn claim(shared: &Shared, base: &str, groups: &[ClaimGroup], now: Timestamp) -> 
         let Some(first) = group.jobs.first() else { continue };
         let ends_at = now.plus(Duration::from_millis(millis(first.lease)));
         call.bytes(&*first.target).number(most as u64).bytes(lease_text(group.lease)).number(time(ends_at));
-        call.number(shared.lanes.lane(&first.target).in_flight_max());
+        let lane = shared.lanes.lane(&first.target);
+        call.number(lane.in_flight_max()).number(lane.is_ordered().into());
     }
     call.done()
 }
@@ -289,9 +290,12 @@ fn admitted(
         }
     };
     shared.targets_known(shard, news);
+    let all_kept = replies::all_kept(&value);
     let found = replies::array(&value).unwrap_or_default();
     for (at, job) in jobs.into_iter().enumerate() {
-        let Some((verdict, rearmed)) = found.get(at).and_then(replies::verdict) else {
+        let verdict =
+            if all_kept { Some((Verdict::Kept, Vec::new())) } else { found.get(at).and_then(replies::verdict) };
+        let Some((verdict, rearmed)) = verdict else {
             job.answer(Verdict::Failed(strange()));
             continue;
         };

@@ -1,13 +1,18 @@
 //! What people do to old deliveries: redeliver, cancel, replay. Each is one script, durable before it answers.
 
+use std::collections::BTreeMap;
+
 use redis::{Cmd, Value};
 
 use super::claims::key_of;
 use super::engine::{Redis, Shared};
-use super::key::{seq_text, time};
+use super::key::{Key, seq_text, time};
 use super::{replies, script};
 use crate::domain::{DeliveryId, EventId, PlannedDelivery};
 use crate::store::StoreError;
+
+/// Deliveries that one script restarts: others wait meanwhile.
+const EDITED_AT_ONCE: usize = 500;
 
 /// Deliveries that one script ends: others wait meanwhile.
 const CANCELLED_AT_ONCE: u64 = 1000;
@@ -17,6 +22,33 @@ const CANCELLED_AT_ONCE: u64 = 1000;
 impl Redis {
     pub(super) async fn redeliver_one(&self, id: DeliveryId) -> Result<(), StoreError> {
         self.edit(id, "R").await
+    }
+
+    /// In their order, as many of a shard in one script as may hold up others.
+    pub(super) async fn restart_many(&self, ids: Vec<DeliveryId>) -> Vec<Result<(), StoreError>> {
+        let shared = &*self.shared;
+        let mut done: Vec<Result<(), StoreError>> = ids.iter().map(|_| Err(StoreError::NotFound)).collect();
+        let mut by_shard: BTreeMap<usize, Vec<(usize, Key)>> = BTreeMap::new();
+        for (place, id) in ids.into_iter().enumerate() {
+            if let Ok((key, shard)) = shared.own_delivery(id) {
+                by_shard.entry(shard).or_default().push((place, key));
+            }
+        }
+        for (shard, keys) in by_shard {
+            for some in keys.chunks(EDITED_AT_ONCE) {
+                let members: Vec<Key> = some.iter().map(|(_, key)| *key).collect();
+                let answers = match shared.edit(shard, &members, "R").await {
+                    Ok(answers) => answers,
+                    Err(error) => members.iter().map(|_| Err(error.clone())).collect(),
+                };
+                for ((place, _), answer) in some.iter().zip(answers) {
+                    if let Some(one) = done.get_mut(*place) {
+                        *one = answer;
+                    }
+                }
+            }
+        }
+        done
     }
 
     pub(super) async fn cancel_one(&self, id: DeliveryId) -> Result<(), StoreError> {
@@ -48,25 +80,8 @@ impl Redis {
     }
 
     async fn edit(&self, id: DeliveryId, letter: &str) -> Result<(), StoreError> {
-        let shared = &*self.shared;
-        let (key, shard) = shared.own_delivery(id)?;
-        shared.outbox(shard).flush().await.map_err(StoreError::Engine)?;
-        let now = shared.clock.now();
-        let mut call = script::EDIT.on(shared.bases.get(shard));
-        call.number(time(now)).bytes(letter).bytes(key.member());
-        let value = shared.ask(shard, call.done()).await?;
-        let answer = replies::array(&value).unwrap_or_default();
-        match answer.first().and_then(replies::text) {
-            Some("ok") => {
-                if let Some(target) = answer.get(1).and_then(replies::text) {
-                    shared.lanes.lane(target).wake(shard, now);
-                }
-                Ok(())
-            }
-            Some("flying") => Err(StoreError::Conflict("the delivery is in flight: wait for its outcome".into())),
-            Some("ended") => Err(StoreError::Conflict("the delivery has already ended".into())),
-            _ => Err(StoreError::NotFound),
-        }
+        let (key, shard) = self.shared.own_delivery(id)?;
+        self.shared.edit(shard, &[key], letter).await?.pop().unwrap_or(Err(StoreError::NotFound))
     }
 
     pub(super) async fn replay_event(
@@ -105,6 +120,39 @@ impl Redis {
 // === impl Shared ===
 
 impl Shared {
+    /// What people do to deliveries of one shard: what came of each.
+    async fn edit(&self, shard: usize, keys: &[Key], letter: &str) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        self.outbox(shard).flush().await.map_err(StoreError::Engine)?;
+        let now = self.clock.now();
+        let mut call = script::EDIT.on(self.bases.get(shard));
+        call.number(time(now)).bytes(letter).number(keys.len() as u64);
+        for key in keys {
+            call.bytes(key.member());
+        }
+        let value = self.ask(shard, call.done()).await?;
+        let answers = replies::array(&value).unwrap_or_default();
+        let edited = |answer: &Value| {
+            let answer = replies::array(answer).unwrap_or_default();
+            match answer.first().and_then(replies::text) {
+                Some("ok") => {
+                    if let Some(target) = answer.get(1).and_then(replies::text) {
+                        self.lanes.lane(target).wake(shard, now);
+                    }
+                    Ok(())
+                }
+                Some("flying") => Err(StoreError::Conflict("the delivery is in flight: wait for its outcome".into())),
+                Some("ended") => Err(StoreError::Conflict("the delivery has already ended".into())),
+                _ => Err(StoreError::NotFound),
+            }
+        };
+        let edited: Vec<_> = answers.iter().map(edited).collect();
+        if edited.len() == keys.len() {
+            Ok(edited)
+        } else {
+            Err(StoreError::Engine("redis has answered something strange".into()))
+        }
+    }
+
     /// One command to a shard that somebody waits for.
     pub(super) async fn ask(&self, shard: usize, command: Cmd) -> Result<Value, StoreError> {
         let link = self.links.of(shard);
@@ -117,7 +165,7 @@ impl Shared {
     }
 
     /// Key and shard of a delivery whose id we made.
-    pub(super) fn own_delivery(&self, id: DeliveryId) -> Result<(super::key::Key, usize), StoreError> {
+    pub(super) fn own_delivery(&self, id: DeliveryId) -> Result<(Key, usize), StoreError> {
         let key = key_of(id);
         let is_ours = self.mint.delivery(key.seq, key.ordinal) == id;
         if is_ours { Ok((key, self.bases.shard_of(key.seq))) } else { Err(StoreError::NotFound) }

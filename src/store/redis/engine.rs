@@ -20,6 +20,7 @@ use super::ledger::Ledger;
 use super::link::{Link, State};
 use super::links::Links;
 use super::outbox::Outbox;
+use super::pauses::Pauses;
 use super::sequence::Sequence;
 use super::webhooks::Hooks;
 use super::{replies, script};
@@ -54,6 +55,7 @@ pub(super) struct Shared {
     pub(super) ledger: Ledger,
     pub(super) bounds: Bounds,
     pub(super) hooks: Hooks,
+    pub(super) pauses: Pauses,
     pub(super) metrics: StoreMetrics,
     /// Keys the hashes by which senders' ids are found.
     pub(super) lookup_key: [u8; 16],
@@ -92,6 +94,7 @@ impl Redis {
             sequence: Sequence::new(identity.start),
             lanes: Lanes::new(bases.count(), config.clock.clone()),
             hooks: Hooks::default(),
+            pauses: Pauses::default(),
             cache: Cache::default(),
             ledger: Ledger::new(config.metrics.clone()),
             bounds: Bounds {
@@ -248,6 +251,7 @@ async fn peek(shared: Arc<Shared>) {
         ticks.tick().await;
         // Webhooks first: whoever hears of a delivery should know its webhook.
         shared.look_for_changed_webhooks().await;
+        shared.look_for_changed_pauses().await;
         shared.look_for_webhooks().await;
         let lanes = shared.lanes.watched();
         if lanes.is_empty() {
@@ -261,7 +265,7 @@ async fn peek(shared: Arc<Shared>) {
             let mut call = script::PEEK.on(base);
             call.number(lanes.len() as u64);
             for lane in &lanes {
-                call.bytes(&*lane.name);
+                call.bytes(&*lane.name).number(lane.is_ordered().into());
             }
             let looks: Vec<u64> = lanes.iter().map(|lane| lane.looks(shard)).collect();
             let Ok(answers) = link.all([call.done()]).await else { continue };

@@ -33,6 +33,7 @@ pub(super) struct Planned {
     pub(super) due_at: Timestamp,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) queue_max: u64,
+    pub(super) ordered: bool,
 }
 
 /// What became of an admission.
@@ -121,6 +122,7 @@ impl Planned {
     pub(super) fn write(&self, call: &mut Call) {
         call.bytes(&*self.target).bytes(&self.plan).number(time(self.due_at));
         call.number(self.expires_at.map_or(0, |at| time(at).max(1))).number(self.queue_max);
+        call.number(self.ordered.into());
     }
 }
 

@@ -2,10 +2,14 @@
 
 use super::cluster::{SLOTS, slot};
 use super::sequence;
+use crate::domain::holding::HELD_FROM;
 use crate::domain::{Seq, Timestamp};
 
 /// The latest time that is stored: fourteen digits, the most that a number keeps in Lua's own formatting.
 const TIME_MAX: u64 = 99_999_999_999_999;
+
+/// What is due from [`HELD_FROM`] on, and waits for a person, is stored as from here on (the year 4821), for want of digits.
+const STORED_HELD_FROM: u64 = 90_000_000_000_000;
 
 /// Where each shard's keys begin.
 #[derive(Clone, Debug)]
@@ -31,7 +35,15 @@ pub(super) fn seq_of(text: &[u8]) -> Option<Seq> {
 
 /// A time as it is stored.
 pub(super) fn time(at: Timestamp) -> u64 {
-    at.0.min(TIME_MAX)
+    match at.0.checked_sub(HELD_FROM.0) {
+        Some(held) => held.saturating_add(STORED_HELD_FROM).min(TIME_MAX),
+        None => at.0.min(STORED_HELD_FROM - 1),
+    }
+}
+
+/// A time that was [stored](time).
+pub(super) fn time_of(stored: u64) -> Timestamp {
+    Timestamp(stored.checked_sub(STORED_HELD_FROM).map_or(stored, |held| held + HELD_FROM.0))
 }
 
 // === impl Bases ===
@@ -106,6 +118,17 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::holding;
+
+    #[test]
+    fn times_lead_back_and_those_of_paused_sources_have_room() {
+        let now = Timestamp(1_767_225_600_000);
+        for at in [Timestamp(0), now, holding::moment_of("a"), holding::moment_of("github"), HELD_FROM] {
+            assert_eq!(time_of(time(at)), at);
+        }
+        assert_eq!(time(Timestamp(u64::MAX)), TIME_MAX);
+        assert!(time(Timestamp(HELD_FROM.0 - 1)) < time(HELD_FROM));
+    }
 
     #[test]
     fn members_lead_back_and_keep_the_order() {

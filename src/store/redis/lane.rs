@@ -22,6 +22,8 @@ pub(super) struct Lane {
     queue_max: AtomicU64,
     /// 0: no limit of all gateways together.
     in_flight_max: AtomicU64,
+    /// One after the other.
+    ordered: AtomicBool,
     changed: Notify,
     /// For each shard, when the server is to be asked.
     next: Box<[AtomicU64]>,
@@ -64,6 +66,10 @@ impl Lane {
     /// How many deliveries of one shard may be claimed at once by all gateways; 0: any number.
     pub(super) fn in_flight_max(&self) -> u64 {
         self.in_flight_max.load(Ordering::Acquire).div_ceil(self.next.len().max(1) as u64)
+    }
+
+    pub(super) fn is_ordered(&self) -> bool {
+        self.ordered.load(Ordering::Acquire)
     }
 
     /// Something is to be looked at from then on.
@@ -187,6 +193,7 @@ impl Lanes {
                 rest: of_webhook.then(rest),
                 queue_max: AtomicU64::new(u64::from(u32::MAX)),
                 in_flight_max: AtomicU64::new(0),
+                ordered: AtomicBool::new(false),
                 changed: Notify::new(),
                 next: (0..self.shards).map(|_| AtomicU64::new(next)).collect(),
                 looks: (0..self.shards).map(|_| AtomicU64::new(0)).collect(),
@@ -210,6 +217,7 @@ impl Lanes {
         // Lua counts exactly up to there.
         lane.queue_max.store(settings.queue_max.min(1 << 50), Ordering::Release);
         lane.in_flight_max.store(settings.in_flight_max.unwrap_or(0).min(1 << 50), Ordering::Release);
+        lane.ordered.store(settings.ordered, Ordering::Release);
         let was_active = lane.active.swap(!settings.paused, Ordering::AcqRel);
         // Of a webhook the server says what is due, unless it was out of sight while it was paused.
         if lane.rest.is_none() || !was_active {

@@ -15,8 +15,8 @@
 //! Invariants: nothing is acknowledged whose script has not answered; a try whose answer was lost is made again with the
 //! same seq and recognised; only the newest lease settles; leases that end are taken over by whoever claims next.
 //!
-//! Deliberately absent: pub/sub and blocking commands. A gateway looks every 100 ms for what others admitted or left, and for
-//! webhooks that they changed.
+//! Deliberately absent: pub/sub and blocking commands. A gateway looks every 100 ms for what others admitted or left, for
+//! webhooks that they changed, and for what they paused.
 //!
 //! Reading order: `config`, `link` with `settings` (`links`, `cluster`, `again` where there are several nodes), `script` with `scripts/`, `courier`, then the verbs.
 
@@ -56,6 +56,8 @@ mod ledger;
 mod lists;
 mod moving;
 mod newest;
+mod pauses;
+mod requests;
 mod stirring;
 mod store;
 mod sweep;

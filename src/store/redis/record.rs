@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Method;
 use serde::{Deserialize, Serialize};
 
-use super::key::time;
+use super::key::{time, time_of};
 use crate::domain::{
     Attempt, DeadReason, DeliveryState, HeaderBlock, NewEvent, Next, OutcomeClass, PlannedDelivery, Timestamp,
 };
@@ -188,7 +188,7 @@ pub(super) fn progress(text: &[u8]) -> Option<Progress> {
     let mut words = std::str::from_utf8(text).ok()?.split(' ');
     let state = state_of(words.next()?)?;
     let attempts = words.next()?.parse().ok()?;
-    let due_at = Timestamp(words.next()?.parse().ok()?);
+    let due_at = time_of(words.next()?.parse().ok()?);
     let expires_at = words.next()?.parse().ok().filter(|at| *at != 0).map(Timestamp);
     let _lease = words.next()?;
     let response_code = words.next()?.parse().ok().filter(|code| *code != 0);

@@ -42,9 +42,15 @@ pub(super) fn seq(value: &Value) -> Option<Seq> {
     seq_of(bytes(value)?)
 }
 
+/// Whether every one of several admissions was kept.
+pub(super) fn all_kept(value: &Value) -> bool {
+    bytes(value) == Some(b"K")
+}
+
 /// Of one admission: the verdict, and the targets of which dead deliveries start again.
 pub(super) fn verdict(value: &Value) -> Option<(Verdict, Vec<&str>)> {
-    let (letter, rest) = array(value)?.split_first()?;
+    // Most are just kept, and say no more than that.
+    let (letter, rest) = array(value).map_or(Some((value, &[][..])), <[Value]>::split_first)?;
     match text(letter)? {
         "K" => Some((Verdict::Kept, Vec::new())),
         "D" => {
@@ -70,14 +76,14 @@ pub(super) fn mark(value: &Value) -> Option<MarkFound> {
 /// Of one target: when it is to be looked at next, and what was claimed.
 pub(super) fn claims(value: &Value, lease: u64) -> Option<(Option<Timestamp>, Vec<Taken>)> {
     let (next, taken) = array(value)?.split_first()?;
-    let mut claims = Vec::with_capacity(taken.len() / 4);
-    for one in taken.chunks_exact(4) {
-        let [member, attempts, due_at, expires_at] = one else { return None };
+    let mut claims = Vec::with_capacity(taken.len());
+    for one in taken {
+        let mut words = text(one)?.split(' ');
         claims.push(Taken {
-            key: Key::from_member(bytes(member)?)?,
-            attempts: u16::try_from(number(attempts)?).unwrap_or(u16::MAX),
-            due_at: Timestamp(number(due_at)?),
-            expires_at: Some(number(expires_at)?).filter(|at| *at != 0).map(Timestamp),
+            key: Key::from_member(words.next()?.as_bytes())?,
+            attempts: words.next()?.parse().unwrap_or(u16::MAX),
+            due_at: Timestamp(words.next()?.parse().ok()?),
+            expires_at: words.next()?.parse::<u64>().ok().filter(|at| *at != 0).map(Timestamp),
             lease,
         });
     }

@@ -34,10 +34,12 @@ scripts! {
     CLAIM "claim.lua";
     EDIT "edit.lua";
     EXTEND "extend.lua";
+    HELD "held.lua";
     LANES "lanes.lua";
     LEAVE "leave.lua";
     MARK "mark.lua";
     PEEK "peek.lua";
+    RELEASE "release.lua";
     REPLAY "replay.lua";
     ROWS "rows.lua";
     SWEEP "sweep.lua";

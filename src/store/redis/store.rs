@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Redis;
 use crate::domain::{
     DeliveryId, Event, EventId, PlannedDelivery, RejectionId, Seq, Settlement, Timestamp, Turn, Webhook, WebhookId,
 };
 use crate::store::{
     Admission, AdmitError, Admitted, AttemptRow, Claim, DedupMark, DeliveryFilter, DeliveryRow, EventFilter, EventRow,
-    Health, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest, Paused,
-    RejectedRequest, RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept, TargetSettings,
-    TargetTotals, Totals, WebhooksChanged,
+    Health, KeptRequest, LaneState, MarkClaim, MarkClaimed, MovedEvent, MovedMark, MovedPage, Page, PageRequest,
+    Paused, RejectedRequest, RejectionFilter, RejectionRow, Retention, Store, StoreError, StoreKeys, Swept,
+    TargetSettings, TargetTotals, Totals, WebhooksChanged,
 };
 
 // === impl Store for Redis ===
@@ -96,6 +98,10 @@ impl Store for Redis {
         self.redeliver_one(id).await
     }
 
+    async fn redeliver_many(&self, ids: Vec<DeliveryId>) -> Vec<Result<(), StoreError>> {
+        self.restart_many(ids).await
+    }
+
     async fn cancel(&self, id: DeliveryId) -> Result<(), StoreError> {
         self.cancel_one(id).await
     }
@@ -104,18 +110,28 @@ impl Store for Redis {
         self.cancel_waiting(target).await
     }
 
-    async fn keep_pause(&self, _what: &Paused, _paused: bool) -> Result<(), StoreError> {
-        // Nothing would tell a gateway of what another one has paused.
-        Err(StoreError::Unsupported("pausing needs the embedded store in this version"))
+    async fn keep_pause(&self, what: &Paused, paused: bool) -> Result<(), StoreError> {
+        self.write_pause(what, paused).await
     }
 
     async fn pauses(&self) -> Result<Vec<Paused>, StoreError> {
-        Ok(Vec::new())
+        self.read_pauses().await
     }
 
-    async fn release_held(&self, _over: impl Fn(Timestamp) -> bool + Send) -> u64 {
-        // Nothing can be paused, and so nothing waits.
-        0
+    async fn changed_pauses(&self) {
+        self.await_changed_pauses().await;
+    }
+
+    async fn release_held(&self, over: impl Fn(Timestamp) -> bool + Send) -> u64 {
+        self.release_what_waits(over).await
+    }
+
+    async fn begin_request(&self, begun: KeptRequest) -> Result<Option<KeptRequest>, StoreError> {
+        self.note_request(begun).await
+    }
+
+    async fn end_request(&self, name: [u8; 32], answer: Option<Bytes>) -> Result<(), StoreError> {
+        self.note_answer(name, answer).await
     }
 
     fn next_webhook_id(&self) -> WebhookId {

@@ -87,8 +87,13 @@ impl Fixture {
             metrics: metrics.store().clone(),
         };
         let store = Arc::new(Embedded::open(config).unwrap());
-        let target =
-            |name: &str| TargetSettings { name: name.into(), queue_max: 1_000_000, paused: false, in_flight_max: None };
+        let target = |name: &str| TargetSettings {
+            name: name.into(),
+            queue_max: 1_000_000,
+            paused: false,
+            in_flight_max: None,
+            ordered: false,
+        };
         store.set_targets(&[target("crm"), target("log")]);
         readiness.set_started();
         let configured = Arc::new(configured(tokens));

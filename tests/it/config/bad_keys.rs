@@ -38,9 +38,10 @@ fn keys_of_features_that_are_not_built_are_refused_by_name() {
         not_built,
     );
     check("routes: [{ from: a, to: b, ‸when: 'event.data.amount > 1' }]\n", "routes[0].when", not_built);
-    for key in ["batch", "order", "tls", "proxy"] {
+    for key in ["batch", "tls", "proxy"] {
         destination(&format!("‸{key}: {{}}"), key, not_built);
     }
+    destination("url: 'http://b', order: { by: ‸type }", "order.by", not_built);
 }
 
 #[test]

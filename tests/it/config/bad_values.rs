@@ -307,6 +307,15 @@ fn destinations_must_be_reachable_in_principle() {
     destination("url: 'http://b', timeout: ‸0s", "timeout", "zero");
     destination("url: 'http://b', concurrency: ‸0", "concurrency", "out of bounds");
     destination("url: 'http://b', concurrency: ‸20000", "concurrency", "out of bounds");
+    let order = "order: ‸{ by: destination }";
+    destination(&format!("url: 'http://b', concurrency: 4, {order}"), "order", "one delivery after the other");
+    check(
+        &format!(
+            "store: {{ engine: redis, url: 'redis://a', shards: 3 }}\ndestinations: {{ b: {{ url: 'http://b', {order} }} }}\n"
+        ),
+        "destinations.b.order",
+        "the store has 3 shards",
+    );
     destination("url: 'http://b', queue_max: ‸0", "queue_max", "dead at once");
     destination("url: 'http://b', response_bytes_max: ‸1GiB", "response_bytes_max", "out of bounds");
     destination("url: 'http://b', retry: { jitter: ‸2 }", "retry.jitter", "not a part");

@@ -242,6 +242,11 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         "a_shared_limit_is_the_limit_of_all_together_and_no_gateway_starves",
         &["destinations.*.concurrency_shared"],
     ),
+    (
+        "tests/it/flow/order.rs",
+        "what_comes_behind_a_failing_delivery_waits_and_a_crash_keeps_the_order",
+        &["destinations.*.order", "destinations.*.order.by"],
+    ),
     ("tests/it/settings/destination.rs", "what_is_discarded_succeeds_without_a_request", &["destinations.*.discard"]),
     ("tests/it/settings/ingress.rs", "a_request_under_way_is_cut_after_drain_timeout", &["ingress.drain_timeout"]),
     (

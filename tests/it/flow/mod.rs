@@ -3,6 +3,7 @@
 mod breaker;
 mod connections;
 mod lanes;
+pub(crate) mod order;
 mod retries;
 
 use std::future::poll_fn;

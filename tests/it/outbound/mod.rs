@@ -4,6 +4,7 @@ mod deliveries;
 mod docs;
 mod emission;
 mod health;
+mod keys;
 mod loss;
 mod projects;
 mod receivers;

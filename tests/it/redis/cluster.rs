@@ -3,7 +3,6 @@
 use super::fleet::{DRAIN_MAX, Fleet};
 use crate::support::{
     Gateway, PATIENCE, Port, RedisCluster, RedisServer, Sender, Sink, appmint_to, event, eventually, eventually_within,
-    id_of,
 };
 
 /// The slot of `{hookward:0}`, which is the first master's of three.
@@ -122,30 +121,44 @@ async fn a_slot_that_moves_is_waited_for_and_everything_in_it_is_still_there() {
     for number in 0..30 {
         sent(&gateway, &format!("evt_{number}")).await;
     }
-    let (from, to) = (&cluster.nodes[0], &cluster.nodes[1]);
-    let (from_id, to_id) = (id_of(from), id_of(to));
-    assert_eq!(to.ask(&format!("CLUSTER SETSLOT {SLOT} IMPORTING {from_id}")), "+OK\r\n");
-    assert_eq!(from.ask(&format!("CLUSTER SETSLOT {SLOT} MIGRATING {to_id}")), "+OK\r\n");
+    cluster.begin_to_move(SLOT, 0, 1);
     eventually("a shard that waits", async || {
         let ready = gateway.get("/readyz").await;
         (ready.status == 503 && ready.json()["reasons"].to_string().contains("is being moved")).then_some(())
     })
     .await;
     assert_eq!(Sender::new(&gateway).send(&event("evt_meanwhile", "payment.succeeded")).await.status, 503);
-    let keys = from.ask(&format!("CLUSTER GETKEYSINSLOT {SLOT} 10000"));
-    for key in keys.lines().filter(|line| line.starts_with('{')) {
-        let moved = from.ask(&format!("MIGRATE 127.0.0.1 {} {key} 0 5000", to.address().port()));
-        assert_eq!(moved, "+OK\r\n", "{key}");
-    }
-    for node in [to, from, &cluster.nodes[2]] {
-        assert_eq!(node.ask(&format!("CLUSTER SETSLOT {SLOT} NODE {to_id}")), "+OK\r\n");
-    }
+    cluster.move_keys(SLOT, 0, 1);
     sink.up().await;
     sent(&gateway, "evt_meanwhile").await;
     let copy = Sender::new(&gateway).send(&event("evt_0", "payment.succeeded")).await;
     assert_eq!((copy.status, copy.is_duplicate()), (200, true), "its mark has moved with it");
     gateway.drained(PATIENCE).await;
     assert_eq!(sink.count(), 31);
+}
+
+/// There and back under load: the other shards go on meanwhile, and nothing is lost or doubled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_moves_under_load_loses_and_doubles_nothing() {
+    let cluster = RedisCluster::start(3, 0).await;
+    let store = cluster.store(", shards: 6");
+    let fleet = Fleet::at(cluster, &store).await;
+    let storm = fleet.storm();
+    let more = async || {
+        let goal = storm.acknowledged() + EVENTS;
+        eventually_within(DRAIN_MAX, "more events", async || (storm.acknowledged() >= goal).then_some(())).await;
+    };
+    more().await;
+    for (from, to) in [(0, 1), (1, 0)] {
+        fleet.redis.begin_to_move(SLOT, from, to);
+        fleet.redis.move_keys(SLOT, from, to);
+        assert_eq!(fleet.redis.master_of(SLOT), to);
+        more().await;
+    }
+    let log = storm.stop().await;
+    let outcome = fleet.judge(&log, &[]).await;
+    println!("a slot moved twice under load: {outcome}");
+    assert!(outcome.is_clean() && outcome.acknowledged > 3 * EVENTS, "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,4 +185,48 @@ async fn a_server_and_a_cluster_are_not_taken_for_each_other() {
     assert!(said.contains("write `store.cluster: true`"), "{said}");
     let said = refused(&(server.store(", cluster: true") + &rest)).await;
     assert!(said.contains("leave `store.cluster` out"), "{said}");
+}
+
+/// Nodes that name each other by their ports of TLS: found, asked, and asked again when one of them was away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_found_used_and_reached_again_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    super::settings::certificates(folder.path());
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let ports: Vec<Port> = (0..3).map(|_| Port::take()).collect();
+    let mut cluster = RedisCluster::start_with(3, 0, |place| {
+        let (port, ca) = (ports[place].address().port().to_string(), file("ca.pem"));
+        let own = [
+            ("port", port),
+            ("cluster", "yes".to_owned()),
+            ("ca-cert-file", ca),
+            ("cert-file", file("server.pem")),
+            ("key-file", file("server.key")),
+        ];
+        own.into_iter().flat_map(|(name, value)| [format!("--tls-{name}"), value]).collect()
+    })
+    .await;
+    let sink = Sink::start().await;
+    let config = |ca: &str| {
+        let (address, cert, key) = (ports[1].address(), file("client.pem"), file("client.key"));
+        format!(
+            "store: {{ engine: redis, url: \"rediss://{address}\", cluster: true, shards: 3, path: \"@STORE@\", \
+             tls: {{ {ca} cert: \"{cert}\", key: \"{key}\" }} }}\n"
+        ) + &appmint_to(&[("crm", &sink)])
+    };
+    let gateway = Gateway::start(&config(&format!("ca: \"{}\",", file("ca.pem")))).await;
+    for number in 0..20 {
+        sent(&gateway, &format!("evt_{number}")).await;
+    }
+    sink.wait_for(20).await;
+    gateway.drained(PATIENCE).await;
+    cluster.nodes[2].kill();
+    eventually("its loss is noticed", async || (gateway.get("/readyz").await.status == 503).then_some(())).await;
+    cluster.nodes[2].run();
+    for number in 20..40 {
+        sent(&gateway, &format!("evt_{number}")).await;
+    }
+    sink.wait_for(40).await;
+    let stranger = refused(&config("")).await;
+    assert!(stranger.to_lowercase().contains("certificate"), "a CA that nobody trusts: {stranger}");
 }

@@ -8,6 +8,8 @@ mod fleet;
 mod limits;
 mod moving;
 mod open;
+mod order;
+mod paused;
 mod recovery;
 mod relay;
 mod replicas;

@@ -98,7 +98,7 @@ async fn long_run_of_failovers() {
     }
 }
 
-fn rounds() -> usize {
+pub(super) fn rounds() -> usize {
     std::env::var("REDIS_KILLS").expect("REDIS_KILLS is set by tests/redis").parse().unwrap()
 }
 
@@ -114,7 +114,7 @@ async fn until_acknowledged(gateway: &Gateway, name: &str) -> Duration {
     begun.elapsed()
 }
 
-fn show(what: &str, times: &mut [Duration]) {
+pub(super) fn show(what: &str, times: &mut [Duration]) {
     times.sort_unstable();
     let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
     println!("{what}: median {} ms, longest {} ms, of {}", median.as_millis(), longest.as_millis(), times.len());

@@ -146,7 +146,7 @@ async fn beyond_bytes_max_what_is_over_goes_and_then_nothing_is_taken() {
 }
 
 /// A certificate for 127.0.0.1 and a key, issued by a CA: files in a folder.
-fn certificates(folder: &Path) {
+pub(super) fn certificates(folder: &Path) {
     let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     // Another name than the certificates have: they would look as if they had signed themselves.

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod damage;
+mod edits;
 mod embedded;
 mod faults;
 mod gauges;
@@ -9,7 +10,9 @@ mod heal;
 mod laying;
 mod marks;
 mod moving;
+mod order;
 mod redis;
+mod requests;
 mod retention;
 mod specimen;
 mod suite;

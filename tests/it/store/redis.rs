@@ -102,7 +102,13 @@ async fn changes_of_webhooks_are_told_to_other_gateways() {
 async fn paused_webhooks_hide_no_others() {
     let server = Server::start();
     let store = server.open();
-    let paused = |name: &str| TargetSettings { name: name.into(), queue_max: 10, paused: true, in_flight_max: None };
+    let paused = |name: &str| TargetSettings {
+        name: name.into(),
+        queue_max: 10,
+        paused: true,
+        in_flight_max: None,
+        ordered: false,
+    };
     let names: Vec<String> = (0..600).map(|_| store.next_webhook_id().to_string()).collect();
     names.iter().for_each(|name| store.set_target(&paused(name)));
     for some in names.chunks(100) {

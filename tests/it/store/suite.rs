@@ -5,7 +5,10 @@ use std::time::Duration;
 use hookward::domain::{DeadReason, DeliveryState, Next, Timestamp};
 use hookward::store::{Admitted, DeliveryFilter, EventFilter, PageRequest, Store, StoreError};
 
+pub(super) use super::edits::*;
 pub(super) use super::marks::*;
+pub(super) use super::order::*;
+pub(super) use super::requests::*;
 pub(super) use super::totals::totals_count_everything_for_good;
 pub(super) use super::webhooks::*;
 use super::world::*;
@@ -18,9 +21,12 @@ macro_rules! suite {
             $crate::store::suite::suite!(@tests $factory;
                 a_late_outcome_counts_until_somebody_else_claims
                 a_full_queue_makes_dead_letters
-                many_are_redelivered_at_once_each_by_its_own_state
                 due_wakes_up
-                either_of_two_marks_makes_a_duplicate_for_good
+                ordered_deliveries_go_one_after_the_other
+                a_lease_that_ends_and_a_crash_keep_the_order
+                what_starts_again_takes_its_old_place_in_line
+                an_order_may_begin_and_end_while_deliveries_wait
+                a_delayed_delivery_holds_the_line_and_one_of_a_paused_source_stands_aside
             );
         }
     };
@@ -43,6 +49,9 @@ macro_rules! suite {
             delayed_and_expiring_deliveries_keep_their_times
             hastened_deliveries_are_due_now
             redeliver_cancel_and_replay
+            many_are_redelivered_at_once_each_by_its_own_state
+            either_of_two_marks_makes_a_duplicate_for_good
+            pauses_are_kept_and_what_waits_for_a_source_is_released
             foreign_ids_are_not_found
             lists_page_and_filter
             rejections_are_kept_and_bounded
@@ -53,6 +62,7 @@ macro_rules! suite {
             webhooks_are_kept_changed_and_forgotten
             webhooks_are_named_when_something_is_due
             a_change_of_what_has_changed_meanwhile_is_refused
+            requests_under_a_key_are_known_for_good
             a_closed_store_takes_nothing
         );
     };
@@ -307,69 +317,6 @@ pub(super) async fn hastened_deliveries_are_due_now(factory: &impl Factory) {
     let again = claim(&store, "crm", 2).await;
     assert_eq!(again.len(), 1, "what is in flight stays so");
     assert_eq!((again[0].id, again[0].attempt), (claims[0].id, 2));
-}
-
-pub(super) async fn redeliver_cancel_and_replay(factory: &impl Factory) {
-    let (store, clock) = (factory.open(), factory.clock());
-    store.set_targets(&targets(&["crm", "log"]));
-    let event = keep(&store, clock, "e1", &["crm"]).await;
-    let first = claim_one(&store, "crm").await;
-    assert!(matches!(store.redeliver(first.id).await, Err(StoreError::Conflict(_))), "in flight");
-    assert!(matches!(store.cancel(first.id).await, Err(StoreError::Conflict(_))), "in flight");
-    store.settle(&first, settlement(clock, &first, 200, Next::Succeeded));
-    assert!(matches!(store.cancel(first.id).await, Err(StoreError::Conflict(_))), "it has ended");
-    store.redeliver(first.id).await.unwrap();
-    let second = claim_one(&store, "crm").await;
-    assert_eq!((second.id, second.attempt), (first.id, 2));
-    let later = clock.now().plus(Duration::from_secs(60));
-    store.settle(&second, settlement(clock, &second, 500, Next::RetryAt(later)));
-    store.redeliver(first.id).await.unwrap();
-    let third = claim_one(&store, "crm").await;
-    assert_eq!(third.attempt, 3, "a waiting one is due now");
-    store.settle(&third, settlement(clock, &third, 500, Next::RetryAt(later)));
-    store.cancel(first.id).await.unwrap();
-    clock.advance(Duration::from_secs(60));
-    assert!(claim(&store, "crm", 1).await.is_empty());
-    assert_eq!(store.delivery(first.id).await.unwrap().0.state, DeliveryState::Cancelled);
-
-    let added = store.replay(event, vec![planned("log"), planned("crm")]).await.unwrap();
-    assert_eq!(added.iter().map(|id| id.ordinal()).collect::<Vec<_>>(), [1, 2]);
-    let again = store.replay(event, vec![planned("log")]).await.unwrap();
-    assert_eq!(again[0].ordinal(), 3);
-    drop(store);
-    let store = factory.open();
-    store.set_targets(&targets(&["crm", "log"]));
-    assert_eq!(claim(&store, "log", 9).await.len(), 2);
-    let replayed = claim_one(&store, "crm").await;
-    assert_eq!((replayed.id, replayed.attempt), (added[1], 1));
-    assert_eq!(replayed.event.received.body, body_of("e1"));
-    assert_eq!(store.events(Default::default(), FIRST_PAGE).await.unwrap().rows[0].deliveries, 4);
-}
-
-pub(super) async fn many_are_redelivered_at_once_each_by_its_own_state(factory: &impl Factory) {
-    let (store, clock) = (factory.open(), factory.clock());
-    store.set_targets(&targets(&["crm"]));
-    for number in 0..5 {
-        keep(&store, clock, &format!("e{number}"), &["crm"]).await;
-    }
-    let claims = store.claim("crm", 5, LEASE).await.unwrap();
-    // The first three are dead, the fourth waits for its retry, the fifth is in flight.
-    let later = Next::RetryAt(clock.now().plus(Duration::from_secs(60)));
-    for claim in &claims[..3] {
-        store.settle(claim, settlement(clock, claim, 500, Next::Dead(DeadReason::Exhausted)));
-    }
-    store.settle(&claims[3], settlement(clock, &claims[3], 500, later));
-    let foreign = hookward::domain::IdMint::new([9; 16]).delivery(claims[0].id.seq(), 0);
-    let ids = vec![claims[0].id, claims[4].id, claims[3].id, foreign, claims[1].id, claims[2].id];
-    let done = store.redeliver_many(ids).await;
-    assert!(
-        matches!(&*done, [Ok(()), Err(StoreError::Conflict(_)), Ok(()), Err(StoreError::NotFound), Ok(()), Ok(())]),
-        "{done:?}"
-    );
-    drop(store);
-    let store = factory.open();
-    store.set_targets(&targets(&["crm"]));
-    assert_eq!(store.claim("crm", 9, LEASE).await.unwrap().len(), 5, "those four, and what was in flight");
 }
 
 pub(super) async fn foreign_ids_are_not_found(factory: &impl Factory) {

@@ -104,7 +104,13 @@ pub(super) async fn webhooks_are_named_when_something_is_due(factory: &impl Fact
     clock.advance(Duration::from_secs(3600));
     assert_eq!(store.stirred().await.len(), 1);
     // Paused ones are not named, and are as soon as they are not paused any more.
-    let settings = |paused| TargetSettings { name: target.as_str().into(), queue_max: 10, paused, in_flight_max: None };
+    let settings = |paused| TargetSettings {
+        name: target.as_str().into(),
+        queue_max: 10,
+        paused,
+        in_flight_max: None,
+        ordered: false,
+    };
     store.set_target(&settings(true));
     store.rest(&target);
     assert!(nobody_stirs(&store).await);

@@ -87,6 +87,12 @@ pub(super) fn admission(clock: &Clock, id: &str, targets: &[&str]) -> Admission 
     }
 }
 
+/// The same, due at this time.
+pub(super) fn not_before(mut admission: Admission, at: Timestamp) -> Admission {
+    admission.plan.deliveries.iter_mut().for_each(|delivery| delivery.not_before = Some(at));
+    admission
+}
+
 pub(super) async fn keep(store: &impl Store, clock: &Clock, id: &str, targets: &[&str]) -> hookward::domain::EventId {
     match store.admit(admission(clock, id, targets)).await {
         Ok(Admitted::Kept(id)) => id,
@@ -100,6 +106,7 @@ pub(super) fn targets(names: &[&str]) -> Vec<TargetSettings> {
         queue_max: 1_000_000,
         paused: false,
         in_flight_max: None,
+        ordered: false,
     };
     names.iter().map(settings).collect()
 }

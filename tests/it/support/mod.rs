@@ -35,7 +35,7 @@ pub(crate) use metrics::Metrics;
 pub(crate) use names::{NAME, Names, Zone};
 pub(crate) use port::Port;
 pub(crate) use redis::{Brand, DURABLE, RedisServer};
-pub(crate) use redis_cluster::{RedisCluster, id_of};
+pub(crate) use redis_cluster::RedisCluster;
 pub(crate) use sender::{SECRET, Sender, event, event_filled_to, event_of_bytes, sha256, sign};
 pub(crate) use sink::{Answer, Held, Hit, Sink};
 pub(crate) use strace::Strace;

@@ -25,15 +25,22 @@ pub(crate) struct RedisCluster {
 impl RedisCluster {
     /// Durable masters that share the slots evenly, each with so many replicas.
     pub(crate) async fn start(masters: usize, replicas: usize) -> Self {
+        Self::start_with(masters, replicas, |_| Vec::new()).await
+    }
+
+    /// The same with more arguments for each node.
+    pub(crate) async fn start_with(masters: usize, replicas: usize, more: impl Fn(usize) -> Vec<String>) -> Self {
         let buses: Vec<Port> = (0..masters * (1 + replicas)).map(|_| Port::take()).collect();
-        let node = |bus: &Port| {
+        let node = |(place, bus): (usize, &Port)| {
             let port = bus.address().port().to_string();
             let own =
                 ["--cluster-enabled", "yes", "--cluster-port", &port, "--cluster-node-timeout", NODE_TIMEOUT_MILLIS];
             let replication = ["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"];
-            RedisServer::start_with(&[DURABLE, &own, &replication].concat())
+            let more = more(place);
+            let more: Vec<&str> = more.iter().map(String::as_str).collect();
+            RedisServer::start_with(&[DURABLE, &own, &replication, &more].concat())
         };
-        let cluster = Self { nodes: buses.iter().map(node).collect(), masters, _buses: buses };
+        let cluster = Self { nodes: buses.iter().enumerate().map(node).collect(), masters, _buses: buses };
         cluster.join().await;
         cluster
     }
@@ -92,6 +99,32 @@ impl RedisCluster {
         }
     }
 
+    /// From now on a slot is on its way from one node to another: neither takes scripts for it.
+    pub(crate) fn begin_to_move(&self, slot: usize, from: usize, to: usize) {
+        let (from, to) = (&self.nodes[from], &self.nodes[to]);
+        assert_eq!(to.ask(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", id_of(from))), "+OK\r\n");
+        assert_eq!(from.ask(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", id_of(to))), "+OK\r\n");
+    }
+
+    /// Moves every key of a slot that is on its way, as `redis-cli --cluster reshard` does, and gives the slot away.
+    pub(crate) fn move_keys(&self, slot: usize, from: usize, to: usize) {
+        let (from, to, to_id) = (&self.nodes[from], &self.nodes[to], id_of(&self.nodes[to]));
+        loop {
+            let found = from.ask(&format!("CLUSTER GETKEYSINSLOT {slot} 100"));
+            let keys: Vec<&str> = found.lines().filter(|line| line.starts_with('{')).collect();
+            if keys.is_empty() {
+                break;
+            }
+            let (port, keys) = (to.address().port(), keys.join(" "));
+            assert_eq!(from.ask(&format!("MIGRATE 127.0.0.1 {port} \"\" 0 5000 KEYS {keys}")), "+OK\r\n");
+        }
+        let others =
+            self.nodes.iter().filter(|node| node.address() != from.address() && node.address() != to.address());
+        for node in [to, from].into_iter().chain(others.take(self.masters - 2)) {
+            assert_eq!(node.ask(&format!("CLUSTER SETSLOT {slot} NODE {to_id}")), "+OK\r\n");
+        }
+    }
+
     /// The `store` section of a gateway that uses it, with more settings behind.
     pub(crate) fn store(&self, settings: &str) -> String {
         self.nodes[0].store(&format!(", cluster: true{settings}"))
@@ -99,7 +132,7 @@ impl RedisCluster {
 }
 
 /// A node's own name.
-pub(crate) fn id_of(node: &RedisServer) -> String {
+fn id_of(node: &RedisServer) -> String {
     node.ask("CLUSTER MYID").lines().nth(1).unwrap().to_owned()
 }
 

@@ -1,7 +1,8 @@
 -- Keeps events, each with its deliveries and its mark: all of it or nothing.
 -- now, window in which marks are kept, new targets, how many events; each: seq, mark, window, head, headers, body, id
--- to look up, source, how many deliveries; each: target, plan, due at, expires at, queue_max.
--- Answers for each: K (kept), D first seq targets... (a copy), I end (the first is on its way), X (the seq is taken).
+-- to look up, source, how many deliveries; each: target, plan, due at, expires at, queue_max, ordered (1 or 0).
+-- Answers for each: K (kept), D first seq targets... (a copy), I end (the first is on its way), X (the seq is taken). Or K alone
+-- where all are kept, as most are.
 
 local now, kept_for = take(), take()
 for _ = 1, tonumber(take()) do redis.call('SADD', base .. 'g', take()) end
@@ -22,13 +23,16 @@ local function rearm(seq)
   return targets
 end
 
+-- Takes the mark, or says what is known of it already.
 local function verdict_of_mark(mark, window, seq)
-  local old = redis.call('GET', base .. 'm:' .. mark)
-  if not old then return nil end
+  local key, ours = base .. 'm:' .. mark, 'K' .. seq
+  -- In this order, since most are new.
+  if redis.call('SET', key, ours, 'PX', kept_for, 'NX') then return nil end
+  local old = redis.call('GET', key)
   local kind, first = string.sub(old, 1, 1), string.sub(old, 2, 17)
   if kind == 'K' then
     -- Our own: the answer to an earlier try of this admission was lost.
-    if first == seq then return { 'K' } end
+    if first == seq then return 'K' end
     if tonumber(now) - millis(first) < tonumber(window) then
       local answer = rearm(first)
       table.insert(answer, 1, first)
@@ -38,43 +42,46 @@ local function verdict_of_mark(mark, window, seq)
   elseif tonumber(string.sub(old, 19)) > tonumber(now) then
     return { 'I', string.sub(old, 19) }
   end
+  redis.call('SET', key, ours, 'PX', kept_for)
   return nil
 end
 
-local answers = {}
+local answers, all_kept = {}, true
 for _ = 1, tonumber(take()) do
   local seq, mark, window, head = take(), take(), take(), take()
   local headers, body, lookup, source, deliveries = take(), take(), take(), take(), tonumber(take())
-  local last = place + 5 * deliveries
+  local last = place + 6 * deliveries
   local answer = mark ~= '' and verdict_of_mark(mark, window, seq) or nil
   local key = event(seq)
   if answer then
     if answer[1] == 'D' then count('duplicates:' .. source, 1) end
-  elseif redis.call('HSETNX', key, 'h', head) == 0 then
-    answer = { redis.call('HGET', key, 'h') == head and 'K' or 'X' }
+  elseif redis.call('EXISTS', key) == 1 then
+    answer = redis.call('HGET', key, 'h') == head and 'K' or 'X'
+    -- Another event has the seq: this one is not kept, and its mark neither.
+    if answer == 'X' and mark ~= '' then redis.call('DEL', base .. 'm:' .. mark) end
   else
-    if mark ~= '' then redis.call('SET', base .. 'm:' .. mark, 'K' .. seq, 'PX', kept_for) end
-    local fields, open = { 'k', headers, 'b', body, 'c', deliveries }, 0
+    local fields, open = { 'h', head, 'k', headers, 'b', body, 'c', deliveries }, 0
     for ordinal = 0, deliveries - 1 do
       local member = seq .. string.format('%04x', ordinal)
-      if plan(member, take(), take(), take(), take(), take(), now, fields) then open = open + 1 end
+      if plan(true, member, take(), take(), take(), take(), take(), take(), now, fields) then open = open + 1 end
     end
     fields[#fields + 1] = 'n'
     fields[#fields + 1] = open
     if lookup ~= '' then
       fields[#fields + 1] = 'l'
       fields[#fields + 1] = lookup
-      redis.call('ZADD', base .. 'i', 0, lookup .. seq)
+      add(base .. 'i', 0, lookup .. seq)
     end
-    set(key, fields)
-    redis.call('ZADD', base .. 'x', 0, seq)
-    if open == 0 then redis.call('ZADD', base .. 'r', now, seq) end
+    call('HSET', key, fields)
+    add(base .. 'x', 0, seq)
+    if open == 0 then add(base .. 'r', now, seq) end
     count('accepted:' .. source, 1)
     if deliveries == 0 then count('unrouted:' .. source, 1) end
-    answer = { 'K' }
+    answer = 'K'
   end
   place = last
+  all_kept = all_kept and answer == 'K'
   answers[#answers + 1] = answer
 end
-write_totals()
-return answers
+write_all()
+return all_kept and 'K' or answers

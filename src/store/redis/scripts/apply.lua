@@ -3,20 +3,25 @@
 
 local now, unfinished = take(), {}
 
--- The claim's delivery, if the claim is still the newest: taken out of where it stands.
+-- The claim's delivery, if the claim is still the newest: taken out of where it stands. How many of its event are open.
 local function land(member, target, lease)
-  local text = redis.call('HGET', event(seq_of(member)), field('d', member))
+  local found = redis.call('HMGET', event(seq_of(member)), field('d', member), 'n')
+  local text, open = found[1], found[2]
   if not text then return nil end
   local state, attempts, due, expires, holder, rest = read(text)
   if holder ~= lease or (state ~= 'F' and state ~= 'P') then return nil end
-  redis.call('ZREM', state == 'F' and flights(target) or queue(target), member)
-  return attempts, due, expires, rest
+  remove(state == 'F' and flights(target) or queue(target), member)
+  return attempts, due, expires, rest, tonumber(open)
 end
 
-local function finish(member, target, state)
+local finished = { S = 'succeeded:', D = 'dead:', X = 'expired:' }
+
+-- It has ended, and with it perhaps its event.
+local function finish(member, target, state, open)
+  leave(target, member)
   if state ~= 'S' then redis.call('ZADD', ended(state), 0, member) end
-  count(({ S = 'succeeded:', D = 'dead:', X = 'expired:' })[state] .. target, 1)
-  close(seq_of(member), now)
+  count(finished[state] .. target, 1)
+  if open <= 0 then add(base .. 'r', now, seq_of(member)) end
 end
 
 local errands = {}
@@ -24,16 +29,17 @@ local errands = {}
 function errands.S()
   local member, target, lease, state, attempts, due, rest, attempt, micros =
     take(), take(), take(), take(), take(), take(), take(), take(), take()
-  local known, _, expires = land(member, target, lease)
+  local known, _, expires, _, open = land(member, target, lease)
   if not known then return end
+  if state ~= 'P' then open = open - 1 end
   redis.call('HSET', event(seq_of(member)), field('d', member), write(state, attempts, due, expires, '-', rest),
-    field('a', member) .. '.' .. attempts, attempt)
+    field('a', member) .. '.' .. attempts, attempt, 'n', open)
   count('attempts:' .. target, 1)
   count('micros:' .. target, tonumber(micros))
   if state == 'P' then
-    wait(target, looked_at(due, expires), member)
+    wait(target, due, expires, member)
   else
-    finish(member, target, state)
+    finish(member, target, state, open)
   end
 end
 
@@ -41,29 +47,31 @@ function errands.R()
   local member, target, lease, due = take(), take(), take(), take()
   local attempts, _, expires, rest = land(member, target, lease)
   if not attempts then return end
-  wait(target, looked_at(due, expires), member)
+  wait(target, due, expires, member)
   redis.call('HSET', event(seq_of(member)), field('d', member), write('P', attempts, due, expires, '-', rest))
 end
 
 function errands.E()
   local member, target, lease, state, rest = take(), take(), take(), take(), take()
-  local attempts, due, expires = land(member, target, lease)
+  local attempts, due, expires, _, open = land(member, target, lease)
   if not attempts then return end
-  redis.call('HSET', event(seq_of(member)), field('d', member), write(state, attempts, due, expires, '-', rest))
-  finish(member, target, state)
+  redis.call('HSET', event(seq_of(member)), field('d', member), write(state, attempts, due, expires, '-', rest),
+    'n', open - 1)
+  finish(member, target, state, open - 1)
 end
 
 function errands.H()
   local target = take()
-  local waiting = redis.call('ZRANGEBYSCORE', queue(target), '(' .. now, '+inf', 'LIMIT', 0, 1000)
+  write_sets()
+  local waiting = redis.call('ZRANGEBYSCORE', queue(target), '(' .. now, '(' .. string.format('%.0f', HELD), 'LIMIT', 0, 1000)
   for _, member in ipairs(waiting) do
     local key = event(seq_of(member))
     local _, attempts, _, expires, lease, rest = read(redis.call('HGET', key, field('d', member)) or '')
     if attempts then
-      wait(target, looked_at(now, expires), member)
+      wait(target, now, expires, member)
       redis.call('HSET', key, field('d', member), write('P', attempts, now, expires, lease, rest))
     else
-      redis.call('ZREM', queue(target), member)
+      remove(queue(target), member)
     end
   end
   if #waiting == 1000 then unfinished[#unfinished + 1] = target end
@@ -103,5 +111,5 @@ function errands.J()
 end
 
 for _ = 1, tonumber(take()) do errands[take()]() end
-write_totals()
+write_all()
 return unfinished

@@ -8,8 +8,8 @@ for _, member in ipairs(waiting) do
     cancel(member, target, text, now)
     cancelled = cancelled + 1
   else
-    redis.call('ZREM', queue(target), member)
+    remove(queue(target), member)
   end
 end
-write_totals()
+write_all()
 return { #waiting, cancelled }

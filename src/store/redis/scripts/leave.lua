@@ -5,10 +5,11 @@ for _, target in ipairs(redis.call('SMEMBERS', base .. 'g')) do
     local key = event(seq_of(member))
     local state, attempts, due, expires, lease, rest = read(redis.call('HGET', key, field('d', member)) or '')
     if state == 'F' and string.sub(lease, 1, #prefix) == prefix then
-      redis.call('ZREM', flights(target), member)
-      wait(target, looked_at(due, expires), member)
+      remove(flights(target), member)
+      wait(target, due, expires, member)
       redis.call('HSET', key, field('d', member), write('P', attempts, due, expires, '-', rest))
     end
   end
 end
+write_all()
 return 1

@@ -18,5 +18,5 @@ for _ = 1, tonumber(take()) do
     answers[#answers + 1] = { 'O' }
   end
 end
-write_totals()
+write_all()
 return answers

@@ -1,13 +1,7 @@
--- When the next delivery of each target has to be looked at. How many targets; their names.
+-- When the next delivery of each target has to be looked at. How many targets; each: its name, ordered (1 or 0).
 local answers = {}
 for _ = 1, tonumber(take()) do
   local target = take()
-  local waiting = redis.call('ZRANGE', queue(target), 0, 0, 'WITHSCORES')[2]
-  local flying = redis.call('ZRANGE', flights(target), 0, 0, 'WITHSCORES')[2]
-  if waiting and flying then
-    answers[#answers + 1] = tonumber(waiting) < tonumber(flying) and waiting or flying
-  else
-    answers[#answers + 1] = waiting or flying or ''
-  end
+  answers[#answers + 1] = next_look(target, take())
 end
 return answers

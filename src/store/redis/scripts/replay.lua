@@ -1,5 +1,5 @@
 -- Adds deliveries to an event. now, seq, how many new targets; their names; how many deliveries; each: target, plan,
--- due at, expires at, queue_max. Answers: gone, many, or ok and the first ordinal.
+-- due at, expires at, queue_max, ordered. Answers: gone, many, or ok and the first ordinal.
 local now, seq = take(), take()
 local key = event(seq)
 local first = redis.call('HGET', key, 'c')
@@ -10,12 +10,12 @@ if tonumber(first) + deliveries > 65535 then return { 'many' } end
 local fields, open = { 'c', tonumber(first) + deliveries }, 0
 for ordinal = tonumber(first), tonumber(first) + deliveries - 1 do
   local member = seq .. string.format('%04x', ordinal)
-  if plan(member, take(), take(), take(), take(), take(), now, fields) then open = open + 1 end
+  if plan(false, member, take(), take(), take(), take(), take(), take(), now, fields) then open = open + 1 end
 end
-set(key, fields)
+call('HSET', key, fields)
 if open > 0 then
   redis.call('HINCRBY', key, 'n', open)
-  redis.call('ZREM', base .. 'r', seq)
+  remove(base .. 'r', seq)
 end
-write_totals()
+write_all()
 return { 'ok', first }

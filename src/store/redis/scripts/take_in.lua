@@ -14,7 +14,7 @@ for ordinal = 0, deliveries - 1 do
   redis.call('SADD', base .. 'g', target)
   if state == 'P' then
     open = open + 1
-    wait(target, looked_at(due, expires), member)
+    wait(target, due, expires, member)
   else
     if state ~= 'S' then redis.call('ZADD', ended(state), 0, member) end
     count(counted[state] .. target, 1)
@@ -33,12 +33,12 @@ fields[#fields + 1] = open
 if lookup ~= '' then
   fields[#fields + 1] = 'l'
   fields[#fields + 1] = lookup
-  redis.call('ZADD', base .. 'i', 0, lookup .. seq)
+  add(base .. 'i', 0, lookup .. seq)
 end
-set(key, fields)
-redis.call('ZADD', base .. 'x', 0, seq)
-if open == 0 then redis.call('ZADD', base .. 'r', over_at, seq) end
+call('HSET', key, fields)
+add(base .. 'x', 0, seq)
+if open == 0 then add(base .. 'r', over_at, seq) end
 count('accepted:' .. source, 1)
 if deliveries == 0 then count('unrouted:' .. source, 1) end
-write_totals()
+write_all()
 return 1
