@@ -49,7 +49,7 @@ pub(crate) async fn failing() -> Sink {
         let mut failed = failed.lock().unwrap();
         let failures = failed.entry(number).or_default();
         *failures += 1;
-        if number % 3 == 0 && *failures <= 2 { Answer::status(500) } else { Answer::status(200) }
+        if number.is_multiple_of(3) && *failures <= 2 { Answer::status(500) } else { Answer::status(200) }
     })
     .await
 }
