@@ -163,7 +163,7 @@ async fn the_source_says_where_it_passes_on_to() {
 
 #[tokio::test]
 async fn what_was_passed_on_is_counted_for_good_whatever_the_app_said() {
-    let sink = Sink::answering(|hit| Answer::status(if hit.body.ends_with(b"\n") { 500 } else { 200 })).await;
+    let sink = Sink::answering(|hit| Answer::status(if hit.body.ends_with(b"\n\n") { 500 } else { 200 })).await;
     let mut gateway = Gateway::start(&to_app(&sink.url(""))).await;
     let mut sender = Sender::new(&gateway);
     let refused = [event("evt_2", "order.paid").as_ref(), b"\n"].concat();
