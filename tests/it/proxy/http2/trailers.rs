@@ -176,14 +176,14 @@ async fn rfc9112_7_1_2_an_app_of_http_1_gets_a_length_and_no_trailers() {
         let mut passed = app.accept().await;
         let seen = passed.message().await;
         passed.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK").await;
-        // What stands behind the body is the next request and nothing else.
-        let mut talk = Talk::to(gateway.ingress()).await;
-        talk.say(signed(&Sender::new(&gateway), "evt_2", "")).await;
-        assert_eq!(passed.message().await.head[0], "POST /in HTTP/1.1");
-        seen
+        (passed, seen)
     };
-    let (status, seen) = tokio::join!(send(&mut requests, body.clone()), answered);
+    let (status, (mut passed, seen)) = tokio::join!(send(&mut requests, body.clone()), answered);
     assert_eq!(status, 200);
+    // What stands behind the body is the next request and nothing else.
+    let mut talk = Talk::to(gateway.ingress()).await;
+    talk.say(signed(&Sender::new(&gateway), "evt_2", "")).await;
+    assert_eq!(passed.message().await.head[0], "POST /in HTTP/1.1");
     let length = HeaderValue::from_str(seen.field("content-length").unwrap()).unwrap();
     check(&length, &seen.body, &body, None, &[]);
     let absent = ["x-sum", "trailer", "transfer-encoding"];
