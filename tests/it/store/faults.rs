@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hookward::domain::{Clock, Next, Reason, Rejection};
+use hookward::domain::{Clock, Next};
 use hookward::store::embedded::{Config, Durability, Embedded, OpenError};
-use hookward::store::{AdmitError, Admitted, RejectedRequest, Retention, Store};
+use hookward::store::{AdmitError, Admitted, Store};
 
 use super::embedded::Folder;
 use super::world::*;
@@ -137,84 +137,6 @@ async fn f07_a_full_disk_refuses_goes_on_delivering_and_recovers_by_itself() {
     let store = Embedded::open(config).unwrap();
     store.set_targets(&targets(&["crm"]));
     assert_eq!(claim(&store, "crm", 1000).await.len(), kept.len() - 10 + 1);
-    assert_eq!(store.health().damaged_records, 0);
-}
-
-/// Refused requests with bodies, as many as the ledger takes at a time.
-async fn refuse_many(store: &Embedded, clock: &Clock) {
-    for _ in 0..1000 {
-        store.reject(RejectedRequest {
-            source: Some("appmint".into()),
-            rejection: Rejection::new(Reason::StoreFull, "the disk is full"),
-            at: clock.now(),
-            client: None,
-            request_line: "POST /in".into(),
-            headers: "".into(),
-            body: vec![b'r'; 3000].into(),
-        });
-    }
-    drop(store.rejections(Default::default(), FIRST_PAGE).await.unwrap());
-}
-
-/// Admits events until there is no room; how many were kept.
-async fn fill(store: &Embedded, clock: &Clock, round: &str) -> usize {
-    const AT_ONCE: usize = 250;
-    let mut kept = 0;
-    for batch in 0.. {
-        let ids: Vec<String> = (0..AT_ONCE).map(|number| format!("{round}-{batch}-{number}")).collect();
-        let outcomes = futures(ids.iter().map(|id| store.admit(admission(clock, id, &["crm"])))).await;
-        let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(AdmitError::Full(_)))).count();
-        kept += AT_ONCE - refused;
-        if refused > 0 {
-            break;
-        }
-    }
-    kept
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f07_a_store_that_has_filled_its_disk_starts_again_and_frees_it_by_itself() {
-    let disk = Mounted::new("size=48m");
-    let clock = Clock::manual(START);
-    let mut config = Config::new(disk.0.path().join("store"));
-    config.disk_free_min = 0;
-    config.clock = clock.clone();
-    let retention = Retention { events: Duration::from_secs(3600), rejections: WINDOW, bytes_max: None };
-    let store = Embedded::open(config.clone()).unwrap();
-    store.set_targets(&targets(&["crm"]));
-    let mut kept = fill(&store, &clock, "first").await;
-    assert!(kept > 1000, "{kept}");
-    // What is refused meanwhile does not get the space that the store needs to become smaller.
-    for _ in 0..8 {
-        refuse_many(&store, &clock).await;
-    }
-    store.close().await.unwrap();
-    drop(store);
-    let store = Embedded::open(config).unwrap();
-    store.set_targets(&targets(&["crm"]));
-    kept += fill(&store, &clock, "second").await;
-    let mut delivered = 0;
-    while delivered < kept {
-        let claims = claim(&store, "crm", 1000).await;
-        assert!(!claims.is_empty(), "{delivered} of {kept}");
-        for claim in &claims {
-            store.settle(claim, settlement(&clock, claim, 200, Next::Succeeded));
-        }
-        delivered += claims.len();
-    }
-    clock.advance(retention.events * 2);
-    let (mut freed, mut failed) = (0, 0);
-    while freed < 10 << 20 || !store.health().reasons.is_empty() {
-        // A step that finds no space has made some: it is tried again, as the gateway does.
-        match store.sweep(retention).await {
-            Ok(swept) => freed += swept.bytes,
-            Err(error) => {
-                failed += 1;
-                assert!(failed < 20, "{error}");
-            }
-        }
-    }
-    keep(&store, &clock, "after", &["crm"]).await;
     assert_eq!(store.health().damaged_records, 0);
 }
 
