@@ -36,6 +36,7 @@ mod schemes;
 mod secret;
 mod send;
 mod serve;
+mod several;
 mod sign;
 mod stream;
 mod tail;

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use super::Failure;
 use super::client::{Connection, block_on, segment};
 use super::listing::text;
-use super::redeliver::report;
-use super::{Failure, print};
+use super::several::Several;
 
 /// Let refused requests in after all, once a wrong secret is mended: today's guards are asked again.
 #[derive(Debug, clap::Args)]
@@ -24,18 +24,14 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let client = args.connection.client()?;
     block_on(async {
-        let mut failed = false;
+        let mut several = Several::new(args.json);
         for id in &args.ids {
-            match client.post(&format!("/v1/rejections/{}/readmit", segment(id))).await {
-                Ok(answer) if args.json => print(&format!("{answer}\n"))?,
-                Ok(answer) => print(&done(&answer))?,
-                Err(failure) => {
-                    failed = true;
-                    report(args.json, id, &failure)?;
-                }
+            let answer = client.post(&format!("/v1/rejections/{}/readmit", segment(id))).await;
+            if let Some(answer) = several.of(id, answer)? {
+                several.print(&answer, done)?;
             }
         }
-        if failed { Err(Failure::Reported) } else { Ok(()) }
+        several.end()
     })
 }
 

@@ -1,10 +1,11 @@
 //! `hookward redeliver`: deliveries once more, now, whatever became of them.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::Failure;
 use super::client::{Client, Connection, block_on, segment};
 use super::listing::text;
-use super::{Failure, print};
+use super::several::Several;
 
 /// Deliver again, now: a delivery, or every dead delivery of an event.
 #[derive(Debug, clap::Args)]
@@ -23,27 +24,16 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let client = args.connection.client()?;
     block_on(async {
-        let mut failed = false;
+        let mut several = Several::new(args.json);
         for id in &args.ids {
-            let deliveries = match deliveries_of(&client, id).await {
-                Ok(deliveries) => deliveries,
-                Err(failure) => {
-                    failed = true;
-                    report(args.json, id, &failure)?;
-                    continue;
-                }
-            };
-            for delivery in deliveries {
-                match client.post(&format!("/v1/deliveries/{}/redeliver", segment(&delivery))).await {
-                    Ok(answer) => done(args.json, &answer)?,
-                    Err(failure) => {
-                        failed = true;
-                        report(args.json, &delivery, &failure)?;
-                    }
+            for delivery in several.of(id, deliveries_of(&client, id).await)?.unwrap_or_default() {
+                let answer = client.post(&format!("/v1/deliveries/{}/redeliver", segment(&delivery))).await;
+                if let Some(answer) = several.of(&delivery, answer)? {
+                    several.print(&answer, done)?;
                 }
             }
         }
-        if failed { Err(Failure::Reported) } else { Ok(()) }
+        several.end()
     })
 }
 
@@ -63,19 +53,7 @@ async fn deliveries_of(client: &Client, id: &str) -> Result<Vec<String>, Failure
     Ok(dead)
 }
 
-fn done(as_json: bool, delivery: &Value) -> Result<(), Failure> {
-    if as_json {
-        return print(&format!("{delivery}\n"));
-    }
+fn done(delivery: &Value) -> String {
     let (id, to, status) = (text(delivery, "id"), text(delivery, "destination"), text(delivery, "status"));
-    print(&format!("{id} to {to}: {status}\n"))
-}
-
-/// Says why one of several was not done.
-pub(super) fn report(as_json: bool, id: &str, failure: &Failure) -> Result<(), Failure> {
-    if as_json {
-        return print(&format!("{}\n", json!({ "id": id, "error": failure.to_string() })));
-    }
-    eprintln!("error: {}: {failure}", id.escape_debug());
-    Ok(())
+    format!("{id} to {to}: {status}\n")
 }

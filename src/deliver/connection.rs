@@ -20,7 +20,7 @@ use super::http1::{Answer, Fault, Reader, Step};
 use super::policy::Policy;
 use super::stream::Stream;
 use crate::deadline::Deadline;
-use crate::telemetry::cores;
+use crate::telemetry::Home;
 
 /// A connection to one origin.
 pub struct Connection(pub(super) Box<Inner>);
@@ -110,7 +110,7 @@ impl Connection {
             url: url.clone(),
             policy: policy.clone(),
             address,
-            core: cores::here(),
+            core: Home::core_here(),
             too_old_at: now + AGE_MAX,
             look_up_at: now + LOOK_UP_EVERY,
             stream,

@@ -11,7 +11,7 @@ use std::thread::available_parallelism;
 use tokio::time::Instant;
 
 use super::connection::Connection;
-use crate::telemetry::cores;
+use crate::telemetry::Home;
 
 /// Idle connections to one app.
 pub(super) struct Idle {
@@ -38,7 +38,7 @@ impl Idle {
 
     /// Takes one that is of use at `now`, of this core where it has any; others that are met are closed.
     pub(super) fn take(&self, now: Instant) -> Option<Connection> {
-        let here = cores::here();
+        let here = Home::core_here();
         let count = self.shelves.len();
         let own = place(here, count);
         let (behind, before) = self.shelves.split_at_checked(own).unwrap_or((&[], &self.shelves));

@@ -5,7 +5,6 @@
 //! 5 to 10 % more events on a quiet machine, and a fifth on a busy one, than with the work-stealing runtime, on which
 //! everything else runs.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
@@ -43,16 +42,6 @@ struct Threads {
 struct Dealt {
     dealt: Arc<[AtomicUsize]>,
     core: usize,
-}
-
-thread_local! {
-    static HERE: Cell<Option<usize>> = const { Cell::new(None) };
-}
-
-/// Which core's thread asks, counted from 0; `None` on every other thread.
-#[must_use]
-pub fn here() -> Option<usize> {
-    HERE.get()
 }
 
 // === impl Cores ===
@@ -142,17 +131,14 @@ fn thread(core: usize) -> io::Result<(Handle, oneshot::Sender<()>)> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
     let (running, ended) = oneshot::channel();
-    let work = async {
+    let work = async move {
         tokio::select! {
             biased;
             _ = ended => {}
-            () = Home::default().serve() => {}
+            () = Home::of(core).serve() => {}
         }
     };
-    Builder::new().name(format!("core-{core}")).spawn(move || {
-        HERE.set(Some(core));
-        runtime.block_on(work);
-    })?;
+    Builder::new().name(format!("core-{core}")).spawn(move || runtime.block_on(work))?;
     Ok((handle, running))
 }
 
@@ -165,10 +151,13 @@ mod tests {
 
     use super::*;
 
-    /// The thread's name, which tells the same as [`here`].
+    /// The thread's name, which tells the same as [`Home::core_here`].
     fn name() -> String {
         let name = std::thread::current().name().unwrap_or_default().to_owned();
-        assert_eq!(here().map(|core| format!("core-{core}")), name.starts_with("core-").then(|| name.clone()));
+        assert_eq!(
+            Home::core_here().map(|core| format!("core-{core}")),
+            name.starts_with("core-").then(|| name.clone())
+        );
         name
     }
 

@@ -16,7 +16,10 @@ thread_local! {
 
 /// The core on which a task lives.
 #[derive(Clone, Debug, Default)]
-pub struct Home(Arc<Mutex<Waiting>>);
+pub struct Home {
+    core: usize,
+    waiting: Arc<Mutex<Waiting>>,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -28,6 +31,17 @@ struct Waiting {
 // === impl Home ===
 
 impl Home {
+    /// The core of this number.
+    pub(super) fn of(core: usize) -> Self {
+        Self { core, ..Self::default() }
+    }
+
+    /// Which core's thread asks, counted from 0; `None` on every other thread.
+    #[must_use]
+    pub fn core_here() -> Option<usize> {
+        HERE.with(|here| here.get().map(|home| home.core))
+    }
+
     /// The home of the tasks that run on this thread; `None` where the thread is no core's.
     #[must_use]
     pub fn here() -> Option<Self> {
@@ -68,7 +82,7 @@ impl Home {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,6 +142,6 @@ mod tests {
         let home = Home::default();
         let mut serving = pin!(home.clone().serve());
         assert!(serving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        assert!(Home::here().is_some_and(|here| Arc::ptr_eq(&here.0, &home.0)));
+        assert!(Home::here().is_some_and(|here| Arc::ptr_eq(&here.waiting, &home.waiting)));
     }
 }

@@ -30,7 +30,7 @@ enum Begun {
     Submitted(EventId, Awaited),
     Refused(AdmitError),
     /// Somebody has to be waited for, or asked.
-    Undecided(Box<Admission>),
+    Undecided(Box<Admission>, DedupMark),
 }
 
 /// Deliveries with their places in the queues.
@@ -53,7 +53,7 @@ impl Embedded {
             match begun {
                 Begun::Submitted(id, answer) => answer.await.map(|()| Admitted::Kept(id)),
                 Begun::Refused(error) => Err(error),
-                Begun::Undecided(admission) => Box::pin(self.admit_undecided(*admission)).await,
+                Begun::Undecided(admission, mark) => Box::pin(self.admit_undecided(*admission, mark)).await,
             }
         }
     }
@@ -62,33 +62,36 @@ impl Embedded {
         if let Err(error) = self.gate.admit() {
             return Begun::Refused(error);
         }
-        if admission.also.is_some() || cfg!(feature = "fault-split-admission") {
-            return Begun::Undecided(Box::new(admission));
-        }
-        if let Some(DedupMark { key, window }) = admission.dedup {
-            let now = admission.event.received_at;
-            let Begin::First = self.dedup.begin(key, window, now) else {
-                return Begun::Undecided(Box::new(admission));
+        if let Some(mark) = admission.dedup {
+            let Some(mut ticket) = self.mark_at_once(mark, &admission) else {
+                return Begun::Undecided(Box::new(admission), mark);
             };
-            let mut ticket = Ticket { dedup: &self.dedup, key, kept: false };
-            if self.dedup.may_be_stored(&key, window, now) {
-                return Begun::Undecided(Box::new(admission));
-            }
             ticket.kept = true;
         }
-        let seq = admission.id.map_or_else(|| self.next_seq(), EventId::seq);
+        let seq = self.seq_of(&admission);
         match self.submit(admission, seq) {
             Ok((id, answer)) => Begun::Submitted(id, answer),
             Err(error) => Begun::Refused(error),
         }
     }
 
+    /// The mark, where it is the only one and certainly nobody's.
+    fn mark_at_once(&self, mark: DedupMark, admission: &Admission) -> Option<Ticket<'_>> {
+        if admission.also.is_some() || cfg!(feature = "fault-split-admission") {
+            return None;
+        }
+        let (DedupMark { key, window }, now) = (mark, admission.event.received_at);
+        let Begin::First = self.dedup.begin(key, window, now) else { return None };
+        let ticket = Ticket { dedup: &self.dedup, key, kept: false };
+        (!self.dedup.may_be_stored(&key, window, now)).then_some(ticket)
+    }
+
+    fn seq_of(&self, admission: &Admission) -> Seq {
+        admission.id.map_or_else(|| self.next_seq(), EventId::seq)
+    }
+
     /// The whole way: with copies that are under way or were kept long ago, and a second mark.
-    async fn admit_undecided(&self, admission: Admission) -> Result<Admitted, AdmitError> {
-        let Some(mark) = admission.dedup else {
-            let seq = admission.id.map_or_else(|| self.next_seq(), EventId::seq);
-            return self.submitted(admission, seq).await;
-        };
+    async fn admit_undecided(&self, admission: Admission, mark: DedupMark) -> Result<Admitted, AdmitError> {
         let now = admission.event.received_at;
         let mut ticket = match self.take_mark(mark, now).await? {
             Ok(ticket) => ticket,
@@ -102,7 +105,7 @@ impl Embedded {
             },
             None => None,
         };
-        let seq = admission.id.map_or_else(|| self.next_seq(), EventId::seq);
+        let seq = self.seq_of(&admission);
         if cfg!(feature = "fault-split-admission") {
             self.keep_mark_alone(mark, seq).await?;
         }

@@ -90,7 +90,7 @@ impl Queue {
         if let Some(line) = &mut self.line {
             line.give_up_place(entry.key);
         }
-        if self.line.is_some() && entry.due_at < HELD_FROM {
+        if self.line.is_some() && !entry.is_held() {
             self.stand(entry);
         } else if entry.looked_at() > now {
             self.later.push(Later(entry));
@@ -104,7 +104,7 @@ impl Queue {
     /// A delivery from before the start.
     pub(super) fn load(&mut self, entry: Entry, now: Timestamp) {
         self.loaded_to = entry.key;
-        let stands = self.line.is_some() && entry.due_at < HELD_FROM;
+        let stands = self.line.is_some() && !entry.is_held();
         if entry.looked_at() > now && !stands { self.later.push(Later(entry)) } else { self.stand(entry) }
     }
 

@@ -64,16 +64,7 @@ function errands.H()
   local target = take()
   write_sets()
   local waiting = redis.call('ZRANGEBYSCORE', queue(target), '(' .. now, '(' .. string.format('%.0f', HELD), 'LIMIT', 0, 1000)
-  for _, member in ipairs(waiting) do
-    local key = event(seq_of(member))
-    local _, attempts, _, expires, lease, rest = read(redis.call('HGET', key, field('d', member)) or '')
-    if attempts then
-      wait(target, now, expires, member)
-      redis.call('HSET', key, field('d', member), write('P', attempts, now, expires, lease, rest))
-    else
-      remove(queue(target), member)
-    end
-  end
+  make_due(target, waiting, now)
   if #waiting == 1000 then unfinished[#unfinished + 1] = target end
 end
 

@@ -148,6 +148,20 @@ local function wait(target, due, expires, member)
   if string.sub(target, 1, 8) == 'webhook_' then redis.call('ZADD', base .. 's', 'LT', at, target) end
 end
 
+-- These, of what a target's queue holds, are due now; what a queue holds without a delivery that waits is taken out.
+local function make_due(target, members, now)
+  for _, member in ipairs(members) do
+    local key = event(seq_of(member))
+    local state, attempts, _, expires, lease, rest = read(redis.call('HGET', key, field('d', member)) or '')
+    if state == 'P' then
+      wait(target, now, expires, member)
+      redis.call('HSET', key, field('d', member), write('P', attempts, now, expires, lease, rest))
+    else
+      remove(queue(target), member)
+    end
+  end
+end
+
 local totals = {}
 
 local function count(name, by) totals[name] = (totals[name] or 0) + by end
