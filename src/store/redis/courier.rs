@@ -14,7 +14,7 @@ use super::connection::Reply;
 use super::engine::Shared;
 use super::errand::{Errand, lease_text};
 use super::jobs::{AdmitJob, ClaimJob, MarkJob, Taken, TurnJob, Verdict, millis};
-use super::key::time;
+use super::key::{seq_text, time};
 use super::link::Trouble;
 use super::outbox::Batch;
 use super::{replies, script};
@@ -144,6 +144,9 @@ fn admit(shared: &Shared, base: &str, jobs: &[AdmitJob], news: &[Arc<str>], now:
         call.bytes(&**target);
     }
     call.number(jobs.len() as u64);
+    for job in jobs {
+        call.bytes(seq_text(job.seq));
+    }
     for job in jobs {
         job.write(&mut call);
     }

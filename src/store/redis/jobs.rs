@@ -100,7 +100,6 @@ impl AdmitJob {
 
     pub(super) fn write(&self, call: &mut Call) {
         let received = &self.event.received;
-        call.bytes(seq_text(self.seq));
         match &self.mark {
             Some(mark) => call.bytes(hex::encode(mark.key)).number(millis(mark.window)),
             None => call.bytes("").number(0),

@@ -1,5 +1,5 @@
 -- Keeps events, each with its deliveries and its mark: all of it or nothing.
--- now, window in which marks are kept, new targets, how many events; each: seq, mark, window, head, headers, body, id
+-- now, window in which marks are kept, new targets, how many events, their seqs; each: mark, window, head, headers, body, id
 -- to look up, source, how many deliveries; each: target, plan, due at, expires at, queue_max, ordered (1 or 0).
 -- Answers for each: K (kept), D first seq targets... (a copy), I end (the first is on its way), X (the seq is taken). Or K alone
 -- where all are kept, as most are.
@@ -46,16 +46,22 @@ local function verdict_of_mark(mark, window, seq)
   return nil
 end
 
-local answers, all_kept = {}, true
-for _ = 1, tonumber(take()) do
-  local seq, mark, window, head = take(), take(), take(), take()
+local answers, all_kept, seqs, keys = {}, true, {}, {}
+for at = 1, tonumber(take()) do
+  seqs[at] = take()
+  keys[at] = event(seqs[at])
+end
+-- Asked once for all: mostly none is there.
+local some_are_there = redis.call('EXISTS', unpack(keys)) > 0
+for at, seq in ipairs(seqs) do
+  local mark, window, head = take(), take(), take()
   local headers, body, lookup, source, deliveries = take(), take(), take(), take(), tonumber(take())
   local last = place + 6 * deliveries
   local answer = mark ~= '' and verdict_of_mark(mark, window, seq) or nil
-  local key = event(seq)
+  local key = keys[at]
   if answer then
     if answer[1] == 'D' then count('duplicates:' .. source, 1) end
-  elseif redis.call('EXISTS', key) == 1 then
+  elseif some_are_there and redis.call('EXISTS', key) == 1 then
     answer = redis.call('HGET', key, 'h') == head and 'K' or 'X'
     -- Another event has the seq: this one is not kept, and its mark neither.
     if answer == 'X' and mark ~= '' then redis.call('DEL', base .. 'm:' .. mark) end
