@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Value};
+use redis::Cmd;
 use tokio::time::{Instant, sleep};
 
 use super::connection::Reply;
@@ -32,11 +32,12 @@ struct ClaimGroup {
     jobs: Vec<ClaimJob>,
 }
 
-/// Claims that go out with admissions, for workers that wait.
+/// Claims that go out with admissions, for workers that wait; what they do not get is lacking again.
 struct StandingClaim {
     lane: Arc<Lane>,
     offer: Offer,
     lease: u64,
+    taken: Vec<Taken>,
 }
 
 /// Brings until the task is dropped.
@@ -91,7 +92,6 @@ async fn bring(shared: &Arc<Shared>, shard: usize, batch: Batch) {
         Ok(answers) => answers.into_iter(),
         Err(reason) => {
             turns.into_iter().for_each(|job| drop(job.waiter.send(Err(Arc::clone(&reason)))));
-            standing.iter().for_each(|claim| claim.lane.standing.give(claim.offer.most));
             return lost(shared, shard, admissions, marks, groups, flushes, &reason);
         }
     };
@@ -111,20 +111,10 @@ async fn bring(shared: &Arc<Shared>, shard: usize, batch: Batch) {
         shared.metrics.commit_duration.observe(begun.elapsed());
         let reply = next();
         let replicated = if shared.replicas_min > 0 { enough(shared.replicas_min, next()) } else { Ok(()) };
-        let value = reply.map_err(|error| admit_error(shared.links.of(shard).trouble(&error)));
-        match value.as_ref().map(replies::admitted) {
-            Ok(Some((verdicts, granted))) => {
-                shared.targets_known(shard, &news);
-                let granted = kept(shared, shard, &admissions, &standing, verdicts, &granted);
-                admitted(shared, shard, admissions, verdicts, &replicated, now);
-                hand_out(standing, granted, now);
-            }
-            failed => {
-                let error = failed.err().cloned().unwrap_or_else(strange);
-                standing.iter().for_each(|claim| claim.lane.standing.give(claim.offer.most));
-                admissions.into_iter().for_each(|job| job.answer(Verdict::Failed(error.clone())));
-            }
+        if reply.is_ok() {
+            shared.targets_known(shard, &news);
         }
+        admitted(shared, shard, admissions, standing, reply, &replicated, now);
     }
     if !groups.is_empty() {
         claimed(shared, shard, groups, next());
@@ -170,7 +160,7 @@ fn standing(shared: &Shared, jobs: &[AdmitJob]) -> Vec<StandingClaim> {
         }
         let lane = shared.lanes.lane(&planned.target);
         if let Some(offer) = lane.offer() {
-            claims.push(StandingClaim { lane, offer, lease: shared.next_lease() });
+            claims.push(StandingClaim { lane, offer, lease: shared.next_lease(), taken: Vec::new() });
         }
     }
     claims
@@ -190,7 +180,7 @@ fn admit(
         call.bytes(&**target);
     }
     call.number(standing.len() as u64);
-    for StandingClaim { lane, offer, lease } in standing {
+    for StandingClaim { lane, offer, lease, .. } in standing {
         call.bytes(&*lane.name).number(offer.most).bytes(lease_text(*lease)).number(time(now.plus(offer.lease)));
     }
     call.number(jobs.len() as u64);
@@ -325,64 +315,34 @@ fn enough(replicas_min: u64, reply: Reply) -> Result<(), Arc<str>> {
     Err(format!("{have} of {replicas_min} replicas have it {how}: see store.replicas_min").into())
 }
 
-/// Remembers events that were kept and wakes the lanes of their deliveries, but for those that went to standing claims:
-/// which, for each claim.
-fn kept(
-    shared: &Shared,
-    shard: usize,
-    jobs: &[AdmitJob],
-    standing: &[StandingClaim],
-    verdicts: &Value,
-    granted: &[Key],
-) -> Vec<Vec<Taken>> {
-    let mut taken: Vec<Vec<Taken>> = standing.iter().map(|_| Vec::new()).collect();
-    // In the order of the events and of their deliveries, as the script went through them.
-    let mut granted = granted.iter().peekable();
-    for (at, job) in jobs.iter().enumerate() {
-        if !matches!(replies::verdict_at(verdicts, at), Some((Verdict::Kept, _))) {
-            continue;
-        }
-        shared.cache.keep(&job.event, job.planned.len());
-        for (ordinal, planned) in (0..).zip(&job.planned) {
-            let key = Key { seq: job.seq, ordinal };
-            let Planned { due_at, expires_at, .. } = *planned;
-            let mut claims = standing.iter().zip(&mut taken);
-            match claims.find(|(claim, _)| claim.lane.name == planned.target) {
-                Some((claim, taken)) if granted.next_if(|granted| **granted == key).is_some() => {
-                    taken.push(Taken { key, attempts: 0, due_at, expires_at, lease: claim.lease });
-                }
-                _ => {
-                    let looked_at = expires_at.map_or(due_at, |at| at.min(due_at));
-                    shared.lanes.lane(&planned.target).wake(shard, looked_at);
-                }
-            }
-        }
-    }
-    taken
-}
-
-fn hand_out(standing: Vec<StandingClaim>, granted: Vec<Vec<Taken>>, now: Timestamp) {
-    for (StandingClaim { lane, offer, .. }, taken) in standing.into_iter().zip(granted) {
-        lane.standing.give(offer.most.saturating_sub(taken.len() as u64));
-        if !taken.is_empty() {
-            lane.granted(taken, now);
-        }
-    }
-}
-
 fn admitted(
     shared: &Shared,
     shard: usize,
     jobs: Vec<AdmitJob>,
-    verdicts: &Value,
+    mut standing: Vec<StandingClaim>,
+    reply: Reply,
     replicated: &Result<(), Arc<str>>,
     now: Timestamp,
 ) {
+    let value = reply.map_err(|error| admit_error(shared.links.of(shard).trouble(&error)));
+    let (verdicts, granted) = match value.as_ref().map(replies::admitted) {
+        Ok(Some(answers)) => answers,
+        failed => {
+            let error = failed.err().cloned().unwrap_or_else(strange);
+            return jobs.into_iter().for_each(|job| job.answer(Verdict::Failed(error.clone())));
+        }
+    };
+    // In the order of the events and of their deliveries, as the script went through them.
+    let mut granted = granted.into_iter().peekable();
     for (at, job) in jobs.into_iter().enumerate() {
         let Some((verdict, rearmed)) = replies::verdict_at(verdicts, at) else {
             job.answer(Verdict::Failed(strange()));
             continue;
         };
+        if matches!(verdict, Verdict::Kept) {
+            shared.cache.keep(&job.event, job.planned.len());
+            hand_out(shared, shard, &job, &mut standing, |key| granted.next_if_eq(&key).is_some());
+        }
         for target in rearmed {
             shared.lanes.lane(target).wake(shard, now);
         }
@@ -391,6 +351,40 @@ fn admitted(
             // It is kept, and perhaps not for long: the sender comes again, and then it is a copy that more may have.
             Err(reason) => job.answer(Verdict::Failed(AdmitError::Unavailable(Arc::clone(reason)))),
         }
+    }
+    for claim in standing.iter_mut().filter(|claim| !claim.taken.is_empty()) {
+        let taken = std::mem::take(&mut claim.taken);
+        claim.offer.most = claim.offer.most.saturating_sub(taken.len() as u64);
+        claim.lane.granted(taken, now);
+    }
+}
+
+/// Each delivery of an event that was kept: for the standing claim that it went to, or for whoever is woken.
+fn hand_out(
+    shared: &Shared,
+    shard: usize,
+    job: &AdmitJob,
+    standing: &mut [StandingClaim],
+    mut is_granted: impl FnMut(Key) -> bool,
+) {
+    for (ordinal, planned) in (0..).zip(&job.planned) {
+        let key = Key { seq: job.seq, ordinal };
+        let Planned { due_at, expires_at, .. } = *planned;
+        match standing.iter_mut().find(|claim| claim.lane.name == planned.target) {
+            Some(claim) if is_granted(key) => {
+                claim.taken.push(Taken { key, attempts: 0, due_at, expires_at, lease: claim.lease });
+            }
+            _ => {
+                let looked_at = expires_at.map_or(due_at, |at| at.min(due_at));
+                shared.lanes.lane(&planned.target).wake(shard, looked_at);
+            }
+        }
+    }
+}
+
+impl Drop for StandingClaim {
+    fn drop(&mut self) {
+        self.lane.standing.give(self.offer.most);
     }
 }
 
