@@ -29,7 +29,7 @@ impl Redis {
     pub(super) async fn claim_due(&self, target: &str, most: usize, lease: Duration) -> Result<Vec<Claim>, StoreError> {
         let shared = &*self.shared;
         let lane = shared.lanes.lane(target);
-        let mut held = Held { shared, target: &lane.name, taken: Vec::new() };
+        let mut held = Held { shared, target: &lane.name, taken: lane.standing.take(most) };
         let first = shared.next_shard();
         for shard in (0..shared.bases.count()).map(|at| (first + at) % shared.bases.count()) {
             // Without a connection nothing is due: the lane is called when there is one again.
@@ -44,6 +44,7 @@ impl Redis {
                 Err(reason) => return Err(StoreError::Engine(reason)),
             }
         }
+        lane.standing.lacked(most, most.saturating_sub(held.taken.len()), lease);
         if held.taken.is_empty() {
             return Ok(Vec::new());
         }

@@ -7,16 +7,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::Cmd;
+use redis::{Cmd, Value};
 use tokio::time::{Instant, sleep};
 
 use super::connection::Reply;
 use super::engine::Shared;
 use super::errand::{Errand, lease_text};
-use super::jobs::{AdmitJob, ClaimJob, MarkJob, Taken, TurnJob, Verdict, millis};
-use super::key::{seq_text, time};
+use super::jobs::{AdmitJob, ClaimJob, MarkJob, Planned, Taken, TurnJob, Verdict, millis};
+use super::key::{Key, seq_text, time};
+use super::lane::Lane;
 use super::link::Trouble;
 use super::outbox::Batch;
+use super::standing::Offer;
 use super::{replies, script};
 use crate::domain::Timestamp;
 use crate::store::AdmitError;
@@ -28,6 +30,13 @@ const DOWN_PAUSE: Duration = Duration::from_millis(100);
 struct ClaimGroup {
     lease: u64,
     jobs: Vec<ClaimJob>,
+}
+
+/// Claims that go out with admissions, for workers that wait.
+struct StandingClaim {
+    lane: Arc<Lane>,
+    offer: Offer,
+    lease: u64,
 }
 
 /// Brings until the task is dropped.
@@ -57,6 +66,7 @@ async fn bring(shared: &Arc<Shared>, shard: usize, batch: Batch) {
     let base = shared.bases.get(shard);
     let groups = group(claims, shared);
     let news = shared.new_targets(shard, &admissions);
+    let standing = standing(shared, &admissions);
     let mut commands: Vec<Cmd> = Vec::with_capacity(4);
     if !errands.is_empty() {
         commands.push(apply(shared, base, &errands, now));
@@ -68,7 +78,7 @@ async fn bring(shared: &Arc<Shared>, shard: usize, batch: Batch) {
         commands.push(take_turns(base, &turns, now));
     }
     if !admissions.is_empty() {
-        commands.push(admit(shared, base, &admissions, &news, now));
+        commands.push(admit(shared, base, &admissions, &news, &standing, now));
         if shared.replicas_min > 0 {
             commands.push(shared.links.of(shard).wait(shared.replicas_min));
         }
@@ -81,6 +91,7 @@ async fn bring(shared: &Arc<Shared>, shard: usize, batch: Batch) {
         Ok(answers) => answers.into_iter(),
         Err(reason) => {
             turns.into_iter().for_each(|job| drop(job.waiter.send(Err(Arc::clone(&reason)))));
+            standing.iter().for_each(|claim| claim.lane.standing.give(claim.offer.most));
             return lost(shared, shard, admissions, marks, groups, flushes, &reason);
         }
     };
@@ -100,7 +111,20 @@ async fn bring(shared: &Arc<Shared>, shard: usize, batch: Batch) {
         shared.metrics.commit_duration.observe(begun.elapsed());
         let reply = next();
         let replicated = if shared.replicas_min > 0 { enough(shared.replicas_min, next()) } else { Ok(()) };
-        admitted(shared, shard, admissions, &news, reply, replicated, now);
+        let value = reply.map_err(|error| admit_error(shared.links.of(shard).trouble(&error)));
+        match value.as_ref().map(replies::admitted) {
+            Ok(Some((verdicts, granted))) => {
+                shared.targets_known(shard, &news);
+                let granted = kept(shared, shard, &admissions, &standing, verdicts, &granted);
+                admitted(shared, shard, admissions, verdicts, &replicated, now);
+                hand_out(standing, granted);
+            }
+            failed => {
+                let error = failed.err().cloned().unwrap_or_else(strange);
+                standing.iter().for_each(|claim| claim.lane.standing.give(claim.offer.most));
+                admissions.into_iter().for_each(|job| job.answer(Verdict::Failed(error.clone())));
+            }
+        }
     }
     if !groups.is_empty() {
         claimed(shared, shard, groups, next());
@@ -137,11 +161,37 @@ fn take_turns(base: &str, turns: &[TurnJob], now: Timestamp) -> Cmd {
     call.done()
 }
 
-fn admit(shared: &Shared, base: &str, jobs: &[AdmitJob], news: &[Arc<str>], now: Timestamp) -> Cmd {
+/// What workers wait for of the targets of these events.
+fn standing(shared: &Shared, jobs: &[AdmitJob]) -> Vec<StandingClaim> {
+    let mut claims: Vec<StandingClaim> = Vec::new();
+    for planned in jobs.iter().flat_map(|job| &job.planned) {
+        if claims.iter().any(|claim| claim.lane.name == planned.target) {
+            continue;
+        }
+        let lane = shared.lanes.lane(&planned.target);
+        if let Some(offer) = lane.offer() {
+            claims.push(StandingClaim { lane, offer, lease: shared.next_lease() });
+        }
+    }
+    claims
+}
+
+fn admit(
+    shared: &Shared,
+    base: &str,
+    jobs: &[AdmitJob],
+    news: &[Arc<str>],
+    standing: &[StandingClaim],
+    now: Timestamp,
+) -> Cmd {
     let mut call = script::ADMIT.on(base);
     call.number(time(now)).number(shared.bounds.marks_kept).number(news.len() as u64);
     for target in news {
         call.bytes(&**target);
+    }
+    call.number(standing.len() as u64);
+    for StandingClaim { lane, offer, lease } in standing {
+        call.bytes(&*lane.name).number(offer.most).bytes(lease_text(*lease)).number(time(now.plus(offer.lease)));
     }
     call.number(jobs.len() as u64);
     for job in jobs {
@@ -275,44 +325,68 @@ fn enough(replicas_min: u64, reply: Reply) -> Result<(), Arc<str>> {
     Err(format!("{have} of {replicas_min} replicas have it {how}: see store.replicas_min").into())
 }
 
+/// Remembers events that were kept and wakes the lanes of their deliveries, but for those that went to standing claims:
+/// which, for each claim.
+fn kept(
+    shared: &Shared,
+    shard: usize,
+    jobs: &[AdmitJob],
+    standing: &[StandingClaim],
+    verdicts: &Value,
+    granted: &[Key],
+) -> Vec<Vec<Taken>> {
+    let mut taken: Vec<Vec<Taken>> = standing.iter().map(|_| Vec::new()).collect();
+    // In the order of the events and of their deliveries, as the script went through them.
+    let mut granted = granted.iter().peekable();
+    for (at, job) in jobs.iter().enumerate() {
+        if !matches!(replies::verdict_at(verdicts, at), Some((Verdict::Kept, _))) {
+            continue;
+        }
+        shared.cache.keep(&job.event, job.planned.len());
+        for (ordinal, planned) in (0..).zip(&job.planned) {
+            let key = Key { seq: job.seq, ordinal };
+            let Planned { due_at, expires_at, .. } = *planned;
+            let mut claims = standing.iter().zip(&mut taken);
+            match claims.find(|(claim, _)| claim.lane.name == planned.target) {
+                Some((claim, taken)) if granted.next_if(|granted| **granted == key).is_some() => {
+                    taken.push(Taken { key, attempts: 0, due_at, expires_at, lease: claim.lease });
+                }
+                _ => {
+                    let looked_at = expires_at.map_or(due_at, |at| at.min(due_at));
+                    shared.lanes.lane(&planned.target).wake(shard, looked_at);
+                }
+            }
+        }
+    }
+    taken
+}
+
+fn hand_out(standing: Vec<StandingClaim>, granted: Vec<Vec<Taken>>) {
+    for (StandingClaim { lane, offer, .. }, taken) in standing.into_iter().zip(granted) {
+        lane.standing.give(offer.most.saturating_sub(taken.len() as u64));
+        if !taken.is_empty() {
+            lane.granted(taken);
+        }
+    }
+}
+
 fn admitted(
     shared: &Shared,
     shard: usize,
     jobs: Vec<AdmitJob>,
-    news: &[Arc<str>],
-    reply: Reply,
-    replicated: Result<(), Arc<str>>,
+    verdicts: &Value,
+    replicated: &Result<(), Arc<str>>,
     now: Timestamp,
 ) {
-    let value = match reply {
-        Ok(value) => value,
-        Err(error) => {
-            let error = admit_error(shared.links.of(shard).trouble(&error));
-            jobs.into_iter().for_each(|job| job.answer(Verdict::Failed(error.clone())));
-            return;
-        }
-    };
-    shared.targets_known(shard, news);
-    let all_kept = replies::all_kept(&value);
-    let found = replies::array(&value).unwrap_or_default();
     for (at, job) in jobs.into_iter().enumerate() {
-        let verdict =
-            if all_kept { Some((Verdict::Kept, Vec::new())) } else { found.get(at).and_then(replies::verdict) };
-        let Some((verdict, rearmed)) = verdict else {
+        let Some((verdict, rearmed)) = replies::verdict_at(verdicts, at) else {
             job.answer(Verdict::Failed(strange()));
             continue;
         };
-        if matches!(verdict, Verdict::Kept) {
-            shared.cache.keep(&job.event, job.planned.len());
-            for planned in &job.planned {
-                let looked_at = planned.expires_at.map_or(planned.due_at, |at| at.min(planned.due_at));
-                shared.lanes.lane(&planned.target).wake(shard, looked_at);
-            }
-        }
         for target in rearmed {
             shared.lanes.lane(target).wake(shard, now);
         }
-        match &replicated {
+        match replicated {
             Ok(()) => job.answer(verdict),
             // It is kept, and perhaps not for long: the sender comes again, and then it is a copy that more may have.
             Err(reason) => job.answer(Verdict::Failed(AdmitError::Unavailable(Arc::clone(reason)))),

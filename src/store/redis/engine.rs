@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::cache::Cache;
 use super::config::{Config, OpenError};
@@ -200,6 +200,14 @@ impl Shared {
         }
     }
 
+    /// Claims that nobody came for are as if they had not been made.
+    fn give_back_unfetched(&self) {
+        let Some(before) = Instant::now().checked_sub(PEEK) else { return };
+        for lane in self.lanes.all() {
+            self.give_back(&lane.name, lane.standing.take_older_than(before));
+        }
+    }
+
     /// Targets of these events that the shard has perhaps not heard of.
     pub(super) fn new_targets(&self, shard: usize, jobs: &[AdmitJob]) -> Vec<Arc<str>> {
         let known = self.known_targets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -249,6 +257,7 @@ async fn peek(shared: Arc<Shared>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        shared.give_back_unfetched();
         // Webhooks first: whoever hears of a delivery should know its webhook.
         shared.look_for_changed_webhooks().await;
         shared.look_for_changed_pauses().await;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::jobs::Taken;
+use super::standing::{Offer, Standing};
 use super::stirring::Stirring;
 use crate::domain::{Clock, Timestamp, WebhookId};
 use crate::store::TargetSettings;
@@ -25,6 +27,8 @@ pub(super) struct Lane {
     /// One after the other.
     ordered: AtomicBool,
     changed: Notify,
+    /// What its workers wait for.
+    pub(super) standing: Standing,
     /// For each shard, when the server is to be asked.
     next: Box<[AtomicU64]>,
     /// For each shard, how often its answers to claims have said so.
@@ -130,13 +134,30 @@ impl Lane {
         self.next.get(shard).is_some_and(|next| next.load(Ordering::Acquire) <= now.0)
     }
 
+    /// What admissions may claim for workers of this gateway. Not where the queue says more than when: in a line, or where
+    /// all gateways share the places; nor a webhook's, whose queue is noted apart.
+    pub(super) fn offer(&self) -> Option<Offer> {
+        let is_plain = self.rest.is_none() && !self.is_ordered() && self.in_flight_max() == 0;
+        (is_plain && self.is_active()).then(|| self.standing.offer()).flatten()
+    }
+
+    /// Admissions have claimed these.
+    pub(super) fn granted(&self, taken: impl IntoIterator<Item = Taken>) {
+        self.standing.put(taken);
+        self.changed.notify_waiters();
+    }
+
     /// Waits until something may be due; `is_up`: whether there is anybody to ask for a shard.
     pub(super) async fn due(&self, clock: &Clock, is_up: impl Fn(usize) -> bool) {
+        let _waits = self.standing.wait();
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // Registered before the look, so that nothing that comes after the look is missed.
             changed.as_mut().enable();
+            if self.standing.is_ready() {
+                return;
+            }
             let next = self.next.iter().enumerate().filter(|(shard, _)| is_up(*shard));
             let next = next.map(|(_, next)| next.load(Ordering::Acquire)).min();
             let Some(next) = next.filter(|_| self.is_active()) else {
@@ -195,11 +216,17 @@ impl Lanes {
                 in_flight_max: AtomicU64::new(0),
                 ordered: AtomicBool::new(false),
                 changed: Notify::new(),
+                standing: Standing::default(),
                 next: (0..self.shards).map(|_| AtomicU64::new(next)).collect(),
                 looks: (0..self.shards).map(|_| AtomicU64::new(0)).collect(),
             })
         });
         Arc::clone(lane)
+    }
+
+    /// Every one.
+    pub(super) fn all(&self) -> Vec<Arc<Lane>> {
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Those that deliver, and that somebody looks at.

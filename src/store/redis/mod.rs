@@ -58,6 +58,7 @@ mod moving;
 mod newest;
 mod pauses;
 mod requests;
+mod standing;
 mod stirring;
 mod store;
 mod sweep;

@@ -42,13 +42,22 @@ pub(super) fn seq(value: &Value) -> Option<Seq> {
     seq_of(bytes(value)?)
 }
 
-/// Whether every one of several admissions was kept.
-pub(super) fn all_kept(value: &Value) -> bool {
-    bytes(value) == Some(b"K")
+/// What became of several admissions, for [`verdict_at`], and the deliveries that went to standing claims.
+pub(super) fn admitted(value: &Value) -> Option<(&Value, Vec<Key>)> {
+    let [verdicts, granted] = array(value)? else { return None };
+    Some((verdicts, array(granted)?.iter().filter_map(|member| Key::from_member(bytes(member)?)).collect()))
+}
+
+/// Of the admission at this place of several. All of them were kept where that is all that was said.
+pub(super) fn verdict_at(verdicts: &Value, at: usize) -> Option<(Verdict, Vec<&str>)> {
+    match array(verdicts) {
+        Some(each) => verdict(each.get(at)?),
+        None => verdict(verdicts),
+    }
 }
 
 /// Of one admission: the verdict, and the targets of which dead deliveries start again.
-pub(super) fn verdict(value: &Value) -> Option<(Verdict, Vec<&str>)> {
+fn verdict(value: &Value) -> Option<(Verdict, Vec<&str>)> {
     // Most are just kept, and say no more than that.
     let (letter, rest) = array(value).map_or(Some((value, &[][..])), <[Value]>::split_first)?;
     match text(letter)? {

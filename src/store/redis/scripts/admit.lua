@@ -1,11 +1,16 @@
 -- Keeps events, each with its deliveries and its mark: all of it or nothing.
--- now, window in which marks are kept, new targets, how many events, their seqs; each: mark, window, head, headers, body, id
--- to look up, source, how many deliveries; each: target, plan, due at, expires at, queue_max, ordered (1 or 0).
--- Answers for each: K (kept), D first seq targets... (a copy), I end (the first is on its way), X (the seq is taken). Or K alone
--- where all are kept, as most are.
+-- now, window in which marks are kept, new targets, standing claims (target, how many, lease, its end), how many events, their
+-- seqs; each: mark, window, head, headers, body, id to look up, source, how many deliveries; each: target, plan, due at,
+-- expires at, queue_max, ordered (1 or 0).
+-- Answers twice. For each event: K (kept), D first seq targets... (a copy), I end (the first is on its way), X (the seq is
+-- taken); or K alone where all are kept, as most are. And which deliveries went to standing claims.
 
 local now, kept_for = take(), take()
 for _ = 1, tonumber(take()) do redis.call('SADD', base .. 'g', take()) end
+for _ = 1, tonumber(take()) do
+  local target = take()
+  standing[target] = { left = tonumber(take()), lease = take(), ends_at = take() }
+end
 
 local function rearm(seq)
   local targets = {}
@@ -90,4 +95,4 @@ for at, seq in ipairs(seqs) do
   answers[#answers + 1] = answer
 end
 write_all()
-return all_kept and 'K' or answers
+return { all_kept and 'K' or answers, granted }

@@ -213,6 +213,25 @@ local function cancel(member, target, text, now)
   close(seq_of(member), now)
 end
 
+-- What workers of this gateway wait for, by target: how many are left, their lease and its end. And the members that they got.
+local standing, granted = {}, {}
+
+-- Whether a new delivery goes to a worker that waits for it, in the same step: none is due before it.
+local behind = {}
+local function grant(member, target, due, expires, now)
+  local claim = standing[target]
+  if not claim or claim.left == 0 or tonumber(due) > tonumber(now) or has_line(target) then return nil end
+  if expires ~= '0' and tonumber(expires) <= tonumber(now) then return nil end
+  if behind[target] == nil then
+    behind[target] = #redis.call('ZRANGEBYSCORE', queue(target), '-inf', now, 'LIMIT', 0, 1) > 0
+  end
+  if behind[target] then return nil end
+  claim.left = claim.left - 1
+  granted[#granted + 1] = member
+  add(flights(target), claim.ends_at, member)
+  return claim.lease
+end
+
 -- A delivery of an event that is being kept or, not as a `new` one, replayed; false where its queue is full and it is dead
 -- from the start.
 local function plan(new, member, target, how, due, expires, queue_max, ordered, now, fields)
@@ -226,10 +245,12 @@ local function plan(new, member, target, how, due, expires, queue_max, ordered, 
     count('dead:' .. target, 1)
     return false
   end
-  fields[#fields + 1] = write('P', '0', due, expires, '-', '0 - - - 0')
+  sizes[target] = sizes[target] + 1
+  local lease = new and ordered ~= '1' and grant(member, target, due, expires, now)
+  fields[#fields + 1] = write(lease and 'F' or 'P', '0', due, expires, lease or '-', '0 - - - 0')
+  if lease then return true end
   if new and (ordered == '1' or has_line(target)) and tonumber(due) < HELD then stand_last(target, member) end
   wait(target, due, expires, member)
-  sizes[target] = sizes[target] + 1
   return true
 end
 
