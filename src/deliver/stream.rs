@@ -1,6 +1,7 @@
 //! A connection's bytes, plain or encrypted.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -19,6 +20,9 @@ pin_project! {
     }
 }
 
+/// Tells, of a connection that somebody else reads from, whether something is there to be read.
+pub(super) struct Arrivals(std::net::TcpStream);
+
 // === impl Stream ===
 
 impl Stream {
@@ -35,6 +39,18 @@ impl Stream {
         }
     }
 
+    /// What arrives in it, for somebody who gives it away.
+    ///
+    /// # Errors
+    /// The process has no more descriptors.
+    pub(super) fn arrivals(&self) -> io::Result<Arrivals> {
+        let tcp = match self {
+            Self::Plain { tcp } => tcp,
+            Self::Encrypted { tls } => tls.get_ref().0,
+        };
+        tcp.as_fd().try_clone_to_owned().map(|descriptor| Arrivals(descriptor.into()))
+    }
+
     /// The same where a plain one is heard of by the runtime that asks, whichever opened it; nobody must read or write it.
     ///
     /// # Errors
@@ -49,6 +65,15 @@ impl Stream {
             Err(error) => Err(error),
             Ok(_) => Err(io::ErrorKind::InvalidData.into()),
         }
+    }
+}
+
+// === impl Arrivals ===
+
+impl Arrivals {
+    /// Whether there is something, be it the end, whatever the runtime has heard of it.
+    pub(super) fn are_here(&self) -> bool {
+        !matches!(self.0.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 

@@ -75,12 +75,6 @@ impl RequestBody {
             Self::Streamed { bytes, .. } => *bytes,
         }
     }
-
-    /// Whether the request ends with its head.
-    #[must_use]
-    pub fn is_nothing(&self) -> bool {
-        matches!(self, Self::Whole(bytes) if bytes.is_empty())
-    }
 }
 
 impl fmt::Debug for RequestBody {

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answer::Streaming;
+use super::sending::Sent;
 use super::session::{Place, Slot};
 use crate::deliver::EndpointUrl;
 use crate::deliver::http1::{Fault, INTERIM_ANSWERS_MAX};
@@ -75,18 +76,20 @@ impl Destined {
         onward: Onward<'a>,
         deadline: Instant,
     ) -> Result<Result<Response<AnswerBody>, AppError>, Onward<'a>> {
-        let Slot { mut requests, place } = slot;
         let Some(request) = self.request(&onward) else {
             return Ok(Err(AppError::Unreachable("the request's target cannot be written".into())));
         };
-        let sent = requests.send_request(request, onward.body.is_nothing());
-        drop(requests);
-        let Ok((response, stream)) = sent else { return Err(onward) };
+        // What is in memory as a whole can go out again.
+        let whole = match &onward.body {
+            RequestBody::Whole(bytes) => Some(bytes.clone()),
+            RequestBody::Streamed { .. } => None,
+        };
+        let (place, sent) = slot.send(request, whole.clone()).await;
+        let Some(Sent { response, stream }) = sent else { return Err(onward) };
         let is_head = *onward.method == Method::HEAD;
         let mut exchange = Exchange { place, sending: None, timer: Box::pin(sleep_until(deadline)) };
         let Onward { method, path, query, headers, body, interim } = onward;
-        // What is in memory as a whole can go out again.
-        let whole = exchange.start(stream, body);
+        exchange.start(stream, body);
         match exchange.head(response, interim).await {
             Ok(head) => Ok(answer(exchange, head, is_head).await),
             Err(Unanswered::Failed(error)) => Ok(Err(error)),
@@ -133,21 +136,11 @@ impl Destined {
 // === impl Exchange ===
 
 impl Exchange {
-    /// Hands the body over, or as much of it as is here; what is whole is kept.
-    fn start(&mut self, mut stream: SendStream<Bytes>, body: RequestBody) -> Option<Bytes> {
-        match body {
-            RequestBody::Whole(bytes) => {
-                // Without a copy, however long it waits for a window; where it fails the answer says why.
-                if !bytes.is_empty() {
-                    drop(stream.send_data(bytes.clone(), true));
-                }
-                Some(bytes)
-            }
-            RequestBody::Streamed { bytes, pieces } => {
-                let piece = Bytes::new();
-                self.sending = Some(Sending { stream, piece, pieces, bytes, left: bytes, begun: false, ended: false });
-                None
-            }
+    /// A body that is not out with the head follows.
+    fn start(&mut self, stream: SendStream<Bytes>, body: RequestBody) {
+        if let RequestBody::Streamed { bytes, pieces } = body {
+            let piece = Bytes::new();
+            self.sending = Some(Sending { stream, piece, pieces, bytes, left: bytes, begun: false, ended: false });
         }
     }
 

@@ -34,6 +34,9 @@ pub(super) const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// And has so long to answer. A connection that is in doubt takes no request meanwhile.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A request is held so often while something of the app's is to be read first.
+pub(super) const WAITS_MAX: u32 = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;

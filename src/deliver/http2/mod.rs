@@ -1,7 +1,7 @@
 //! HTTP/2 to an app (RFC 9113): many requests at a time over few connections.
 //!
 //! - [`pool`] has the connections that are open, and opens another one where none has room; [`session`] is one of them and
-//!   the task that drives it; [`exchange`] is one request over it, and [`answer`] the body that comes back.
+//!   the task that drives it, [`sending`] where its requests begin; [`exchange`] is one request over it, and [`answer`] the body that comes back.
 //! - A connection takes requests when the app's SETTINGS are there, and no more at a time than they say: a request is
 //!   never put into a queue of which nobody knows how much of it was sent.
 //! - A request goes out again only where the app has said that it did nothing with it: REFUSED_STREAM, or a GOAWAY
@@ -15,6 +15,7 @@ mod answer;
 mod exchange;
 mod limits;
 mod pool;
+mod sending;
 mod session;
 
 pub(super) use exchange::Destined;

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 use h2::{Ping, PingPong};
+use http::Request;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -17,6 +18,7 @@ use super::limits::{
     CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, HEADER_LIST_BYTES_MAX, PING_INTERVAL, PING_TIMEOUT, RESETS_LOCAL_MAX,
     SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
+use super::sending::{Asks, Sender, Sent};
 use crate::deliver::connection::AGE_MAX;
 use crate::deliver::connector::{LOOK_UP_EVERY, Opened};
 use crate::deliver::stream::Stream;
@@ -25,13 +27,15 @@ use crate::telemetry::task;
 
 /// An open connection. When it is dropped it ends with the last request that is on it.
 pub(super) struct Session {
+    /// Tells whether requests may still be sent; the connection's task sends them.
     requests: SendRequest<Bytes>,
+    asks: Asks,
     state: Arc<State>,
 }
 
 /// Room for one request on a connection; given back when it is dropped.
 pub(in crate::deliver) struct Slot {
-    pub(super) requests: SendRequest<Bytes>,
+    asks: Asks,
     pub(super) place: Place,
 }
 
@@ -68,6 +72,7 @@ impl Session {
     ) -> Result<Self, AppError> {
         let silent = |_elapsed| AppError::NoConnection("timed out: the app has not said that it speaks HTTP/2".into());
         let other = |why: String| AppError::Unreachable(format!("the app does not speak HTTP/2: {why}").into());
+        let arrivals = stream.arrivals().map_err(|error| other(error.to_string()))?;
         let handshake = timeout_at(deadline, builder().handshake(stream)).await.map_err(silent)?;
         let (requests, mut connection) = handshake.map_err(|error| other(error.to_string()))?;
         let now = Instant::now();
@@ -84,9 +89,10 @@ impl Session {
         });
         let (tell, told) = oneshot::channel();
         let pings = connection.ping_pong();
-        drop(task::spawn("app-connection", drive(connection, pings, Arc::clone(&state), tell)));
+        let (asks, sender) = Sender::new(requests.clone(), arrivals);
+        drop(task::spawn("app-connection", drive(connection, sender, pings, Arc::clone(&state), tell)));
         match timeout_at(deadline, told).await.map_err(silent)? {
-            Ok(Ok(())) => Ok(Self { requests, state }),
+            Ok(Ok(())) => Ok(Self { requests, asks, state }),
             Ok(Err(why)) => Err(other(why)),
             Err(_gone) => Err(other("its connection ended".to_owned())),
         }
@@ -109,13 +115,19 @@ impl Session {
             return None;
         }
         state.in_flight.fetch_add(1, Relaxed);
-        Some(Slot { requests: self.requests.clone(), place: Place(Arc::clone(state)) })
+        Some(Slot { asks: self.asks.clone(), place: Place(Arc::clone(state)) })
     }
 }
 
 // === impl Slot, Place ===
 
 impl Slot {
+    /// Sends the head of a request, and its body where that is here as a whole; None where nothing of it was sent.
+    pub(super) async fn send(self, head: Request<()>, body: Option<Bytes>) -> (Place, Option<Sent>) {
+        let Self { asks, place } = self;
+        (place, asks.send(head, body).await)
+    }
+
     /// Where the connection goes, for the first who asks after a while whether its name still leads there.
     pub(super) fn address_to_look_up(&self, now: Instant) -> Option<IpAddr> {
         let mut look_up_at = self.place.0.look_up_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,21 +178,26 @@ fn builder() -> Builder {
 /// Moves the frames of a connection until its end; `tell` hears whether it has begun.
 async fn drive(
     mut connection: Connection<Stream, Bytes>,
+    mut sender: Sender,
     pings: Option<PingPong>,
     state: Arc<State>,
     tell: oneshot::Sender<Result<(), String>>,
 ) {
     let mut tell = Some(tell);
     let frames = poll_fn(|context| {
-        let end = Pin::new(&mut connection).poll(context);
-        state.has_places(connection.max_concurrent_send_streams());
-        if state.streams_max.load(Relaxed) > 0
-            && let Some(tell) = tell.take()
-        {
-            // Who gave up meanwhile does not wait for it.
-            drop(tell.send(Ok(())));
+        loop {
+            let end = Pin::new(&mut connection).poll(context);
+            state.has_places(connection.max_concurrent_send_streams());
+            if state.streams_max.load(Relaxed) > 0
+                && let Some(tell) = tell.take()
+            {
+                // Who gave up meanwhile does not wait for it.
+                drop(tell.send(Ok(())));
+            }
+            if end.is_ready() || !sender.send_asked(context) {
+                return end;
+            }
         }
-        end
     });
     let end = tokio::select! {
         biased;

@@ -117,7 +117,7 @@ async fn bring(shared: &Arc<Shared>, shard: usize, batch: Batch) {
                 shared.targets_known(shard, &news);
                 let granted = kept(shared, shard, &admissions, &standing, verdicts, &granted);
                 admitted(shared, shard, admissions, verdicts, &replicated, now);
-                hand_out(standing, granted);
+                hand_out(standing, granted, now);
             }
             failed => {
                 let error = failed.err().cloned().unwrap_or_else(strange);
@@ -361,11 +361,11 @@ fn kept(
     taken
 }
 
-fn hand_out(standing: Vec<StandingClaim>, granted: Vec<Vec<Taken>>) {
+fn hand_out(standing: Vec<StandingClaim>, granted: Vec<Vec<Taken>>, now: Timestamp) {
     for (StandingClaim { lane, offer, .. }, taken) in standing.into_iter().zip(granted) {
         lane.standing.give(offer.most.saturating_sub(taken.len() as u64));
         if !taken.is_empty() {
-            lane.granted(taken);
+            lane.granted(taken, now);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::cache::Cache;
 use super::config::{Config, OpenError};
@@ -30,6 +30,9 @@ use crate::telemetry::StoreMetrics;
 
 /// Between two looks for what other gateways admitted, or left.
 const PEEK: Duration = Duration::from_millis(100);
+
+/// A claim that was made for a worker who does not come for it is given back after this.
+const UNFETCHED_MAX: Duration = Duration::from_millis(100);
 
 /// Marks are kept a little longer than their window, so that only the window says when a copy is new.
 const MARKS_MARGIN: Duration = Duration::from_secs(60);
@@ -202,7 +205,7 @@ impl Shared {
 
     /// Claims that nobody came for are as if they had not been made.
     fn give_back_unfetched(&self) {
-        let Some(before) = Instant::now().checked_sub(PEEK) else { return };
+        let before = self.clock.now().minus(UNFETCHED_MAX);
         for lane in self.lanes.all() {
             self.give_back(&lane.name, lane.standing.take_older_than(before));
         }

@@ -142,8 +142,8 @@ impl Lane {
     }
 
     /// Admissions have claimed these.
-    pub(super) fn granted(&self, taken: impl IntoIterator<Item = Taken>) {
-        self.standing.put(taken);
+    pub(super) fn granted(&self, taken: impl IntoIterator<Item = Taken>, now: Timestamp) {
+        self.standing.put(taken, now);
         self.changed.notify_waiters();
     }
 

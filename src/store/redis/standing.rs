@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::jobs::{Taken, millis};
+use crate::domain::Timestamp;
 
 /// Workers that are counted at the most.
 const LACKING_MAX: u64 = 512;
@@ -26,7 +25,7 @@ pub(super) struct Standing {
     /// The lease that was asked for, in milliseconds.
     lease: AtomicU64,
     /// Claimed and not fetched yet, each with when it came.
-    ready: Mutex<VecDeque<(Taken, Instant)>>,
+    ready: Mutex<VecDeque<(Taken, Timestamp)>>,
 }
 
 /// Somebody waits; until it is dropped.
@@ -79,8 +78,7 @@ impl Standing {
     }
 
     /// These came.
-    pub(super) fn put(&self, taken: impl IntoIterator<Item = Taken>) {
-        let now = Instant::now();
+    pub(super) fn put(&self, taken: impl IntoIterator<Item = Taken>, now: Timestamp) {
         self.ready().extend(taken.into_iter().map(|one| (one, now)));
     }
 
@@ -96,7 +94,7 @@ impl Standing {
     }
 
     /// Those that came before then: nobody is as free as was thought.
-    pub(super) fn take_older_than(&self, then: Instant) -> Vec<Taken> {
+    pub(super) fn take_older_than(&self, then: Timestamp) -> Vec<Taken> {
         let mut ready = self.ready();
         let count = ready.partition_point(|(_, came)| *came < then);
         if count > 0 {
@@ -105,7 +103,7 @@ impl Standing {
         ready.drain(..count).map(|(one, _)| one).collect()
     }
 
-    fn ready(&self) -> MutexGuard<'_, VecDeque<(Taken, Instant)>> {
+    fn ready(&self) -> MutexGuard<'_, VecDeque<(Taken, Timestamp)>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -121,7 +119,7 @@ mod tests {
     use super::*;
 
     use super::super::key::Key;
-    use crate::domain::{Seq, Timestamp};
+    use crate::domain::Seq;
 
     const LEASE: Duration = Duration::from_secs(20);
 
@@ -149,13 +147,15 @@ mod tests {
     #[test]
     fn what_came_is_fetched_in_its_order_and_what_stays_is_given_back() {
         let standing = Standing::default();
-        standing.put([taken(1), taken(2), taken(3)]);
+        standing.put([taken(1), taken(2)], Timestamp(100));
+        standing.put([taken(3)], Timestamp(101));
         assert_eq!(standing.take(1), [taken(1)]);
         standing.give(4);
         let _waits = standing.wait();
-        assert_eq!(standing.take_older_than(Instant::now() - LEASE), []);
+        assert_eq!(standing.take_older_than(Timestamp(100)), []);
+        assert_eq!(standing.take_older_than(Timestamp(101)), [taken(2)]);
         assert!(standing.is_ready());
-        assert_eq!(standing.take_older_than(Instant::now() + LEASE), [taken(2), taken(3)]);
+        assert_eq!(standing.take(5), [taken(3)]);
         assert!(!standing.is_ready());
         assert_eq!(standing.offer(), None, "nobody was as free as was thought");
     }

@@ -1,12 +1,17 @@
 //! The Redis engine passes the suite, against a real server.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use hookward::domain::{Clock, Turn, Webhook};
+use hookward::domain::{Clock, DeliveryState, Next, Turn, Webhook};
 use hookward::store::redis::{Address, Config, Redis};
-use hookward::store::{Admission, Admitted, Store, StoreError, StoreKeys, TargetSettings, WebhooksChanged};
+use hookward::store::{Admission, Admitted, Claim, Store, StoreError, StoreKeys, TargetSettings, WebhooksChanged};
 
-use super::world::{Factory, START, admission, keep, targets};
+use super::world::{
+    Factory, START, admission, body_of, claim, claim_one, deliveries, futures, keep, settlement, targets,
+};
 use crate::support::{Brand, RedisServer};
 
 /// A server and a clock; engines are opened at it again and again.
@@ -182,6 +187,41 @@ async fn turns_are_taken_together() {
         assert_eq!(take(0, "a:0", 7).await, seconds(expected));
     }
     assert!(stores[0].is_shared());
+    // Who asks together is answered as if one had come after the other.
+    let mut together = futures((0..5).map(|_| take(1, "c:0", 7))).await;
+    together.sort_unstable();
+    assert_eq!(together, [0, 0, 0, 10, 10].map(seconds));
+    assert_eq!(take(0, "c:0", 7).await, seconds(10));
+}
+
+/// While somebody waits for a delivery, the event that is kept is his at once; what he does not fetch is for all again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_waits_for_is_claimed_as_it_is_kept() {
+    let server = Server::start();
+    let (store, other) = (server.open(), server.open());
+    for gateway in [&store, &other] {
+        gateway.set_targets(&targets(&["crm"]));
+    }
+    assert!(claim(&store, "crm", 2).await.is_empty());
+    keep(&store, &server.clock, "e0", &["crm"]).await;
+    assert_eq!(deliveries(&store).await[0].state, DeliveryState::Pending, "nobody waits");
+    let first = claim_one(&store, "crm").await;
+    store.settle(&first, settlement(&server.clock, &first, 200, Next::Succeeded));
+
+    assert!(claim(&store, "crm", 2).await.is_empty());
+    let mut due = pin!(store.due("crm"));
+    poll_fn(|context| Poll::Ready(assert!(due.as_mut().poll(context).is_pending()))).await;
+    for id in ["e1", "e2", "e3"] {
+        keep(&store, &server.clock, id, &["crm"]).await;
+    }
+    due.await;
+    let ids = |claims: &[Claim]| claims.iter().map(|claim| claim.event.received.body.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&claim(&other, "crm", 9).await), [body_of("e3")], "two were waited for");
+    assert_eq!(ids(&claim(&store, "crm", 1).await), [body_of("e1")]);
+    assert!(claim(&other, "crm", 9).await.is_empty());
+    server.clock.advance(Duration::from_secs(1));
+    other.due("crm").await;
+    assert_eq!(ids(&claim(&other, "crm", 9).await), [body_of("e2")], "nobody had come for it");
 }
 
 /// Cancelling all ends more than one step of it, in every shard, and leaves the targets beside it alone.

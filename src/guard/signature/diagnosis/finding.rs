@@ -247,6 +247,8 @@ impl fmt::Display for Finding {
             }
             Self::BodyUnknown => f.write_str("the body is not known: the request was refused by its head, before it"),
             Self::Fits(fit) => fit.fmt(f),
+            // Whatever the other findings say is wrong with it comes first.
+            Self::NothingFits { tries: 0, all: true } => f.write_str("nothing could be tried with it as it is"),
             Self::NothingFits { tries, all: true } => {
                 write!(f, "no change that was tried ({tries}) makes it fit: another secret, or other bytes were signed")
             }

@@ -144,6 +144,7 @@ fn a_mistaken_form_is_told_and_that_it_fits_otherwise() {
     check(&|value| format!("\"{value}\""), &["signature_wrapped", "fits_otherwise"], "quotes");
     check(&|value| value.replace("sha256=", "sha256= "), &["not_a_signature"], "neither hexadecimal nor base64");
     check(&|value| value[..value.len() - 2].to_owned(), &["length_other", "nothing_fits"], "31 bytes and not 32");
+    check(&|value| value[..value.len() - 2].to_owned(), &["length_other", "nothing_fits"], "nothing could be tried");
     check(&|_| "sha256=nonsense!".to_owned(), &["not_a_signature"], "9 characters");
 
     let base64_scheme = self::config("shopify", &[SECRET]);

@@ -3,6 +3,7 @@
 mod answers;
 mod app;
 mod connections;
+mod goodbyes;
 mod safety;
 mod servers;
 mod trailers;

@@ -9,7 +9,7 @@ use crate::http2::frames::{END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, RST
 use crate::support::{Gateway, Sender, event};
 
 /// `:status: 204`, from the static table.
-const NO_CONTENT: &[u8] = &[0x89];
+pub(super) const NO_CONTENT: &[u8] = &[0x89];
 
 #[tokio::test]
 async fn a_refused_stream_is_asked_again() {
@@ -88,7 +88,7 @@ async fn check(said: impl FnOnce(u32) -> Vec<u8>, comes_again: bool) {
 }
 
 /// A GOAWAY that names the last stream that was looked at.
-fn goaway(last: u32, code: u32) -> Vec<u8> {
+pub(super) fn goaway(last: u32, code: u32) -> Vec<u8> {
     frame(GOAWAY, 0, 0, &[last.to_be_bytes(), code.to_be_bytes()].concat())
 }
 

@@ -1,6 +1,6 @@
 //! HTTP/2 as others have written it: nginx and apache2 in cleartext, Node over TLS, which may choose.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
@@ -80,26 +80,53 @@ async fn in_front_of(port: &Port) -> Gateway {
     Gateway::start(&format!("{app}    body_bytes_max: 25MiB\n")).await
 }
 
-/// Ten senders send twenty events each, one of them large; all come back as they went. The connections that the server
-/// got them over.
-async fn send_events(gateway: &Gateway, round: &str) -> BTreeSet<String> {
+/// What became of twenty events each of ten senders, one of them large.
+#[derive(Default)]
+struct Round {
+    /// The connections that the server got them over.
+    connections: BTreeSet<String>,
+    /// The body's SHA-256 of those that came back as they went, and of those that a 502 `app_broken` answers.
+    served: BTreeSet<[u8; 32]>,
+    broken: BTreeSet<[u8; 32]>,
+}
+
+/// Sends them; nothing else may become of one.
+async fn send_round(gateway: &Gateway, round: &str) -> Round {
     let mut senders = JoinSet::new();
     for number in 0..10 {
         let mut sender = Sender::new(gateway);
         let ids: Vec<String> = (0..20).map(|event| format!("evt_{round}_{number}_{event}")).collect();
         senders.spawn(async move {
-            let mut connections = BTreeSet::new();
+            let mut part = Round::default();
             for (place, id) in ids.iter().enumerate() {
                 let body = event_of_bytes(id, "order.paid", if place == 10 { 3 << 20 } else { 1000 });
-                let reply = sender.send(&body).await;
-                assert_eq!((reply.status, reply.body), (200, Bytes::from(hex::encode(sha256(&body)))));
+                let (reply, sum) = (sender.send(&body).await, sha256(&body));
+                if reply.status == 502 && reply.code() == "app_broken" {
+                    part.broken.insert(sum);
+                    continue;
+                }
+                assert_eq!((reply.status, reply.body), (200, Bytes::from(hex::encode(sum))));
                 let seen = reply.headers["x-seen"].to_str().unwrap();
-                connections.insert(seen.strip_prefix("HTTP/2.0 ").expect("HTTP/2 all the way").to_owned());
+                part.connections.insert(seen.strip_prefix("HTTP/2.0 ").expect("HTTP/2 all the way").to_owned());
+                part.served.insert(sum);
             }
-            connections
+            part
         });
     }
-    senders.join_all().await.into_iter().flatten().collect()
+    let mut all = Round::default();
+    for part in senders.join_all().await {
+        all.connections.extend(part.connections);
+        all.served.extend(part.served);
+        all.broken.extend(part.broken);
+    }
+    all
+}
+
+/// The same where none may break; the connections.
+async fn send_events(gateway: &Gateway, round: &str) -> BTreeSet<String> {
+    let all = send_round(gateway, round).await;
+    assert_eq!((all.served.len(), all.broken.len()), (200, 0));
+    all.connections
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,15 +148,56 @@ Protocols h2c http/1.1
 RequestHeader set X-Seen \"expr=%{SERVER_PROTOCOL} %{REMOTE_PORT}\"
 ";
 
+/// apache2 in front of the recorder, and its folder.
+async fn apache(port: &Port, recorder: &Sink) -> (Running, tempfile::TempDir) {
+    let (folder, config) = configured(&[APACHE, APACHE_HTTP2].concat(), port, recorder);
+    let mut apache = Command::new("apache2");
+    let apache = run(apache.args(["-D", "FOREGROUND", "-d"]).arg(folder.path()).arg("-f").arg(config), port).await;
+    (apache, folder)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn apache_gets_every_byte_and_few_connections() {
     let (port, recorder) = (Port::take(), recorder().await);
-    let (folder, config) = configured(&[APACHE, APACHE_HTTP2].concat(), &port, &recorder);
-    let mut apache = Command::new("apache2");
-    let _apache = run(apache.args(["-D", "FOREGROUND", "-d"]).arg(folder.path()).arg("-f").arg(config), &port).await;
+    let (_apache, _folder) = apache(&port, &recorder).await;
     let gateway = in_front_of(&port).await;
     let connections = send_events(&gateway, "only").await;
     assert!((1..10).contains(&connections.len()), "they share connections: {connections:?}");
+}
+
+/// apache2 ends requests that it has begun where another one crosses its first GOAWAY (docs/proxy.md): those are 502, for
+/// nobody knows whether the app saw them. Whatever it does, the app gets nothing twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graceful_restart_of_apache_gives_nothing_twice_and_loses_nothing_silently() {
+    let (port, recorder) = (Port::take(), recorder().await);
+    let (apache, folder) = apache(&port, &recorder).await;
+    let gateway = in_front_of(&port).await;
+    send_events(&gateway, "before").await;
+    let pid = rustix::process::Pid::from_child(&apache.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap();
+    let log = folder.path().join("error.log");
+    eventually("a restart", async || {
+        (std::fs::read_to_string(&log).unwrap().matches("resuming normal operations").count() == 2).then_some(())
+    })
+    .await;
+    // Until the last of the old process is gone, which still takes connections.
+    let mut all = Round::default();
+    for number in 0.. {
+        let round = send_round(&gateway, &format!("after_{number}")).await;
+        let is_over = round.broken.is_empty();
+        all.served.extend(round.served);
+        all.broken.extend(round.broken);
+        if is_over {
+            break;
+        }
+        assert!(number < 10, "it does not get over it");
+    }
+    let mut times = BTreeMap::new();
+    for hit in recorder.hits() {
+        *times.entry(hit.sha256).or_insert(0) += 1;
+    }
+    assert!(times.values().all(|times| *times == 1), "the app gets nothing twice");
+    assert!(all.served.iter().all(|sum| times.contains_key(sum)), "what was answered was there");
 }
 
 /// An app of Node's that says over what it was asked.
