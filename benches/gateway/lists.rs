@@ -384,9 +384,9 @@ impl Lists {
         })
     }
 
-    /// The query with the slowest answers, by their p99.
+    /// The query with the slowest pages, by their p99.
     pub(crate) fn slowest(&self) -> Option<&Query> {
-        self.queries.iter().max_by_key(|query| query.answer_p99)
+        self.queries.iter().max_by_key(|query| query.p99)
     }
 
     /// The Markdown table, slowest first.

@@ -15,7 +15,7 @@ const RATIO_MIN: [(usize, f64); 2] = [(64, 0.45), (256, 0.7)];
 const PROXY_RATIO_MIN: f64 = 0.8;
 /// Emitted and delivered events a second in proportion to nginx, by connections.
 const EMIT_RATIO_MIN: (usize, f64) = (64, 0.4);
-/// A page of 50 rows, in milliseconds.
+/// A page of 50 rows, in milliseconds, however many answers it was put together from.
 const PAGE_MILLIS_MAX: f64 = 20.0;
 /// The healthy webhooks' p99 with sick neighbours in proportion to the one without.
 const NEIGHBOURS_RATIO_MAX: f64 = 1.5;
@@ -67,9 +67,9 @@ pub(crate) fn all(figures: &Figures, connections: &[usize]) -> Vec<Verdict> {
 
 fn lists(figures: &Lists) -> Vec<Verdict> {
     let Some(slowest) = figures.slowest() else { return Vec::new() };
-    let what = format!("p99 of an answer of the slowest query ({})", slowest.name);
+    let what = format!("p99 of a page of 50 of the slowest query ({})", slowest.name);
     vec![
-        at_most(&what, slowest.answer_p99 as f64 / 1e3, PAGE_MILLIS_MAX, "ms"),
+        at_most(&what, slowest.p99 as f64 / 1e3, PAGE_MILLIS_MAX, "ms"),
         at_least("deliveries in the store", figures.deliveries as f64, figures.wanted as f64),
     ]
 }

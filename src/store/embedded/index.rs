@@ -21,7 +21,7 @@ use crate::domain::Seq;
 use crate::store::StoreKeys;
 
 /// A change that older builds cannot read raises it; the index is then built anew.
-const INDEX_VERSION: i64 = 4;
+const INDEX_VERSION: i64 = 5;
 
 /// SQLite's `page_size`, as set below.
 pub(super) const PAGE_BYTES: u64 = 8192;
@@ -42,8 +42,8 @@ const SCHEMA: &str = "
     CREATE INDEX deliveries_ended_target ON deliveries(state, target, seq, ordinal) WHERE state > 1;
     CREATE TABLE attempts(seq INTEGER, ordinal INTEGER, number INTEGER, segment INTEGER, offset INTEGER,
         bytes INTEGER, PRIMARY KEY(seq, ordinal, number)) WITHOUT ROWID;
-    CREATE TABLE zones(first INTEGER PRIMARY KEY, events INTEGER);
-    CREATE TABLE zone_values(kind INTEGER, value INTEGER, zone INTEGER, seqs BLOB,
+    CREATE TABLE zones(first INTEGER PRIMARY KEY, keys BLOB);
+    CREATE TABLE zone_values(kind INTEGER, value INTEGER, zone INTEGER, holders BLOB,
         PRIMARY KEY(kind, value, zone)) WITHOUT ROWID;
     CREATE INDEX zone_values_zone ON zone_values(zone);
     CREATE TABLE counters(target INTEGER, hour INTEGER, state INTEGER, count INTEGER,

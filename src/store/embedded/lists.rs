@@ -10,21 +10,23 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, Rows};
 
+use super::encode;
 use super::index::{IndexFault, seq_key, seq_of};
 use super::key::Key;
 use super::names::NamesRead;
 use super::record::Place;
 use super::rows::{self, DELIVERY_COLUMNS, DeliveryRecordRow, lookup_hash};
 use super::runs;
-use super::zones::{Kind, Walk};
+use super::walk::{Sought, Walk};
+use super::zones::{DEFAULT_PROJECT_VALUE, Kind};
 use crate::domain::event::DEFAULT_PROJECT;
 use crate::domain::{DeliveryState, IdMint, Seq, Timestamp};
 use crate::store::{DeliveryFilter, EventFilter, EventRow};
 
 /// A page looks at no more rows than this.
 pub(super) const ROWS_VISITED_MAX: u64 = if cfg!(test) { 100 } else { 10_000 };
-/// Finding the next zone costs about as much as looking at so many rows.
-const ZONE_STEP_ROWS: u64 = 8;
+/// A step through the zones costs about as much as looking at so many rows.
+const ZONE_STEP_ROWS: u64 = 1;
 /// Events that may have the same sender's id.
 const SAME_ID_MAX: usize = 1000;
 
@@ -129,7 +131,7 @@ pub(super) fn events(
         }
         return Ok(search.found);
     }
-    let mut walk = wanted.walk(connection);
+    let mut walk = wanted.walk(connection, None, bounds.visited_max);
     while let Some((low, high)) = walk.next()? {
         if search.events(statement.query([low, high])?, &wanted, None, mint)? || search.zone_is_last(&walk) {
             return Ok(search.found);
@@ -163,7 +165,7 @@ pub(super) fn deliveries(
         Some(state) if filter.event.is_none() && state != DeliveryState::Succeeded => {
             search.rare(state, &mut wanted, &states)?;
         }
-        _ => search.all(&mut wanted.walk(connection), &wanted, &states)?,
+        state => search.all(&mut wanted.walk(connection, state, bounds.visited_max), &wanted, &states)?,
     }
     Ok(search.found)
 }
@@ -262,11 +264,24 @@ impl Wanted {
         }
     }
 
-    pub(super) fn walk<'a>(&self, connection: &'a Connection) -> Walk<'a> {
-        let project = (Kind::Project, self.project.flatten());
-        let values = [(Kind::Source, self.source), (Kind::Type, self.event_type), (Kind::Target, self.target), project];
-        let values = values.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect();
-        Walk::new(connection, values, self.low, self.high)
+    /// Through the events that may have what is wanted, a delivery that was in `state` included.
+    pub(super) fn walk<'a>(
+        &self,
+        connection: &'a Connection,
+        state: Option<DeliveryState>,
+        visited_max: u64,
+    ) -> Walk<'a> {
+        let state = state.map(encode::state_byte);
+        let project = self.project.map(|number| number.unwrap_or(DEFAULT_PROJECT_VALUE));
+        let values = [(Kind::Source, self.source), (Kind::Type, self.event_type), (Kind::Project, project)];
+        let mut sought: Vec<Sought> =
+            values.into_iter().filter_map(|(kind, value)| Some(Sought::new(kind, value?, None))).collect();
+        match (self.target, state) {
+            (Some(target), state) => sought.push(Sought::new(Kind::Target, target, state)),
+            (None, Some(state)) => sought.push(Sought::new(Kind::State, state.into(), None)),
+            (None, None) => {}
+        }
+        Walk::new(connection, sought, (self.low, self.high), visited_max / ZONE_STEP_ROWS)
     }
 
     pub(super) fn fits(&self, event: About) -> bool {

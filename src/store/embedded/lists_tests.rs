@@ -1,5 +1,7 @@
-//! Lists against an oracle: whatever has happened, each filter finds what a look at every single row finds,
-//! and a page looks at few rows. Zones have 16 events here, and a page looks at 100 rows at most.
+//! Lists against an oracle: whatever has happened, each filter finds what a look at every single row finds. Zones have 16
+//! events here, and a page looks at 100 rows at most.
+//!
+//! How many rows they look at: [`lists_visits_tests`](super::lists_visits_tests).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +11,6 @@ use bytes::Bytes;
 use http::Method;
 use proptest::prelude::*;
 
-use super::lists::{self, Bounds};
 use super::{Config, Embedded};
 use crate::domain::{
     Attempt, Clock, DeadReason, DeliveryState, EventId, HeaderBlock, NewEvent, Next, OutcomeClass, Plan,
@@ -24,12 +25,14 @@ use crate::store::{
 const SOURCES: [&str; 3] = ["github", "stripe", "rare"];
 const TYPES: [&str; 3] = ["push", "paid", "odd"];
 const TARGETS: [&str; 3] = ["crm", "log", "audit"];
-const START: Timestamp = Timestamp(1_767_225_600_000);
+/// Those of one source belong to the second.
+const PROJECTS: [&str; 2] = ["default", "other"];
+pub(super) const START: Timestamp = Timestamp(1_767_225_600_000);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What may happen to a store.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     /// So many events of a source and a type, to these targets.
     Admit {
         count: u8,
@@ -65,7 +68,8 @@ enum Step {
     },
 }
 
-struct World {
+/// A store on a clock of its own, and what was sent to it.
+pub(super) struct World {
     folder: tempfile::TempDir,
     clock: Clock,
     store: Option<Embedded>,
@@ -74,7 +78,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let clock = Clock::manual(START);
         let folder = tempfile::tempdir().unwrap();
         let mut world = Self { folder, clock, store: None, events: Vec::new(), sent: 0 };
@@ -99,11 +103,11 @@ impl World {
         self.store = Some(store);
     }
 
-    fn store(&self) -> &Embedded {
+    pub(super) fn store(&self) -> &Embedded {
         self.store.as_ref().unwrap()
     }
 
-    async fn admit(&mut self, source: &str, event_type: Option<&str>, targets: impl Iterator<Item = &str>) {
+    pub(super) async fn admit(&mut self, source: &str, event_type: Option<&str>, targets: impl Iterator<Item = &str>) {
         self.sent += 1;
         let mut key = [0; 16];
         key[..8].copy_from_slice(&super::key::mix(self.sent).to_be_bytes());
@@ -111,7 +115,7 @@ impl World {
             source: source.into(),
             source_event_id: Some(format!("id-{}", self.sent).into()),
             event_type: event_type.map(Box::from),
-            project: "default".into(),
+            project: if source == "stripe" { PROJECTS[1] } else { PROJECTS[0] }.into(),
             received_at: self.clock.now(),
             method: Method::POST,
             query: None,
@@ -128,7 +132,7 @@ impl World {
         self.clock.advance(Duration::from_millis(self.sent % 3));
     }
 
-    async fn take(&mut self, step: Step) {
+    pub(super) async fn take(&mut self, step: Step) {
         match step {
             Step::Admit { count, source, event_type, targets } => {
                 for _ in 0..count {
@@ -222,12 +226,17 @@ impl World {
         for created in [(None, None), (middle, None), (None, middle), (middle, middle)] {
             for event_type in options(&TYPES) {
                 for source in options(&SOURCES) {
-                    self.check_events(&events, source, &event_type, created).await;
+                    self.check_events(&events, [&source, &event_type, &None], created).await;
+                }
+                for project in options(&PROJECTS) {
+                    self.check_events(&events, [&None, &event_type, &project], created).await;
                 }
                 for target in options(&TARGETS) {
                     for source in options(&SOURCES[1..2]) {
-                        self.check_deliveries(&deliveries, [&source, &event_type, &target], created).await;
+                        self.check_deliveries(&deliveries, [&source, &event_type, &target, &None], created).await;
                     }
+                    let project = Some(PROJECTS[usize::from(created.0.is_some())].into());
+                    self.check_deliveries(&deliveries, [&None, &event_type, &target, &project], created).await;
                 }
             }
         }
@@ -242,19 +251,18 @@ impl World {
     async fn check_events(
         &self,
         all: &[EventRow],
-        source: Option<Box<str>>,
-        event_type: &Option<Box<str>>,
+        [source, event_type, project]: [&Option<Box<str>>; 3],
         (created_gte, created_lte): (Option<Timestamp>, Option<Timestamp>),
     ) {
         let fits = |row: &&EventRow| {
             source.is_none_or_equal(Some(&row.source))
                 && event_type.is_none_or_equal(row.event_type.as_deref())
+                && project.is_none_or_equal(Some(&row.project))
                 && is_within(row.id.seq().time(), created_gte, created_lte)
         };
         let expected: Vec<_> = all.iter().filter(fits).cloned().collect();
-        let event_type = event_type.clone();
-        let filter =
-            EventFilter { source: source.clone(), event_type, created_gte, created_lte, ..EventFilter::default() };
+        let (source, event_type, project) = (source.clone(), event_type.clone(), project.clone());
+        let filter = EventFilter { source, event_type, project, created_gte, created_lte, ..EventFilter::default() };
         let list = async |page| self.store().events(filter.clone(), page).await;
         let found = pages(list, |row| (row.id.seq(), 0), |id| (id.seq(), 0)).await;
         assert_eq!(found, expected, "{filter:?}");
@@ -263,7 +271,7 @@ impl World {
     async fn check_deliveries(
         &self,
         all: &[DeliveryRow],
-        [source, event_type, target]: [&Option<Box<str>>; 3],
+        [source, event_type, target, project]: [&Option<Box<str>>; 4],
         (created_gte, created_lte): (Option<Timestamp>, Option<Timestamp>),
     ) {
         for state in DeliveryState::ALL.into_iter().map(Some).chain([None]) {
@@ -271,12 +279,14 @@ impl World {
                 target.is_none_or_equal(Some(&row.target))
                     && source.is_none_or_equal(Some(&row.source))
                     && event_type.is_none_or_equal(row.event_type.as_deref())
+                    && project.is_none_or_equal(Some(&row.project))
                     && state.is_none_or(|state| state == row.state)
                     && is_within(row.event.seq().time(), created_gte, created_lte)
             };
             let expected: Vec<_> = all.iter().filter(fits).cloned().collect();
             let (source, event_type, target) = (source.clone(), event_type.clone(), target.clone());
             let filter = DeliveryFilter {
+                project: project.clone(),
                 source,
                 target,
                 state,
@@ -374,7 +384,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn run<F: Future>(future: F) -> F::Output {
+pub(super) fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
@@ -391,103 +401,4 @@ proptest! {
             world.check().await;
         });
     }
-}
-
-/// A thousand events of one source, and one of another in the middle; pushes go to one target, all else to another.
-async fn crowded() -> World {
-    let mut world = World::new();
-    for number in 0..1000 {
-        let (event_type, target) = if number % 2 == 0 { ("push", "crm") } else { ("paid", "log") };
-        let (source, target) = if number == 300 { ("rare", "audit") } else { ("github", target) };
-        world.admit(source, Some(event_type), std::iter::once(target)).await;
-        if number % 40 == 39 && number < 960 {
-            world.take(Step::Settle { target: 0, count: 40, outcome: 0 }).await;
-            world.take(Step::Settle { target: 1, count: 40, outcome: 0 }).await;
-        }
-    }
-    world.store().flush_index().await;
-    world
-}
-
-async fn visited_by_events(world: &World, filter: EventFilter, rows: usize) -> (usize, u64, bool) {
-    let mint = world.store().mint().clone();
-    let bounds = Bounds { rows, visited_max: u64::MAX, after: None };
-    let found = world.store().readers.read(move |connection| lists::events(connection, &filter, bounds, &mint)).await;
-    let found = found.unwrap();
-    (found.rows.len(), found.visited, found.stopped_at.is_some())
-}
-
-async fn visited_by_deliveries(world: &World, filter: DeliveryFilter, visited_max: u64) -> (usize, u64, bool) {
-    let bounds = Bounds { rows: 11, visited_max, after: None };
-    let open = |_: &str, _| DeliveryState::Pending;
-    let found =
-        world.store().readers.read(move |connection| lists::deliveries(connection, &filter, bounds, &open)).await;
-    let found = found.unwrap();
-    (found.rows.len(), found.visited, found.stopped_at.is_some())
-}
-
-#[test]
-fn a_list_looks_only_at_zones_that_may_hold_what_is_wanted() {
-    run(async {
-        let world = crowded().await;
-        let source = |name: &str| EventFilter { source: Some(name.into()), ..Default::default() };
-        let (rows, visited, _) = visited_by_events(&world, source("rare"), 11).await;
-        assert_eq!(rows, 1);
-        assert_eq!(visited, 1, "its zone says which");
-        assert_eq!(visited_by_events(&world, source("nobody"), 11).await, (0, 0, false));
-        let (rows, visited, _) =
-            visited_by_events(&world, EventFilter { event_type: Some("paid".into()), ..source("github") }, 11).await;
-        assert!(rows == 11 && visited <= 24, "every second one fits: {visited}");
-        assert_eq!(
-            visited_by_events(&world, EventFilter { event_type: Some("paid".into()), ..source("rare") }, 11).await.0,
-            0
-        );
-
-        let target = |name: &str| DeliveryFilter { target: Some(name.into()), ..Default::default() };
-        let (rows, visited, _) = visited_by_deliveries(&world, target("audit"), u64::MAX).await;
-        assert_eq!(rows, 1);
-        assert!(visited <= 2, "its zone says which: {visited}");
-        let dead = DeliveryFilter { state: Some(DeliveryState::Dead), ..target("crm") };
-        assert_eq!(visited_by_deliveries(&world, dead, u64::MAX).await, (0, 0, false));
-        let pending = DeliveryFilter { state: Some(DeliveryState::Pending), ..Default::default() };
-        let (rows, visited, _) = visited_by_deliveries(&world, pending, u64::MAX).await;
-        assert!(rows == visited as usize && rows > 0, "open ones only: {rows} of {visited}");
-        let of_one = DeliveryFilter { state: Some(DeliveryState::Pending), ..target("log") };
-        assert_eq!(visited_by_deliveries(&world, of_one, u64::MAX).await, (11, 11, false), "no others'");
-    });
-}
-
-#[test]
-fn a_page_that_looked_at_enough_rows_ends_and_says_where_to_go_on() {
-    run(async {
-        let world = crowded().await;
-        // Both occur in each zone, but never together.
-        let filter = DeliveryFilter {
-            target: Some("log".into()),
-            event_type: Some("push".into()),
-            created_gte: Some(START),
-            ..Default::default()
-        };
-        let (rows, visited, stopped) = visited_by_deliveries(&world, filter.clone(), 200).await;
-        assert!(rows == 0 && stopped && (80..203).contains(&visited), "rows and zones: {visited}");
-        let page = PageRequest { limit: 10, after: None };
-        let first = world.store().deliveries(filter.clone(), page).await.unwrap();
-        assert!(first.rows.is_empty() && first.has_more);
-        let mut after = first.stopped_at;
-        let mut asked = 1;
-        while let Some(id) = after {
-            let page = PageRequest { limit: 10, after: Some((id.seq(), id.ordinal())) };
-            after = world.store().deliveries(filter.clone(), page).await.unwrap().stopped_at;
-            asked += 1;
-        }
-        assert!((10..=30).contains(&asked), "1960 rows, 100 a page, and the zones: {asked}");
-        let open = DeliveryFilter {
-            state: Some(DeliveryState::Pending),
-            event_type: Some("odd".into()),
-            ..Default::default()
-        };
-        assert_eq!(visited_by_deliveries(&world, open, 5).await, (0, 0, false), "a name that nothing has");
-        let open = DeliveryFilter { state: Some(DeliveryState::InFlight), ..Default::default() };
-        assert_eq!(visited_by_deliveries(&world, open, 5).await, (0, 5, true), "forty wait");
-    });
 }

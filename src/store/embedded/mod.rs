@@ -48,6 +48,7 @@ mod stirring;
 mod carry;
 mod edits;
 mod fold;
+mod holders;
 mod index;
 mod indexer;
 mod lists;
@@ -66,12 +67,15 @@ mod rows;
 mod runs;
 mod search;
 mod totals;
+mod walk;
 mod webhooks;
 mod write_fold;
 mod zones;
 
 #[cfg(test)]
 mod lists_tests;
+#[cfg(test)]
+mod lists_visits_tests;
 #[cfg(test)]
 mod record_tests;
 

@@ -13,7 +13,7 @@ use super::rows::{self, DELIVERY_COLUMNS, PLACE_COLUMNS};
 use crate::domain::{DeliveryState, Seq};
 
 /// So many rows are looked at before the zones are asked.
-const PLAIN_MAX: u64 = if cfg!(test) { 20 } else { 1_000 };
+const PLAIN_MAX: u64 = if cfg!(test) { 20 } else { 200 };
 
 /// How a look at some rows ended.
 enum Looked {
@@ -59,7 +59,7 @@ impl Search<'_, Candidate> {
         };
         self.bounds.after = Some((seq, ordinal));
         wanted.high = seq_key(seq);
-        let mut walk = wanted.walk(connection);
+        let mut walk = wanted.walk(connection, Some(state), self.bounds.visited_max);
         while let Some(range) = walk.next()? {
             let looked = self.rare_in(&mut statement, range, u64::MAX, wanted, states)?;
             if matches!(looked, Looked::Enough) || self.zone_is_last(&walk) {

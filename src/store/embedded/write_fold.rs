@@ -14,7 +14,7 @@ use super::packed::Packer;
 use super::record::Position;
 use super::rows::{DeliveryRecordRow, lookup_hash};
 use super::runs::{self, Entry, Kind};
-use super::zones::{self, Zones};
+use super::zones::{DEFAULT_PROJECT_VALUE, InZone, Kind as Value, Zones};
 use crate::domain::Seq;
 
 // A plain insert costs SQLite less: it need not be able to undo half of it.
@@ -86,19 +86,18 @@ fn write_rows(index: &mut Index, fold: &Fold) -> Result<(), IndexFault> {
         while let Some((key, row)) = deliveries.next_if(|(key, _)| key.seq < event.seq) {
             rows.delivery_of_old_event(*key, row)?;
         }
-        let zone = if event.is_new {
-            rows.zones.enter(rows.connection, event.seq)?
-        } else {
-            zones::zone_of(rows.connection, seq_key(event.seq))?
+        let place = match event.is_new {
+            true => rows.zones.enter(rows.connection, event.seq)?,
+            false => rows.zones.find(rows.connection, event.seq)?,
         };
         while let Some((key, row)) = deliveries.next_if(|(key, _)| key.seq == event.seq) {
             let target = rows.names.number(rows.connection, &row.target)?;
-            rows.zones.mark(rows.connection, (zone, key.seq), zones::Kind::Target, target)?;
+            rows.mark(place, row, target)?;
             if !packer.add(key.ordinal, target, row) {
                 rows.delivery(*key, row, target)?;
             }
         }
-        rows.event(event, zone, &mut packer)?;
+        rows.event(event, place, &mut packer)?;
     }
     for (key, row) in deliveries {
         rows.delivery_of_old_event(*key, row)?;
@@ -210,22 +209,21 @@ fn bind_event(
 // === impl Rows ===
 
 impl Rows<'_> {
-    fn event(&mut self, event: &FoldedEvent, zone: i64, packer: &mut Packer) -> Result<(), IndexFault> {
+    fn event(&mut self, event: &FoldedEvent, place: InZone, packer: &mut Packer) -> Result<(), IndexFault> {
         let source = self.names.number(self.connection, &event.source)?;
-        let place = (zone, event.seq);
-        self.zones.mark(self.connection, place, zones::Kind::Source, source)?;
+        self.zones.mark(self.connection, place, Value::Source, source, 0)?;
         let mut event_type = None;
         if let Some(name) = &event.event_type {
             let value = self.names.number(self.connection, name)?;
-            self.zones.mark(self.connection, place, zones::Kind::Type, value)?;
+            self.zones.mark(self.connection, place, Value::Type, value, 0)?;
             event_type = Some(value);
         }
         let mut project = None;
         if let Some(name) = &event.project {
             let value = self.names.number(self.connection, name)?;
-            self.zones.mark(self.connection, place, zones::Kind::Project, value)?;
             project = Some(value);
         }
+        self.zones.mark(self.connection, place, Value::Project, project.unwrap_or(DEFAULT_PROJECT_VALUE), 0)?;
         let at_once = event.is_new && self.bound + self.new_events >= EVENTS_AT_ONCE;
         let statement = match (event.is_new, at_once) {
             (true, true) => &mut self.insert_events,
@@ -250,11 +248,20 @@ impl Rows<'_> {
     /// A delivery whose event is stored already.
     fn delivery_of_old_event(&mut self, key: Key, row: &DeliveryRecordRow) -> Result<(), IndexFault> {
         let target = self.names.number(self.connection, &row.target)?;
-        if row.stored.is_none() {
-            let zone = zones::zone_of(self.connection, seq_key(key.seq))?;
-            self.zones.mark(self.connection, (zone, key.seq), zones::Kind::Target, target)?;
+        let is_open = row.progress.is_open();
+        // One that stays open, as most that are tried once more, is marked already.
+        if !row.stored.is_some_and(|stored| stored.open && is_open) {
+            let place = self.zones.find(self.connection, key.seq)?;
+            self.mark(place, row, target)?;
         }
         self.delivery(key, row, target)
+    }
+
+    /// Lets the event's zone know of a delivery as it stands.
+    fn mark(&mut self, event: InZone, row: &DeliveryRecordRow, target: i64) -> rusqlite::Result<()> {
+        let state = encode::state_byte(row.progress.state);
+        self.zones.mark(self.connection, event, Value::Target, target, state)?;
+        self.zones.mark(self.connection, event, Value::State, state.into(), 0)
     }
 
     fn delivery(&mut self, key: Key, row: &DeliveryRecordRow, target: i64) -> Result<(), IndexFault> {
