@@ -65,6 +65,7 @@ mod retention;
 mod rows;
 mod runs;
 mod search;
+mod starved;
 mod totals;
 mod webhooks;
 mod write_fold;
