@@ -32,14 +32,16 @@ type TakenOut = HashMap<Seq, Vec<(Arc<Lane>, Entry)>, MixState>;
 // === impl Embedded ===
 
 impl Embedded {
-    /// Carries every open event of a segment; false where some are in flight: later, then.
+    /// Carries every open event of a segment; false where some are in flight, or the index does not know of all: later, then.
     ///
     /// The caller holds `edits`.
     pub(super) async fn carry_open(&self, segment: u32) -> Result<bool, StoreError> {
         self.wait_loaded().await?;
-        self.flush_index().await;
         let mut before = Vec::new();
         loop {
+            if !self.flush_index().await {
+                return Ok(false);
+            }
             let open = self.readers.read(move |connection| open_events(connection, segment)).await?;
             if open.is_empty() {
                 return Ok(true);
@@ -49,7 +51,6 @@ impl Embedded {
                 return Ok(false);
             }
             before = open;
-            self.flush_index().await;
         }
     }
 

@@ -166,7 +166,7 @@ impl Embedded {
                 lane.ended([key]);
             }
         };
-        self.journal.append(&record, true, Done::Then(Box::new(done)));
+        self.journal.append(&record, true, Done::Outcome(Box::new(done)));
     }
 
     pub(super) fn release_claim(&self, claim: &Claim, due_at: Timestamp) {

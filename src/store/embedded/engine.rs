@@ -12,7 +12,7 @@ use super::cache::Cache;
 use super::deaths::Deaths;
 use super::dedup::Dedup;
 use super::gate::Gate;
-use super::headroom::Headroom;
+use super::headroom::{Headroom, Needs};
 use super::index::{self, Index, IndexFault};
 use super::indexer::{self, Indexer, IndexerParts, Progress};
 use super::journal::Journal;
@@ -26,6 +26,7 @@ use super::requests::Requests;
 use super::retention::Sweeper;
 use super::segment::HEADER_BYTES;
 use super::segments::Segments;
+use super::starved::load_tail;
 use super::writer::{Writer, WriterParts};
 use super::{Config, OpenError, loader};
 use crate::domain::{Clock, IdMint, Seq};
@@ -67,6 +68,7 @@ pub struct Embedded {
 struct Indexed {
     indexer: Indexer,
     end: Position,
+    last_seq: Seq,
     /// How many open deliveries are still to be loaded, where they are too many to wait for.
     in_background: Option<i64>,
 }
@@ -98,14 +100,15 @@ impl Embedded {
             dedup: Arc::clone(&dedup),
             deaths: Arc::clone(&deaths),
             metrics: config.metrics.clone(),
-            wal_pages: headroom.wal_pages,
+            headroom,
         };
-        let Indexed { indexer, end, in_background } = bring_up(&config, &parts, &lanes)?;
+        let Indexed { indexer, end, last_seq, in_background } = bring_up(&config, &parts, &lanes)?;
+        let rejections_bytes_max = config.rejections_bytes_max.min(headroom.rejections_bytes_max);
         let (ledger, last_rejection) =
-            Ledger::open(config.path.join("rejections.db"), config.rejections_bytes_max, config.metrics.clone());
-        let last_seq = indexer.index.meta.last_seq.max(last_rejection);
+            Ledger::open(config.path.join("rejections.db"), rejections_bytes_max, config.metrics.clone());
+        let last_seq = last_seq.max(last_rejection);
         let keys = segments.keys();
-        let progress = Arc::new(Progress::new());
+        let progress = Arc::new(Progress::new(indexer.index.meta.position));
         let (loaded_sender, loaded) = watch::channel(in_background.is_none());
         let engine = Self {
             clock: config.clock.clone(),
@@ -131,7 +134,7 @@ impl Embedded {
             threads: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         };
-        engine.start_threads(&config, indexer, end, headroom.bytes)?;
+        engine.start_threads(&config, indexer, end, headroom)?;
         engine.start_loading(loaded_sender, last_seq, in_background)?;
         Ok(engine)
     }
@@ -153,9 +156,16 @@ impl Embedded {
         config: &Config,
         indexer: Indexer,
         end: Position,
-        headroom_bytes: u64,
+        headroom: Headroom,
     ) -> Result<(), OpenError> {
         let journal_folder = self.segments.folder().to_path_buf();
+        let needs = Needs {
+            headroom,
+            segments: Arc::clone(&self.segments),
+            journal: Arc::clone(&self.journal),
+            progress: Arc::clone(&self.progress),
+            lanes: Arc::clone(&self.lanes),
+        };
         let writer = WriterParts {
             journal: Arc::clone(&self.journal),
             segments: Arc::clone(&self.segments),
@@ -163,6 +173,7 @@ impl Embedded {
             dedup: Arc::clone(&self.dedup),
             progress: Arc::clone(&self.progress),
             keeper: Arc::clone(&self.bell),
+            needs: needs.clone(),
             clock: self.clock.clone(),
             metrics: config.metrics.clone(),
             durability: config.durability,
@@ -177,7 +188,7 @@ impl Embedded {
             metrics: config.metrics.clone(),
             bytes_max: config.bytes_max,
             disk_free_min: config.disk_free_min,
-            headroom_bytes,
+            needs,
             journal: Arc::clone(&self.journal),
             began_at: end,
             seen_at: end,
@@ -185,8 +196,9 @@ impl Embedded {
         // Before the first event: the bounds hold from the start.
         keeper.look();
         let (journal, progress) = (Arc::clone(&self.journal), Arc::clone(&self.progress));
+        let readers = Arc::clone(&self.readers);
         self.start("store-writer", move || writer.run())?;
-        self.start("store-indexer", move || indexer.run(&journal, &progress))?;
+        self.start("store-indexer", move || indexer.run(&journal, &progress, &readers))?;
         self.start("store-keeper", move || keeper.run())
     }
 
@@ -240,11 +252,12 @@ impl Embedded {
         Seq(last).next(now)
     }
 
-    /// Everything that was written or settled so far is in the index, as far as it can be.
-    pub(super) async fn flush_index(&self) {
-        if self.journal.flush().await.is_ok_and(|flushed| flushed.is_ok()) {
-            self.progress.catch_up(self.journal.durable()).await;
-        }
+    /// Everything that was written or settled so far is in the index, as far as it can be; false where the index is behind
+    /// what is durable.
+    pub(super) async fn flush_index(&self) -> bool {
+        // What finds no space now was acknowledged to nobody, or is an outcome.
+        drop(self.journal.flush().await);
+        self.progress.catch_up(self.journal.durable()).await
     }
 
     /// Waits until every delivery of before the start is in its lane.
@@ -328,7 +341,7 @@ fn bring_up(config: &Config, parts: &IndexerParts, lanes: &Lanes) -> Result<Inde
 
 fn try_bring_up(config: &Config, parts: &IndexerParts, lanes: &Lanes) -> Result<Indexed, IndexFault> {
     let start = indexer::start_of(&parts.segments);
-    let index = Index::open(&parts.path, parts.segments.keys(), start, parts.wal_pages)?;
+    let index = Index::open(&parts.path, parts.segments.keys(), start, parts.headroom.wal_pages)?;
     let position = index.meta.position;
     // An index that knows more than the journal holds would answer for what is gone.
     let known = parts.segments.get(position.segment).and_then(|segment| segment.bytes());
@@ -341,18 +354,23 @@ fn try_bring_up(config: &Config, parts: &IndexerParts, lanes: &Lanes) -> Result<
         parts.segments.get(number)?.sync()?;
     }
     let mut indexer = Indexer::new(index, parts.clone());
-    let end = indexer.catch_up_at_start()?;
+    let (end, mut tail) = indexer.catch_up_at_start()?;
     let meta = &indexer.index.meta;
-    if meta.open > LOADED_AT_ONCE_MAX {
+    let last_seq = tail.as_ref().map_or(meta.last_seq, |tail| tail.last_seq.max(meta.last_seq));
+    if meta.open > LOADED_AT_ONCE_MAX && tail.is_none() {
         let in_background = Some(meta.open);
-        return Ok(Indexed { indexer, end, in_background });
+        return Ok(Indexed { indexer, end, last_seq, in_background });
     }
     let mut cursor = loader::Cursor::START;
-    loader::load_open(&indexer.index.connection, lanes, &mut cursor, meta.last_seq, &config.clock)?;
+    let connection = &indexer.index.connection;
+    loader::load_open(connection, lanes, &mut cursor, meta.last_seq, tail.as_ref(), &config.clock)?;
     if i64::try_from(cursor.loaded) != Ok(meta.open) {
         return Err(IndexFault::Damaged("an open delivery has no event".into()));
     }
-    Ok(Indexed { indexer, end, in_background: None })
+    if let Some(tail) = &mut tail {
+        load_tail(tail, lanes, &parts.dedup, &parts.deaths, &config.clock);
+    }
+    Ok(Indexed { indexer, end, last_seq, in_background: None })
 }
 
 fn index_error(path: PathBuf, fault: &IndexFault) -> OpenError {

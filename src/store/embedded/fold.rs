@@ -247,6 +247,11 @@ impl Fold {
         Ok(Some(self.deliveries.len() - 1))
     }
 
+    /// Whether it says how this delivery stands; not once it is sorted.
+    pub(super) fn holds(&self, key: Key) -> bool {
+        self.delivery_at.contains_key(&key)
+    }
+
     fn get(&self, key: Key) -> Option<&DeliveryRecordRow> {
         self.delivery_at.get(&key).and_then(|at| self.deliveries.get(*at)).map(|(_, row)| row)
     }

@@ -77,6 +77,11 @@ impl Gate {
         self.lock().index = reason.map(Arc::from);
     }
 
+    /// Whether the index could not be written when it was tried last.
+    pub(super) fn is_index_troubled(&self) -> bool {
+        self.lock().index.is_some()
+    }
+
     /// No more admissions: the engine is closing.
     pub(super) fn close(&self) {
         let mut reasons = self.lock();

@@ -9,6 +9,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
@@ -22,6 +23,9 @@ use crate::store::StoreKeys;
 
 /// A change that older builds cannot read raises it; the index is then built anew.
 const INDEX_VERSION: i64 = 5;
+
+/// Emptying the WAL waits so long for readers, which are short.
+const READERS_WAIT: Duration = Duration::from_millis(250);
 
 /// SQLite's `page_size`, as set below.
 pub(super) const PAGE_BYTES: u64 = 8192;
@@ -73,6 +77,7 @@ pub(super) struct Index {
     pub(super) meta: Meta,
     /// After so many pages the WAL is checkpointed.
     pub(super) wal_pages: u32,
+    wal: PathBuf,
 }
 
 /// What the index says about itself.
@@ -129,7 +134,8 @@ pub(super) fn number(value: u64) -> i64 {
 impl Index {
     /// Opens the file, or makes it new (then everything has to be indexed from `start`).
     pub(super) fn open(path: &Path, keys: &StoreKeys, start: Position, wal_pages: u32) -> Result<Self, IndexFault> {
-        let fresh = !path.exists();
+        // An empty one was begun when there was no space for more.
+        let fresh = std::fs::metadata(path).map_or(true, |file| file.len() == 0);
         // SQLite gives its other files the mode of this one.
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
         drop(file);
@@ -160,7 +166,13 @@ impl Index {
         let zones = Zones::read(&connection)?;
         let next_run = runs::next_run(&connection)?;
         let events = connection.query_row("SELECT ifnull(sum(events), 0) FROM segments", [], |row| row.get(0))?;
-        Ok(Self { connection, names, zones, next_run, events, meta, wal_pages })
+        Ok(Self { connection, names, zones, next_run, events, meta, wal_pages, wal: beside(path, "-wal") })
+    }
+
+    /// Lets go of the files, so that what is removed gives its space back.
+    pub(super) fn close(&mut self) -> rusqlite::Result<()> {
+        self.connection = Connection::open_in_memory()?;
+        Ok(())
     }
 
     /// Whether the open deliveries are those that the meta row counted.
@@ -198,12 +210,36 @@ impl Index {
             drop(self.connection.execute_batch("ROLLBACK"));
             if fault.is_no_space() {
                 // What the WAL holds may fit into the index; then its own space is free for the next transaction.
-                drop(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+                self.empty_wal();
             }
             self.names = Names::read(&self.connection)?;
             self.zones = Zones::read(&self.connection)?;
         }
+        if self.is_wal_large() {
+            self.empty_wal();
+        }
         done
+    }
+
+    /// Whether the WAL is longer than checkpoints after each `wal_pages` should leave it: a transaction was large, readers
+    /// were in the way, or there is no space for what it holds.
+    pub(super) fn is_wal_large(&self) -> bool {
+        self.wal_bytes() > 2 * u64::from(self.wal_pages) * PAGE_BYTES
+    }
+
+    pub(super) fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(&self.wal).map_or(0, |file| file.len())
+    }
+
+    /// Brings what the WAL holds into the index and gives its space back, as far as readers and space allow.
+    pub(super) fn empty_wal(&self) {
+        let emptied = self
+            .connection
+            .busy_timeout(READERS_WAIT)
+            .and_then(|()| self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+        if let Err(error) = emptied {
+            tracing::debug!(%error, "the WAL of the index could not be emptied");
+        }
     }
 
     /// Makes everything that was committed durable and lets the WAL start anew.
@@ -219,7 +255,7 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA mmap_size = 0; PRAGMA query_only = ON;")?;
-    connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    connection.busy_timeout(Duration::from_secs(2))?;
     keep_plans(&connection)?;
     Ok(connection)
 }
@@ -241,6 +277,11 @@ pub(super) fn set_aside(path: &Path) -> io::Result<()> {
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     remove_wal(path)?;
     if_there(std::fs::remove_file(path))
+}
+
+/// Removes what was set aside; whether there was any.
+pub(super) fn remove_set_aside(path: &Path) -> bool {
+    std::fs::remove_file(beside(path, ".damaged")).is_ok()
 }
 
 fn remove_wal(path: &Path) -> io::Result<()> {
@@ -370,7 +411,10 @@ impl IndexFault {
     /// Whether only space is missing: the index goes on by itself when there is some again.
     pub(super) fn is_no_space(&self) -> bool {
         match self {
-            Self::Sql(rusqlite::Error::SqliteFailure(code, _)) => code.code == ErrorCode::DiskFull,
+            Self::Sql(rusqlite::Error::SqliteFailure(code, _)) => {
+                // The file that connections share beside the WAL.
+                code.code == ErrorCode::DiskFull || code.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+            }
             Self::Journal(error) => super::writer::is_no_space(error),
             _ => false,
         }

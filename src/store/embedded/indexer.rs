@@ -1,7 +1,8 @@
 //! The thread that brings the index up to what the journal has synced; the same code serves a start, where
 //! the gap is only larger.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,17 +14,18 @@ use super::decode;
 use super::dedup::Dedup;
 use super::fold::Fold;
 use super::gate::Gate;
+use super::headroom::Headroom;
 use super::index::{self, Index, IndexFault};
 use super::journal::Journal;
+use super::readers::Readers;
 use super::record::{Position, Record};
 use super::scan::{Found, Scanner};
 use super::segment;
 use super::segments::Segments;
+use super::starved::Starved;
 use super::write_fold::write_fold;
 use crate::telemetry::StoreMetrics;
 
-/// Records of one transaction at most.
-const FOLD_RECORDS_MAX: usize = 16_384;
 /// So long a transaction waits for more, and for results of what it holds.
 const FOLD_WAIT: Duration = Duration::from_millis(200);
 /// More unindexed bytes than this do not wait.
@@ -85,11 +87,14 @@ pub(super) struct Indexer {
     pub(super) dedup: Arc<Dedup>,
     pub(super) deaths: Arc<Deaths>,
     pub(super) metrics: StoreMetrics,
-    wal_pages: u32,
-    scanner: Scanner,
+    pub(super) headroom: Headroom,
+    pub(super) scanner: Scanner,
     /// What was stepped over and may have been durable: from where to where.
-    damage: Vec<(Position, Position)>,
+    pub(super) damage: Vec<(Position, Position)>,
     proved_durable: Position,
+    /// There is no index: it could not even be begun.
+    is_lost: bool,
+    pub(super) starved: Starved,
 }
 
 /// What the indexer shares with the rest of the engine.
@@ -101,15 +106,16 @@ pub(super) struct IndexerParts {
     pub(super) dedup: Arc<Dedup>,
     pub(super) deaths: Arc<Deaths>,
     pub(super) metrics: StoreMetrics,
-    pub(super) wal_pages: u32,
+    pub(super) headroom: Headroom,
 }
 
 // === impl Progress ===
 
 impl Progress {
-    pub(super) fn new() -> Self {
+    /// Of an index that reaches `indexed`.
+    pub(super) fn new(indexed: Position) -> Self {
         Self {
-            indexed: AtomicU64::new(0),
+            indexed: AtomicU64::new(pack(indexed)),
             segment_bytes: 64 * 1024 * 1024,
             signal: Mutex::default(),
             wake: Condvar::new(),
@@ -244,8 +250,9 @@ impl Progress {
 impl Indexer {
     pub(super) fn new(index: Index, parts: IndexerParts) -> Self {
         let scanner = Scanner::new(Arc::clone(&parts.segments), index.meta.position);
-        let IndexerParts { path, segments, gate, dedup, deaths, metrics, wal_pages } = parts;
+        let IndexerParts { path, segments, gate, dedup, deaths, metrics, headroom } = parts;
         let proved_durable = Position::default();
+        deaths.indexed(&[], index.meta.dead);
         Self {
             index,
             path,
@@ -254,16 +261,18 @@ impl Indexer {
             dedup,
             deaths,
             metrics,
-            wal_pages,
+            headroom,
             scanner,
             damage: Vec::new(),
             proved_durable,
+            is_lost: false,
+            starved: Starved::default(),
         }
     }
 
-    /// Indexes everything that is there and answers where the journal ends.
-    pub(super) fn catch_up_at_start(&mut self) -> Result<Position, IndexFault> {
-        while self.step(None)? {}
+    /// Indexes everything that is there and answers where the journal ends, and what there was no space for.
+    pub(super) fn catch_up_at_start(&mut self) -> Result<(Position, Option<Fold>), IndexFault> {
+        let tail = self.index_all()?;
         let proved = self.proved_durable;
         for (from, to) in std::mem::take(&mut self.damage) {
             if from < proved {
@@ -278,7 +287,16 @@ impl Indexer {
         self.say_torn(end, torn_to);
         // Or the next start would find the rest of it behind what is written until then.
         segment.wipe(end.offset, torn_to)?;
-        Ok(end)
+        if tail.is_some() {
+            self.start_over();
+        }
+        Ok((end, tail))
+    }
+
+    /// What was read but not written is read again.
+    pub(super) fn start_over(&mut self) {
+        self.scanner = Scanner::new(Arc::clone(&self.segments), self.index.meta.position);
+        self.damage.clear();
     }
 
     /// Says so where something lies between the two that nobody was told to be durable, and that is not used.
@@ -296,27 +314,9 @@ impl Indexer {
     }
 
     /// One transaction up to `limit`; false where nothing was left.
-    fn step(&mut self, limit: Option<Position>) -> Result<bool, IndexFault> {
+    pub(super) fn step(&mut self, limit: Option<Position>) -> Result<bool, IndexFault> {
         let mut fold = Fold::default();
-        let mut ended = false;
-        while fold.records < FOLD_RECORDS_MAX {
-            match self.scanner.next(limit)? {
-                Found::Record { place, payload } => match decode::record(&payload) {
-                    Some(record) => {
-                        if let Record::Batch { durable } = &record {
-                            self.proved_durable = self.proved_durable.max(*durable);
-                        }
-                        fold.add(&self.index, place, record)?;
-                    }
-                    None => self.damage.push((place.start(), place.end())),
-                },
-                Found::Damage { from, to } => self.damage.push((from, to)),
-                Found::End => {
-                    ended = true;
-                    break;
-                }
-            }
-        }
+        let ended = self.read(&mut fold, limit, self.headroom.fold_records())?;
         let position = self.scanner.position();
         if position != self.index.meta.position {
             write_fold(&mut self.index, &mut fold, position)?;
@@ -330,19 +330,41 @@ impl Indexer {
         Ok(!ended)
     }
 
+    /// Reads until the fold has `most` records; whether there are no more.
+    pub(super) fn read(&mut self, fold: &mut Fold, limit: Option<Position>, most: usize) -> Result<bool, IndexFault> {
+        while fold.records < most {
+            match self.scanner.next(limit)? {
+                Found::Record { place, payload } => match decode::record(&payload) {
+                    Some(record) => {
+                        if let Record::Batch { durable } = &record {
+                            self.proved_durable = self.proved_durable.max(*durable);
+                        }
+                        fold.add(&self.index, place, record)?;
+                    }
+                    None => self.damage.push((place.start(), place.end())),
+                },
+                Found::Damage { from, to } => self.damage.push((from, to)),
+                Found::End => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
     /// Works until it is told to end.
-    pub(super) fn run(mut self, journal: &Journal, progress: &Progress) {
+    pub(super) fn run(mut self, journal: &Journal, progress: &Progress, readers: &Readers) {
         progress.reached(self.index.meta.position);
-        let mut trouble: Option<Instant> = None;
+        let mut trouble = self.starved.from_the_start.then(Instant::now);
+        progress.lock().troubled = trouble.is_some();
         loop {
             let Some(jobs) = self.wait(journal, progress, trouble) else { return };
             for job in jobs.work {
                 job(&mut self.index);
             }
-            let damaged = jobs.damaged.map(IndexFault::Damaged);
+            let lost = self.is_lost.then(|| "it could not be begun".into());
+            let damaged = jobs.damaged.or(lost).map(IndexFault::Damaged);
             let outcome = damaged.map_or_else(|| self.advance(journal.durable(), progress), Err);
             trouble = outcome.err().map(|fault| {
-                self.handle(&fault, journal, progress);
+                self.handle(&fault, journal, progress, readers);
                 Instant::now()
             });
             progress.lock().troubled = trouble.is_some();
@@ -350,6 +372,7 @@ impl Indexer {
                 progress.changed.notify_waiters();
             } else {
                 self.gate.set_index_trouble(None);
+                self.starved = Starved::default();
             }
             if jobs.closing {
                 return;
@@ -377,30 +400,31 @@ impl Indexer {
         );
     }
 
-    fn handle(&mut self, fault: &IndexFault, journal: &Journal, progress: &Progress) {
-        if let IndexFault::Damaged(reason) = fault {
+    fn handle(&mut self, fault: &IndexFault, journal: &Journal, progress: &Progress, readers: &Readers) {
+        let anew: Option<fn(&Path) -> io::Result<()>> = if let IndexFault::Damaged(reason) = fault {
             tracing::error!(reason, "the index is built anew from the journal");
+            Some(index::set_aside)
+        } else if fault.is_no_space() {
+            self.make_room().then_some(index::remove as _)
+        } else {
+            tracing::error!(error = %fault, "the index cannot be written");
+            None
+        };
+        if let Some(clear_away) = anew {
             // Before the file is gone: whoever looks then finds that the index lags.
             self.metrics.index_lag.inc_by(std::mem::take(&mut self.index.events));
-            let rebuilt = index::set_aside(&self.path)
-                .map_err(IndexFault::from)
-                .and_then(|()| Index::open(&self.path, self.segments.keys(), start_of(&self.segments), self.wal_pages));
+            let rebuilt = self.build_anew(readers, clear_away);
+            self.is_lost = rebuilt.is_err();
             match rebuilt {
-                Ok(index) => {
-                    self.index = index;
-                    progress.begin_life(self.index.meta.position, journal.durable());
-                }
+                Ok(()) => progress.begin_life(self.index.meta.position, journal.durable()),
+                // It is tried again.
                 Err(error) => tracing::error!(%error, "the index cannot be built"),
             }
-        } else if !fault.is_no_space() {
-            tracing::error!(error = %fault, "the index cannot be written");
         }
         self.gate.set_index_trouble(Some(format!(
             "the index cannot be written ({fault}): events are kept and delivered, lists are old; check the disk"
         )));
-        // What was read but not written is read again.
-        self.scanner = Scanner::new(Arc::clone(&self.segments), self.index.meta.position);
-        self.damage.clear();
+        self.start_over();
     }
 
     /// Waits for something to index that is worth a transaction, or for a job; `None`: end at once.

@@ -13,7 +13,7 @@ use super::answer::Waiter;
 use super::encode;
 use super::lane::Lane;
 use super::queue::Entry;
-use super::record::{Framed, Place, Position};
+use super::record::{FRAME_BYTES, Framed, Place, Position};
 use crate::domain::Seq;
 use crate::store::AdmitError;
 
@@ -23,6 +23,11 @@ const LAZY_WAIT: Duration = Duration::from_millis(60);
 const LAZY_BYTES_MAX: usize = 256 * 1024;
 /// While more bytes than this wait for a disk that does not take them, no event is admitted: memory is bounded.
 const FILLING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// More bytes of outcomes than this do not wait for space on a disk that is full: those deliveries are made again after a
+/// start.
+const PUT_BACK_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// What stands before each batch: frame, position.
+pub(super) const BATCH_HEADER_BYTES: usize = FRAME_BYTES + 8;
 /// What nobody waits for is synced so long after it was appended, not after it was written: promise 1's 250 ms hold for a
 /// power cut too, but for the time that the sync takes.
 pub(super) const UNSYNCED_MAX: Duration = Duration::from_millis(200);
@@ -63,8 +68,10 @@ pub(super) struct Batch {
 /// Somebody who wants to know when a record is kept.
 #[derive(Debug)]
 pub(super) struct Item {
-    /// Where in the batch the record starts; the end of the batch for a mere flush.
+    /// Where in the batch the record starts; for a mere flush, where the batch ended then.
     pub(super) at: usize,
+    /// False for a mere flush.
+    pub(super) has_record: bool,
     pub(super) place: Place,
     pub(super) done: Done,
 }
@@ -73,6 +80,8 @@ pub(super) struct Item {
 pub(super) enum Done {
     Admitted(Box<Admitting>),
     Then(Box<dyn FnOnce(Result<Place, AdmitError>) + Send>),
+    /// What became of a delivery: where there is no space it waits for some.
+    Outcome(Box<dyn FnOnce(Result<Place, AdmitError>) + Send>),
 }
 
 /// An admission under way.
@@ -117,7 +126,7 @@ impl Journal {
             return done.refuse(&AdmitError::Unavailable("it is closed".into()));
         }
         let at = batch.push(record);
-        batch.items.push(Item { at, place: Place::default(), done });
+        batch.items.push(Item { at, has_record: !record.is_empty(), place: Place::default(), done });
         batch.sync |= sync;
         batch.flush |= record.is_empty();
         let wake = !batch.urgent && batch.writer_idle;
@@ -143,6 +152,30 @@ impl Journal {
         if wake {
             self.wake.notify_one();
         }
+    }
+
+    /// Records that found no space, and who waits for them, come before everything that was appended since.
+    pub(super) fn put_back(&self, records: &[u8], items: Vec<Item>) {
+        let mut batch = self.lock();
+        if batch.ended || batch.bytes.len() + records.len() > PUT_BACK_BYTES_MAX {
+            drop(batch);
+            tracing::error!(bytes = records.len(), "outcomes find no space on the disk and are given up");
+            let error = AdmitError::Full("there is no space for it".into());
+            return items.into_iter().for_each(|item| item.done.refuse(&error));
+        }
+        let before = batch.bytes.len();
+        let header = encode::batch(Position::default()).0;
+        let at = header.len();
+        let since = batch.bytes.split_off(before.min(at));
+        batch.bytes = header;
+        batch.bytes.extend_from_slice(records);
+        batch.bytes.extend_from_slice(&since);
+        let moved = batch.bytes.len() - before;
+        batch.items.iter_mut().for_each(|item| item.at += moved);
+        batch.sync |= !items.is_empty();
+        let back = items.into_iter().map(|item| Item { at: item.at + at, ..item });
+        batch.items.splice(..0, back);
+        batch.since.get_or_insert_with(Instant::now);
     }
 
     /// As [`append`](Self::append), as something to await.
@@ -267,7 +300,7 @@ impl Done {
                 }
                 admitting.waiter.tell(Err(error.clone()));
             }
-            Self::Then(then) => then(Err(error.clone())),
+            Self::Then(then) | Self::Outcome(then) => then(Err(error.clone())),
         }
     }
 }
@@ -277,6 +310,7 @@ impl std::fmt::Debug for Done {
         f.write_str(match self {
             Self::Admitted(_) => "Admitted",
             Self::Then(_) => "Then",
+            Self::Outcome(_) => "Outcome",
         })
     }
 }

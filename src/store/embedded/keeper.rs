@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::gate::Gate;
+use super::headroom::Needs;
 use super::journal::Journal;
 use super::record::Position;
 use super::rejections::Ledger;
@@ -63,8 +64,8 @@ pub(super) struct Keeper {
     pub(super) metrics: StoreMetrics,
     pub(super) bytes_max: Option<u64>,
     pub(super) disk_free_min: u64,
-    /// Bytes of the disk that are left to the index.
-    pub(super) headroom_bytes: u64,
+    /// Bytes of the disk that are left to what is stored.
+    pub(super) needs: Needs,
     pub(super) journal: Arc<Journal>,
     /// From here on this process has written.
     pub(super) began_at: Position,
@@ -159,7 +160,9 @@ impl Keeper {
 
     /// One round.
     pub(super) fn look(&mut self) {
-        let spare = self.segments.prepare_spare(self.headroom_bytes);
+        let needed = self.needs.bytes();
+        // What the index finds no space for comes first.
+        let spare = if self.gate.is_index_troubled() { Ok(()) } else { self.segments.prepare_spare(needed) };
         let (journal_bytes, other_bytes) = (folder_bytes(self.segments.folder()), folder_bytes(&self.folder));
         let bytes = journal_bytes + other_bytes;
         self.bell.bytes.store(bytes, Ordering::Relaxed);
@@ -170,13 +173,13 @@ impl Keeper {
             }
             format!("the next journal file cannot be made: {error}; free space on the disk")
         });
-        let reason = spare_fault.or_else(|| self.over_bounds(bytes));
+        let reason = spare_fault.or_else(|| self.over_bounds(bytes, needed));
         self.gate.set_full(reason);
-        self.ledger.set_starved(self.segments.disk_free().is_ok_and(|free| free < self.headroom_bytes));
+        self.ledger.keep_free(needed);
         self.ledger.write_out();
     }
 
-    fn over_bounds(&self, bytes: u64) -> Option<String> {
+    fn over_bounds(&self, bytes: u64, needed: u64) -> Option<String> {
         if let Some(bytes_max) = self.bytes_max
             && bytes > bytes_max
         {
@@ -185,8 +188,8 @@ impl Keeper {
             ));
         }
         let free = self.segments.disk_free().ok()?;
-        let (bound, whose) = if self.headroom_bytes > self.disk_free_min {
-            (self.headroom_bytes, "the index needs")
+        let (bound, whose) = if needed > self.disk_free_min {
+            (needed, "what is stored needs")
         } else {
             (self.disk_free_min, "store.disk_free_min is")
         };

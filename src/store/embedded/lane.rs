@@ -154,6 +154,11 @@ impl Lane {
         self.notify();
     }
 
+    /// Deliveries that wait, are in flight, or are being admitted.
+    pub(super) fn open(&self) -> u64 {
+        [&self.waiting, &self.in_flight, &self.reserved].iter().map(|count| count.load(Ordering::Acquire)).sum()
+    }
+
     /// How many more deliveries may wait before the lane is crowded.
     pub(super) fn room(&self) -> u64 {
         room(self.in_flight.load(Ordering::Acquire)).saturating_sub(self.waiting.load(Ordering::Acquire))

@@ -162,7 +162,9 @@ impl World {
                     }
                 }
             }
-            Step::Index => self.store().flush_index().await,
+            Step::Index => {
+                self.store().flush_index().await;
+            }
             Step::Wait { seconds } => self.clock.advance(Duration::from_secs(seconds.into())),
             Step::Reopen => self.open(),
             Step::Rebuild => {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use super::dedup::Dedup;
+use super::fold::Fold;
 use super::index::{IndexFault, seq_key, seq_of};
 use super::indexer::Progress;
 use super::key::Key;
@@ -58,12 +59,13 @@ pub(super) enum Ended {
 /// Puts the open deliveries behind `cursor`, of events up to `last`, into their lanes, and moves it along.
 ///
 /// Every entry of the index of open deliveries must lead to a row and to an event, or one that vanished would
-/// be forgotten without a word.
+/// be forgotten without a word. What `tail` says of, which the index does not hold yet, it says better.
 pub(super) fn load_open(
     connection: &Connection,
     lanes: &Lanes,
     cursor: &mut Cursor,
     last: Seq,
+    tail: Option<&Fold>,
     clock: &Clock,
 ) -> Result<(), IndexFault> {
     let sql = format!(
@@ -108,8 +110,10 @@ pub(super) fn load_open(
                 expires_at: delivery.expires_at.unwrap_or(NEVER),
                 event: None,
             };
-            page.entry(delivery.target).or_default().push(entry);
             count += 1;
+            if !tail.is_some_and(|tail| tail.holds(key)) {
+                page.entry(delivery.target).or_default().push(entry);
+            }
         }
         let now = clock.now();
         for (target, entries) in page {
@@ -142,7 +146,7 @@ impl Background {
             let Some(its_life) = self.progress.wait_whole(life) else { return Ok(Ended::Early) };
             let loaded = self
                 .readers
-                .read_here(|connection| load_open(connection, &self.lanes, &mut cursor, self.last, &self.clock));
+                .read_here(|connection| load_open(connection, &self.lanes, &mut cursor, self.last, None, &self.clock));
             let at_end = loaded.is_ok();
             let fault = match loaded {
                 Ok(()) if i64::try_from(cursor.loaded) == Ok(self.open) => break,

@@ -47,9 +47,11 @@ impl FolderLock {
             }
             Err(error) => return Err(OpenError::folder("lock", &path)(error.into())),
         }
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
+        // Written over and cut afterwards: that needs no new block of a full disk.
+        let pid = format!("{}\n", std::process::id());
+        file.rewind()
+            .and_then(|()| file.write_all(pid.as_bytes()))
+            .and_then(|()| file.set_len(pid.len() as u64))
             .map_err(OpenError::folder("write", &path))?;
         Ok(Self { file })
     }

@@ -66,6 +66,7 @@ mod retention;
 mod rows;
 mod runs;
 mod search;
+mod starved;
 mod totals;
 mod walk;
 mod webhooks;

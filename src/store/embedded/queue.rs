@@ -103,7 +103,7 @@ impl Queue {
 
     /// A delivery from before the start.
     pub(super) fn load(&mut self, entry: Entry, now: Timestamp) {
-        self.loaded_to = entry.key;
+        self.loaded_to = self.loaded_to.max(entry.key);
         let stands = self.line.is_some() && !entry.is_held();
         if entry.looked_at() > now && !stands { self.later.push(Later(entry)) } else { self.stand(entry) }
     }

@@ -57,7 +57,7 @@ impl Readers {
         };
         let result = query(&connection);
         // A connection that met a fault may look at a file that was set aside.
-        if result.is_ok() {
+        if result.is_ok() && self.progress.lives() == life {
             let mut idle = self.lock();
             if idle.len() < READERS_MAX {
                 idle.push((life, connection));

@@ -9,13 +9,14 @@ use std::collections::{HashMap, VecDeque};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
+use super::headroom::disk_free;
 use super::index::{self, IndexFault, number, seq_key, seq_of};
 use super::totals::hour_of;
 use crate::domain::{IdMint, Reason, Seq, Timestamp};
@@ -49,8 +50,8 @@ pub(super) struct Ledger {
     metrics: StoreMetrics,
     queue: Mutex<Queue>,
     table: Mutex<Option<Table>>,
-    /// The disk's last bytes are the index's.
-    is_starved: AtomicBool,
+    /// Bytes of the disk that are not the ledger's to take.
+    kept_free: AtomicU64,
     /// It was said that entries cannot be written.
     is_failing: AtomicBool,
 }
@@ -94,6 +95,10 @@ impl Ledger {
     /// Opens the ledger; one that is damaged is set aside.
     pub(super) fn open(path: PathBuf, bytes_max: u64, metrics: StoreMetrics) -> (Self, Seq) {
         let table = Table::open(&path).or_else(|error| {
+            // Nothing is wrong with the file: it is opened when it can be.
+            if error.is_environment() {
+                return Err(error);
+            }
             tracing::error!(%error, "the ledger of rejections is damaged, set aside");
             index::set_aside(&path).map_err(IndexFault::from)?;
             Table::open(&path)
@@ -106,7 +111,7 @@ impl Ledger {
             metrics,
             queue: Mutex::default(),
             table: Mutex::new(table),
-            is_starved: AtomicBool::default(),
+            kept_free: AtomicU64::default(),
             is_failing: AtomicBool::default(),
         };
         (ledger, last)
@@ -139,9 +144,17 @@ impl Ledger {
         *lock(&self.queue).counts.entry((Arc::clone(source), hour_of(now), answered)).or_default() += count;
     }
 
-    /// While the disk is so full that the index needs what is left, nothing is written.
-    pub(super) fn set_starved(&self, starved: bool) {
-        self.is_starved.store(starved, Ordering::Relaxed);
+    /// While no more of the disk is free than this, nothing is written.
+    pub(super) fn keep_free(&self, bytes: u64) {
+        self.kept_free.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Asked before each write: many may be refused within a second.
+    fn is_starved(&self, queued: &Queue) -> bool {
+        let kept_free = self.kept_free.load(Ordering::Relaxed);
+        // Each goes through the WAL into the file.
+        let wanted = kept_free.saturating_add(2 * queued.bytes as u64);
+        self.path.parent().is_some_and(|folder| disk_free(folder).is_ok_and(|free| free < wanted))
     }
 
     /// Writes what is queued; entries that cannot be written are dropped and counted, counts wait for the next time.
@@ -151,10 +164,13 @@ impl Ledger {
         if queued.entries.is_empty() && queued.counts.is_empty() {
             return;
         }
-        let Some(open) = table.as_mut() else { return self.could_not_write(queued, &"there is no ledger") };
-        if self.is_starved.load(Ordering::Relaxed) {
+        if self.is_starved(&queued) {
             return self.could_not_write(queued, &"the disk is full");
         }
+        if table.is_none() {
+            *table = Table::open(&self.path).ok();
+        }
+        let Some(open) = table.as_mut() else { return self.could_not_write(queued, &"there is no ledger") };
         match open.write(&queued, self.bytes_max) {
             Ok(()) => self.is_failing.store(false, Ordering::Relaxed),
             Err(error) => {
@@ -268,6 +284,8 @@ impl Ledger {
         )?;
         if removed > 0 {
             table.bytes = table.count_bytes()?;
+            // Or a ledger that has filled the disk, into which nothing is written any more, would stay as it is.
+            table.connection.execute_batch("PRAGMA incremental_vacuum(256)")?;
         }
         Ok((removed as u64, removed == SWEEP_ROWS))
     }

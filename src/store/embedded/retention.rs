@@ -2,7 +2,9 @@
 //!
 //! Oldest first, always: a segment holds outcomes of events of the segments before it, so none may go while
 //! an older one stays. What is open is never forgotten: the open events of a segment that is due are
-//! [carried](super::carry) to the end of the journal first.
+//! [carried](super::carry) to the end of the journal first, and nothing goes while the index does not know all of it.
+//!
+//! The rows go before the file. Where the disk has no space even for removing rows, the file goes first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -60,36 +62,103 @@ impl Embedded {
     pub(super) async fn sweep_step(&self, retention: Retention) -> Result<Swept, StoreError> {
         let mut sweeper = self.sweeper.lock().await;
         let now = self.clock.now();
-        let mut swept = Swept::default();
+        // First what gives most, and what fails in one does not keep the others from going.
+        let segments = self.sweep_segments(&mut sweeper, retention, now).await;
+        let others = self.sweep_others(&mut sweeper, retention, now).await;
+        match (segments, others) {
+            (Ok(segments), Ok(others)) => Ok(Swept {
+                events: segments.events,
+                bytes: segments.bytes,
+                rejections: others.rejections,
+                more: segments.more || others.more,
+            }),
+            // A step that gave something back is followed by the next one at once.
+            (Ok(swept), Err(error)) | (Err(error), Ok(swept)) if swept.more => {
+                tracing::warn!(%error, "a part of retention failed");
+                Ok(swept)
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
+    }
+
+    /// Rejections, marks and counters.
+    async fn sweep_others(
+        &self,
+        sweeper: &mut Sweeper,
+        retention: Retention,
+        now: Timestamp,
+    ) -> Result<Swept, StoreError> {
         let ledger = Arc::clone(&self.ledger);
         let rejections =
             tokio::task::spawn_blocking(move || ledger.sweep(now.minus(retention.rejections))).await.map_err(engine)?;
         let (rejections, more) = rejections.map_err(engine)?;
-        (swept.rejections, swept.more) = (rejections, more);
-        swept.more |= self.sweep_marks(now).await?;
-        self.sweep_counters(&mut sweeper, now).await?;
+        let more = self.sweep_marks(now).await? || more;
+        self.sweep_counters(sweeper, now).await?;
+        Ok(Swept { rejections, more, ..Swept::default() })
+    }
+
+    async fn sweep_segments(
+        &self,
+        sweeper: &mut Sweeper,
+        retention: Retention,
+        now: Timestamp,
+    ) -> Result<Swept, StoreError> {
+        let mut swept = Swept::default();
         let Some(oldest) = self.segments.numbers().first().copied() else { return Ok(swept) };
-        if sweeper.going != Some(oldest) && !self.is_due(&mut sweeper, oldest, retention, now).await? {
+        if let Some(gone) = self.readers.read(move |connection| left_behind(connection, oldest)).await? {
+            match self.try_write(move |index| remove_rows(index, gone)).await? {
+                Ok(0) => self.write(move |index| forget_segment(index, gone)).await?,
+                Ok(events) => swept.events = events,
+                // Then the next file goes before its rows too.
+                Err(fault) if fault.is_no_space() => {}
+                Err(fault) => return Err(engine(fault)),
+            }
+            swept.more = true;
+        }
+        if sweeper.going != Some(oldest) && !self.is_due(sweeper, oldest, retention, now).await? {
             return Ok(swept);
         }
         let _edit = self.edits.lock().await;
-        if sweeper.going != Some(oldest) && !self.carry_open(oldest).await? {
+        // At each step: between two of them something may have been started again.
+        if !self.carry_open(oldest).await? {
             return Ok(swept);
         }
         sweeper.going = Some(oldest);
-        let events = self.write(move |index| remove_rows(index, oldest)).await?;
-        (swept.events, swept.more) = (events, true);
-        if events == 0 {
-            self.keep_marks(oldest, now).await?;
-            self.carry_webhooks(oldest).await?;
-            self.write(move |index| forget_segment(index, oldest)).await?;
-            let segments = Arc::clone(&self.segments);
-            let removed = tokio::task::spawn_blocking(move || segments.remove(oldest)).await.map_err(engine)?;
-            swept.bytes = removed.map_err(engine)?;
-            sweeper.going = None;
-            self.bell.ring();
-        }
+        let removed = self.try_write(move |index| remove_rows(index, oldest)).await?;
+        let rows_are_gone = match removed {
+            Ok(events) => {
+                swept.events += events;
+                swept.more = true;
+                if events > 0 {
+                    return Ok(swept);
+                }
+                true
+            }
+            Err(fault) if fault.is_no_space() => false,
+            Err(fault) => return Err(engine(fault)),
+        };
+        swept.bytes = self.remove_segment(oldest, rows_are_gone, now).await?;
+        swept.more = true;
+        sweeper.going = None;
         Ok(swept)
+    }
+
+    /// Removes a segment in which nothing is open; gives back the bytes that it had. The caller holds `edits`.
+    async fn remove_segment(&self, oldest: u32, rows_are_gone: bool, now: Timestamp) -> Result<u64, StoreError> {
+        self.keep_marks(oldest, now).await?;
+        self.carry_webhooks(oldest).await?;
+        if rows_are_gone {
+            match self.try_write(move |index| forget_segment(index, oldest)).await? {
+                Err(fault) if !fault.is_no_space() => return Err(engine(fault)),
+                _ => {}
+            }
+        } else {
+            tracing::info!(segment = oldest, "no space to remove rows: the journal file goes first");
+        }
+        let segments = Arc::clone(&self.segments);
+        let removed = tokio::task::spawn_blocking(move || segments.remove(oldest)).await.map_err(engine)?;
+        self.bell.ring();
+        removed.map_err(engine)
     }
 
     /// Whether a segment may go now.
@@ -109,7 +178,10 @@ impl Embedded {
         if waits && !too_large {
             return Ok(false);
         }
-        self.flush_index().await;
+        // What the index does not hold yet may be open.
+        if !self.flush_index().await {
+            return Ok(false);
+        }
         if oldest >= self.journal.durable().segment {
             let first = self.readers.read(move |connection| first_of(connection, oldest)).await?;
             if first.is_some_and(|first| too_large || is_old(first.time(), retention.events / ROLL_PART, now)) {
@@ -196,8 +268,15 @@ impl Embedded {
         &self,
         work: impl FnOnce(&mut Index) -> Result<R, IndexFault> + Send + 'static,
     ) -> Result<R, StoreError> {
-        let done = self.progress.run(work).await;
-        done.ok_or_else(|| StoreError::Engine("it is closing".into()))?.map_err(engine)
+        self.try_write(work).await?.map_err(engine)
+    }
+
+    /// The same for whoever asks why it failed.
+    async fn try_write<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Index) -> Result<R, IndexFault> + Send + 'static,
+    ) -> Result<Result<R, IndexFault>, StoreError> {
+        self.progress.run(work).await.ok_or_else(|| StoreError::Engine("it is closing".into()))
     }
 }
 
@@ -219,6 +298,14 @@ fn first_of(connection: &Connection, segment: u32) -> Result<Option<Seq>, IndexF
         .query_row(params![segment, i64::MAX], |row| row.get(0))
         .optional()?;
     Ok(first.map(seq_of))
+}
+
+/// A segment whose file went before its rows, where there is one.
+fn left_behind(connection: &Connection, oldest: u32) -> Result<Option<u32>, IndexFault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT segment FROM segments WHERE segment < ?1 UNION ALL SELECT segment FROM carried WHERE segment < ?1 LIMIT 1",
+    )?;
+    Ok(statement.query_row([oldest], |row| row.get(0)).optional()?)
 }
 
 /// `None` for a segment without events.

@@ -7,17 +7,16 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::statvfs;
-
 use super::OpenError;
-use super::record::{Payload, Place};
+use super::headroom::disk_free;
+use super::record::{Payload, Place, Position};
 use super::segment::{self, HeaderFault, ReadFault, Segment};
 use crate::store::StoreKeys;
 
 /// The largest segment; a record that does not fit gets one of its own.
 const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const SEGMENT_BYTES_MIN: u64 = 1024 * 1024;
-/// The smallest segment of a store whose `bytes_max` is small.
+/// The smallest segment of a store whose `bytes_max` is small, and of a disk that is nearly full.
 const SEGMENT_BYTES_LEAST: u64 = 256 * 1024;
 
 /// Handles that stay open beside the newest one.
@@ -106,7 +105,7 @@ impl Segments {
         };
         if segments.numbers().is_empty() {
             let first =
-                segments.create(1, 0, 0).map_err(OpenError::folder("make a journal file in", &segments.folder))?;
+                segments.create(1, 0, None).map_err(OpenError::folder("make a journal file in", &segments.folder))?;
             lock(&segments.open).insert(first.number, first);
         }
         Ok(Opened { segments, damaged_files })
@@ -160,11 +159,19 @@ impl Segments {
         *lock(&self.next) = Next { active: number, spare: None };
     }
 
+    /// About how many bytes of the journal lie between the two.
+    pub(super) fn bytes_between(&self, from: Position, to: Position) -> u64 {
+        let whole = lock(&self.numbers).range(from.segment..to.segment.max(from.segment)).copied().collect::<Vec<_>>();
+        let bytes = |number| std::fs::metadata(segment::path_of(&self.folder, number)).map_or(0, |file| file.len());
+        let whole: u64 = whole.into_iter().map(bytes).sum();
+        (whole + u64::from(to.offset)).saturating_sub(from.offset.into())
+    }
+
     /// Makes the next segment if there is none ready, and if so many bytes of the disk stay free.
-    pub(super) fn prepare_spare(&self, headroom_bytes: u64) -> io::Result<()> {
+    pub(super) fn prepare_spare(&self, needed_bytes: u64) -> io::Result<()> {
         let mut next = lock(&self.next);
         if next.spare.is_none() {
-            next.spare = Some(self.next_spare(next.active, 0, headroom_bytes)?);
+            next.spare = Some(self.next_spare(next.active, 0, Some(needed_bytes))?);
         }
         Ok(())
     }
@@ -196,24 +203,28 @@ impl Segments {
         lock(&self.next).spare.as_ref().is_some_and(|spare| spare.is_laid())
     }
 
-    /// Makes another spare the next time: this one cannot be written.
-    pub(super) fn give_spare_up(&self) -> io::Result<()> {
-        let spare = lock(&self.next).spare.take();
-        spare.map_or(Ok(()), |spare| self.remove(spare.number).map(drop))
+    /// Removes the spare, where there is one; another is made the next time.
+    pub(super) fn give_spare_up(&self) -> io::Result<bool> {
+        // Behind the lock: nobody may make one with the same number meanwhile.
+        let mut next = lock(&self.next);
+        let Some(spare) = next.spare.take() else { return Ok(false) };
+        self.remove(spare.number)?;
+        Ok(true)
     }
 
     /// The segment that follows the active one, with room for a record of `record_bytes`: the active one now.
-    pub(super) fn roll(&self, record_bytes: usize) -> io::Result<Arc<Segment>> {
+    ///
+    /// Of a new one `needed_bytes` of the disk stay free, beside what its index will take; `None`: it may have the last of it.
+    pub(super) fn roll(&self, record_bytes: usize, needed_bytes: Option<u64>) -> io::Result<Arc<Segment>> {
         let mut next = lock(&self.next);
         let rolled = match next.spare.take() {
             Some(ready) if fits(&ready, record_bytes) => ready,
             Some(ready) => {
                 // The number is needed for a larger file.
                 self.remove(ready.number)?;
-                self.next_spare(next.active, record_bytes, 0)?
+                self.next_spare(next.active, record_bytes, needed_bytes)?
             }
-            // Outcomes may have the last of the disk: no event comes in while it is so full.
-            None => self.next_spare(next.active, record_bytes, 0)?,
+            None => self.next_spare(next.active, record_bytes, needed_bytes)?,
         };
         next.active = rolled.number;
         lock(&self.open).insert(rolled.number, Arc::clone(&rolled));
@@ -231,7 +242,7 @@ impl Segments {
         Ok(bytes)
     }
 
-    fn next_spare(&self, after: u32, record_bytes: usize, headroom_bytes: u64) -> io::Result<Arc<Segment>> {
+    fn next_spare(&self, after: u32, record_bytes: usize, needed_bytes: Option<u64>) -> io::Result<Arc<Segment>> {
         // A spare of an earlier run lies ready under the next number.
         if let Some(number) = self.after(after) {
             let segment = self.get(number)?;
@@ -240,16 +251,20 @@ impl Segments {
             }
             self.remove(number)?;
         }
-        self.create(after.saturating_add(1), record_bytes, headroom_bytes)
+        self.create(after.saturating_add(1), record_bytes, needed_bytes)
     }
 
-    fn create(&self, number: u32, record_bytes: usize, headroom_bytes: u64) -> io::Result<Arc<Segment>> {
+    fn create(&self, number: u32, record_bytes: usize, needed_bytes: Option<u64>) -> io::Result<Arc<Segment>> {
         let free = self.disk_free()?;
-        let usual = (free / 8).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).min(self.bytes_max);
+        let least = if free < SEGMENT_BYTES_MIN * 8 { SEGMENT_BYTES_LEAST } else { SEGMENT_BYTES_MIN };
+        let usual = (free / 8).clamp(least, SEGMENT_BYTES_MAX).min(self.bytes_max);
         let needed = record_bytes as u64 + u64::from(segment::HEADER_BYTES) + 64;
         let capacity = u32::try_from(usual.max(needed).next_multiple_of(4096)).unwrap_or(u32::MAX);
-        if free < headroom_bytes.saturating_add(capacity.into()) {
-            let message = format!("{free} bytes are free, of which the index needs {headroom_bytes}");
+        // What comes into it will be indexed too.
+        let wanted = needed_bytes.map_or(capacity.into(), |needed| needed.saturating_add(u64::from(capacity) * 2));
+        if free < wanted {
+            let needed = needed_bytes.unwrap_or_default();
+            let message = format!("{free} bytes are free, of which what is stored needs {needed}");
             return Err(io::Error::new(io::ErrorKind::StorageFull, message));
         }
         let created = Segment::create(&self.folder, number, capacity, &self.keys)?;
@@ -259,8 +274,7 @@ impl Segments {
 
     /// Bytes that the disk has left for us.
     pub(super) fn disk_free(&self) -> io::Result<u64> {
-        let figures = statvfs(&self.folder)?;
-        Ok(figures.f_bavail.saturating_mul(figures.f_frsize))
+        disk_free(&self.folder)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! An error of a write or sync is never tried again, for the kernel may have dropped the pages: the gate
 //! fails, and nothing of the batch or after it is acknowledged. Only running out of space for a new segment
-//! is harmless: nothing of the record was written then.
+//! is harmless: nothing of the record was written then. Events are refused then; outcomes, which may have the space that
+//! is kept from events, wait in memory until there is some.
 
 use std::io;
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use super::Durability;
 use super::dedup::{Dedup, Verdict};
 use super::encode;
 use super::gate::Gate;
+use super::headroom::Needs;
 use super::indexer::Progress;
-use super::journal::{Admitting, Batch, Done, Item, Journal, UNSYNCED_MAX};
+use super::journal::{Admitting, BATCH_HEADER_BYTES, Batch, Done, Item, Journal, UNSYNCED_MAX};
 use super::keeper::KeeperBell;
 use super::lane::Lane;
 use super::pacing::{LOOK_AGAIN, Pacing};
@@ -36,6 +38,8 @@ const GATHER_EACH: Duration = Duration::from_micros(60);
 const GATHER_MAX: Duration = Duration::from_millis(1);
 /// How long one batch waits for the index at most.
 const INDEX_WAIT_MAX: Duration = Duration::from_millis(50);
+/// While outcomes find no space they are tried again so often.
+const NO_SPACE_WAIT: Duration = Duration::from_millis(50);
 
 /// What the thread owns, and what it shares.
 #[derive(Debug)]
@@ -59,6 +63,7 @@ pub(super) struct WriterParts {
     pub(super) dedup: Arc<Dedup>,
     pub(super) progress: Arc<Progress>,
     pub(super) keeper: Arc<KeeperBell>,
+    pub(super) needs: Needs,
     pub(super) clock: Clock,
     pub(super) metrics: StoreMetrics,
     pub(super) durability: Durability,
@@ -162,14 +167,48 @@ impl Writer {
             self.parts.metrics.commit_duration.observe(started.elapsed());
             self.parts.metrics.commit_bytes.observe_number(batch.bytes.len() as u64);
         }
+        if let Some(from) = full {
+            self.put_back(batch, from);
+        }
         self.complete(batch, full);
+    }
+
+    /// What became of deliveries is not refused for want of space: from this byte on it is written with a later batch.
+    fn put_back(&self, batch: &mut Batch, from: usize) {
+        let (mut bytes, mut items) = (Vec::new(), Vec::new());
+        let mut waiting = std::mem::take(&mut batch.items).into_iter().peekable();
+        while let Some(item) = waiting.next_if(|item| item.at < from) {
+            batch.items.push(item);
+        }
+        // The batch's own record goes with the batch.
+        let mut at = from.max(BATCH_HEADER_BYTES);
+        while let Ok(length) = record_bytes(&batch.bytes, at) {
+            while let Some(flush) = waiting.next_if(|item| item.at == at && !item.has_record) {
+                batch.items.push(flush);
+            }
+            let item = waiting.next_if(|item| item.at == at);
+            if item.as_ref().is_none_or(|item| matches!(item.done, Done::Outcome(_))) {
+                items.extend(item.map(|item| Item { at: bytes.len(), ..item }));
+                bytes.extend_from_slice(batch.bytes.get(at..at + length).unwrap_or_default());
+            } else {
+                batch.items.extend(item);
+            }
+            at += length;
+        }
+        batch.items.extend(waiting);
+        if !bytes.is_empty() {
+            self.parts.journal.put_back(&bytes, items);
+            if !batch.closing {
+                std::thread::sleep(NO_SPACE_WAIT);
+            }
+        }
     }
 
     /// Writes the batch; answers from which byte on there was no space.
     fn write(&mut self, batch: &mut Batch) -> io::Result<Option<usize>> {
         let wanted = std::mem::take(&mut batch.roll) && self.offset > HEADER_BYTES;
         if wanted || self.active.is_old() {
-            let full = self.roll(0, true)?;
+            let full = self.roll(0, None, true)?;
             if full {
                 tracing::warn!("no space to begin a new journal file early");
             }
@@ -182,6 +221,7 @@ impl Writer {
         if let Some(place) = batch.bytes.get_mut(..header.len()) {
             place.copy_from_slice(&header);
         }
+        let last_event = batch.items.iter().rfind(|item| matches!(item.done, Done::Admitted(_))).map(|item| item.at);
         let (mut run_start, mut at) = (0, 0);
         let mut items = batch.items.iter_mut().peekable();
         while at < batch.bytes.len() {
@@ -190,7 +230,14 @@ impl Writer {
             if used + length + FRAME_BYTES > self.active.capacity as usize {
                 self.write_run(batch.bytes.get(run_start..at).unwrap_or_default())?;
                 run_start = at;
-                if self.roll(length, false)? {
+                // Outcomes may have what is kept from events; what retention writes gives more back than it takes.
+                let needs = &self.parts.needs;
+                let needed = match items.peek() {
+                    _ if last_event.is_some_and(|last| last >= at) => Some(needs.bytes()),
+                    Some(Item { done: Done::Then(_), has_record: true, .. }) => None,
+                    _ => Some(needs.bytes_of_index()),
+                };
+                if self.roll(length, needed, false)? {
                     return Ok(Some(at));
                 }
                 continue;
@@ -224,8 +271,8 @@ impl Writer {
     }
 
     /// Goes on in the next segment; true where there is no space for one.
-    fn roll(&mut self, record_bytes: usize, shrink: bool) -> io::Result<bool> {
-        let next = match self.parts.segments.roll(record_bytes) {
+    fn roll(&mut self, record_bytes: usize, needed_bytes: Option<u64>, shrink: bool) -> io::Result<bool> {
+        let next = match self.parts.segments.roll(record_bytes, needed_bytes) {
             Ok(next) => next,
             Err(error) if is_no_space(&error) => {
                 self.parts.gate.set_full(Some(format!("no space for a journal file: {error}; free space on the disk")));
@@ -287,7 +334,7 @@ impl Writer {
                     }
                     admitted.push(admitting);
                 }
-                Done::Then(then) => then(Ok(item.place)),
+                Done::Then(then) | Done::Outcome(then) => then(Ok(item.place)),
             }
         }
         if events > 0 {

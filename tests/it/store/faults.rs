@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hookward::domain::{Clock, Next};
+use hookward::domain::{Clock, DeliveryState, Next, Reason, Rejection};
 use hookward::store::embedded::{Config, Durability, Embedded, OpenError};
-use hookward::store::{AdmitError, Admitted, Store};
+use hookward::store::{AdmitError, Admitted, RejectedRequest, Retention, Store};
 
 use super::embedded::Folder;
 use super::world::*;
@@ -138,6 +138,221 @@ async fn f07_a_full_disk_refuses_goes_on_delivering_and_recovers_by_itself() {
     store.set_targets(&targets(&["crm"]));
     assert_eq!(claim(&store, "crm", 1000).await.len(), kept.len() - 10 + 1);
     assert_eq!(store.health().damaged_records, 0);
+}
+
+/// Refused requests with bodies, as many as the ledger takes at a time.
+async fn refuse_many(store: &Embedded, clock: &Clock) {
+    for _ in 0..1000 {
+        store.reject(RejectedRequest {
+            source: Some("appmint".into()),
+            rejection: Rejection::new(Reason::StoreFull, "the disk is full"),
+            at: clock.now(),
+            client: None,
+            request_line: "POST /in".into(),
+            headers: "".into(),
+            body: vec![b'r'; 3000].into(),
+        });
+    }
+    drop(store.rejections(Default::default(), FIRST_PAGE).await.unwrap());
+}
+
+/// Admits events until there is no room; how many were kept.
+async fn fill(store: &Embedded, clock: &Clock, round: &str) -> usize {
+    const AT_ONCE: usize = 250;
+    let mut kept = 0;
+    for batch in 0.. {
+        let ids: Vec<String> = (0..AT_ONCE).map(|number| format!("{round}-{batch}-{number}")).collect();
+        let outcomes = futures(ids.iter().map(|id| store.admit(admission(clock, id, &["crm"])))).await;
+        let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(AdmitError::Full(_)))).count();
+        kept += AT_ONCE - refused;
+        if refused > 0 {
+            break;
+        }
+    }
+    kept
+}
+
+async fn deliver_all(store: &Embedded, clock: &Clock, kept: usize) {
+    let mut delivered = 0;
+    while delivered < kept {
+        let claims = claim(store, "crm", 1000).await;
+        assert!(!claims.is_empty(), "{delivered} of {kept}");
+        for claim in &claims {
+            store.settle(claim, settlement(clock, claim, 200, Next::Succeeded));
+        }
+        delivered += claims.len();
+    }
+}
+
+/// A step of retention. One that finds no space has made some: it is tried again, as the gateway does.
+async fn step(store: &Embedded, retention: Retention, freed: &mut u64, failed: &mut u32) {
+    match store.sweep(retention).await {
+        Ok(swept) => *freed += swept.bytes,
+        Err(error) => {
+            *failed += 1;
+            assert!(*failed < 20, "{error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f07_a_store_that_has_filled_its_disk_starts_again_and_frees_it_by_itself() {
+    let disk = Mounted::new("size=48m");
+    let clock = Clock::manual(START);
+    let mut config = Config::new(disk.0.path().join("store"));
+    config.disk_free_min = 0;
+    config.clock = clock.clone();
+    let retention = Retention { events: Duration::from_secs(3600), rejections: WINDOW, bytes_max: None };
+    let store = Embedded::open(config.clone()).unwrap();
+    store.set_targets(&targets(&["crm"]));
+    let mut kept = fill(&store, &clock, "first").await;
+    assert!(kept > 1000, "{kept}");
+    // What is refused meanwhile does not get the space that the store needs to become smaller.
+    for _ in 0..8 {
+        refuse_many(&store, &clock).await;
+    }
+    store.close().await.unwrap();
+    drop(store);
+    let store = Embedded::open(config).unwrap();
+    store.set_targets(&targets(&["crm"]));
+    kept += fill(&store, &clock, "second").await;
+    deliver_all(&store, &clock, kept).await;
+    clock.advance(retention.events * 2);
+    let (mut freed, mut failed) = (0, 0);
+    while freed < 10 << 20 || !store.health().reasons.is_empty() {
+        step(&store, retention, &mut freed, &mut failed).await;
+    }
+    keep(&store, &clock, "after", &["crm"]).await;
+    assert_eq!(store.health().damaged_records, 0);
+}
+
+/// Takes what is left of a disk, but for so many bytes.
+fn fill_up(disk: &Mounted, left: u64) -> std::path::PathBuf {
+    let path = disk.0.path().join("others");
+    let file = std::fs::File::create(&path).unwrap();
+    let free = rustix::fs::statvfs(disk.0.path()).unwrap();
+    let bytes = (free.f_bavail * free.f_frsize).saturating_sub(left);
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes).unwrap();
+    path
+}
+
+/// Waits until nothing is wrong with the store.
+async fn well(store: &Embedded) {
+    let patience = std::time::Instant::now();
+    while !store.health().reasons.is_empty() {
+        assert!(patience.elapsed() < Duration::from_secs(30), "it does not recover: {:?}", store.health());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn small(disk: &Mounted, clock: &Clock) -> Config {
+    let mut config = Config::new(disk.0.path().join("store"));
+    config.disk_free_min = 0;
+    config.clock = clock.clone();
+    config
+}
+
+async fn keep_many(store: &Embedded, clock: &Clock, count: usize) {
+    let ids: Vec<String> = (0..count).map(|number| format!("e{number}")).collect();
+    for some in ids.chunks(500) {
+        let outcomes = futures(some.iter().map(|id| store.admit(admission(clock, id, &["crm"])))).await;
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Admitted::Kept(_)))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f07_outcomes_that_find_no_space_wait_for_it() {
+    let disk = Mounted::new("size=16m");
+    let clock = Clock::manual(START);
+    let store = Embedded::open(small(&disk, &clock)).unwrap();
+    store.set_targets(&targets(&["crm"]));
+    keep_many(&store, &clock, 100).await;
+    let others = fill_up(&disk, 0);
+    // Until the last journal file is full.
+    while !store.health().reasons.iter().any(|reason| reason.contains("no space for a journal file")) {
+        for claim in claim(&store, "crm", 100).await {
+            store.settle(&claim, settlement(&clock, &claim, 500, Next::RetryAt(clock.now())));
+        }
+        tokio::task::yield_now().await;
+    }
+    let claims = claim(&store, "crm", 1000).await;
+    assert_eq!(claims.len(), 100);
+    let mut attempts: Vec<_> = claims.iter().map(|claim| claim.attempt).collect();
+    for claim in &claims {
+        store.settle(claim, settlement(&clock, claim, 200, Next::Succeeded));
+    }
+    std::fs::remove_file(others).unwrap();
+    well(&store).await;
+    let ended = deliveries(&store).await;
+    assert_eq!(ended.iter().filter(|row| row.state == DeliveryState::Succeeded).count(), 100);
+    let mut told: Vec<_> = ended.iter().map(|row| row.attempts).collect();
+    told.sort_unstable();
+    attempts.sort_unstable();
+    assert_eq!(told, attempts);
+    store.close().await.unwrap();
+    drop(store);
+    let store = Embedded::open(small(&disk, &clock)).unwrap();
+    store.set_targets(&targets(&["crm"]));
+    assert!(claim(&store, "crm", 1000).await.is_empty(), "no outcome was forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f07_retention_frees_a_disk_that_others_have_filled_to_the_last_byte() {
+    let disk = Mounted::new("size=24m");
+    let clock = Clock::manual(START);
+    let store = Embedded::open(small(&disk, &clock)).unwrap();
+    store.set_targets(&targets(&["crm"]));
+    keep_many(&store, &clock, 6000).await;
+    deliver_all(&store, &clock, 6000).await;
+    assert_eq!(deliveries(&store).await.len(), FIRST_PAGE.limit);
+    fill_up(&disk, 0);
+    // Behind their window, or their marks would be written anew.
+    clock.advance(WINDOW * 2);
+    let retention = Retention { events: Duration::from_secs(3600), rejections: WINDOW, bytes_max: None };
+    let (mut freed, mut failed) = (0, 0);
+    while freed == 0 || store.count_events().await.unwrap() > 0 || !store.health().reasons.is_empty() {
+        step(&store, retention, &mut freed, &mut failed).await;
+    }
+    keep(&store, &clock, "after", &["crm"]).await;
+    assert_eq!(store.health().damaged_records, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f07_a_start_goes_on_without_space_for_the_index() {
+    let disk = Mounted::new("size=24m");
+    let clock = Clock::manual(START);
+    let store = Embedded::open(small(&disk, &clock)).unwrap();
+    store.set_targets(&targets(&["crm"]));
+    keep_many(&store, &clock, 12_000).await;
+    let claims = claim(&store, "crm", 1000).await;
+    for claim in &claims {
+        store.settle(claim, settlement(&clock, claim, 200, Next::Succeeded));
+    }
+    store.close().await.unwrap();
+    drop(store);
+    std::fs::remove_file(disk.0.path().join("store/index.db")).unwrap();
+    let others = fill_up(&disk, 1 << 20);
+    let store = Embedded::open(small(&disk, &clock)).unwrap();
+    store.set_targets(&targets(&["crm"]));
+    let reasons = store.health().reasons;
+    assert!(reasons.iter().any(|reason| reason.contains("the index cannot be written")), "{reasons:?}");
+    assert!(matches!(store.admit(admission(&clock, "new", &["crm"])).await, Err(AdmitError::Full(_))));
+    let open = claim(&store, "crm", 20_000).await;
+    assert_eq!(open.len(), 12_000 - claims.len());
+    for claim in &open {
+        assert!(!claim.event.received.body.is_empty());
+        store.settle(claim, settlement(&clock, claim, 200, Next::Succeeded));
+    }
+    std::fs::remove_file(others).unwrap();
+    well(&store).await;
+    let copy = store.admit(admission(&clock, "e11999", &["crm"])).await.unwrap();
+    assert!(matches!(copy, Admitted::Duplicate(_)), "{copy:?}");
+    assert_eq!(store.count_events().await.unwrap(), 12_000);
+    store.close().await.unwrap();
+    drop(store);
+    let store = Embedded::open(small(&disk, &clock)).unwrap();
+    store.set_targets(&targets(&["crm"]));
+    assert!(claim(&store, "crm", 1000).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -142,3 +142,30 @@ async fn a_store_that_is_too_large_gives_up_its_oldest_first() {
     let newest = store.event(rows[0].event).await.unwrap();
     assert_eq!(newest.received.body.len(), 256 * 1024);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_started_again_between_two_steps_stays() {
+    let folder = Folder::new();
+    let store = Embedded::open(folder.config()).unwrap();
+    store.set_targets(&targets(&["crm"]));
+    let ids: Vec<String> = (0..1500).map(|number| format!("e{number}")).collect();
+    for some in ids.chunks(500) {
+        futures(some.iter().map(|id| store.admit(admission(&folder.clock, id, &["crm"])))).await;
+    }
+    let last = keep(&store, &folder.clock, "last", &["crm"]).await;
+    let mut again = None;
+    for claim in claim(&store, "crm", 2000).await {
+        store.settle(&claim, settlement(&folder.clock, &claim, 200, Next::Succeeded));
+        again = (claim.event.id == last).then_some(claim.id).or(again);
+    }
+    folder.clock.advance(DAY);
+    sweep(&store, retention(3)).await;
+    folder.clock.advance(DAY * 3);
+    let first = store.sweep(retention(3)).await.unwrap();
+    assert!(first.events > 0 && first.events < 1501 && first.more, "one step: {first:?}");
+    store.redeliver(again.unwrap()).await.unwrap();
+    assert!(sweep(&store, retention(3)).await.bytes > 0, "the file went");
+    let claim = claim_one(&store, "crm").await;
+    assert_eq!((claim.event.id, &claim.event.received.body), (last, &body_of("last")));
+    assert_eq!(store.health().damaged_records, 0);
+}
