@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::cache::Cache;
+use super::checkpoints;
 use super::deaths::Deaths;
 use super::dedup::Dedup;
 use super::gate::Gate;
@@ -154,7 +155,7 @@ impl Embedded {
     fn start_threads(
         &self,
         config: &Config,
-        indexer: Indexer,
+        mut indexer: Indexer,
         end: Position,
         headroom: Headroom,
     ) -> Result<(), OpenError> {
@@ -197,7 +198,10 @@ impl Embedded {
         keeper.look();
         let (journal, progress) = (Arc::clone(&self.journal), Arc::clone(&self.progress));
         let readers = Arc::clone(&self.readers);
+        let (bell, checkpointer) = checkpoints::beside(&indexer.path);
+        indexer.index.checkpointer = Some(bell);
         self.start("store-writer", move || writer.run())?;
+        self.start("store-checkpoint", move || checkpointer.run())?;
         self.start("store-indexer", move || indexer.run(&journal, &progress, &readers))?;
         self.start("store-keeper", move || keeper.run())
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
+use super::checkpoints::Bell;
 use super::names::Names;
 use super::record::Position;
 use super::runs;
@@ -77,6 +78,8 @@ pub(super) struct Index {
     pub(super) meta: Meta,
     /// After so many pages the WAL is checkpointed.
     pub(super) wal_pages: u32,
+    /// Who brings most of a long WAL into the index; without it the writer does.
+    pub(super) checkpointer: Option<Bell>,
     wal: PathBuf,
 }
 
@@ -147,9 +150,8 @@ impl Index {
              PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
         )?;
         let wal_bytes = u64::from(wal_pages) * PAGE_BYTES;
-        connection.execute_batch(&format!(
-            "PRAGMA wal_autocheckpoint = {wal_pages}; PRAGMA journal_size_limit = {wal_bytes};"
-        ))?;
+        connection
+            .execute_batch(&format!("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {wal_bytes};"))?;
         connection.set_prepared_statement_cache_capacity(64);
         keep_plans(&connection)?;
         let store = i64::from(crc32fast::hash(&keys.mint)) << 31 ^ i64::from(crc32fast::hash(&keys.hash));
@@ -166,7 +168,8 @@ impl Index {
         let zones = Zones::read(&connection)?;
         let next_run = runs::next_run(&connection)?;
         let events = connection.query_row("SELECT ifnull(sum(events), 0) FROM segments", [], |row| row.get(0))?;
-        Ok(Self { connection, names, zones, next_run, events, meta, wal_pages, wal: beside(path, "-wal") })
+        let (checkpointer, wal) = (None, beside(path, "-wal"));
+        Ok(Self { connection, names, zones, next_run, events, meta, wal_pages, checkpointer, wal })
     }
 
     /// Lets go of the files, so that what is removed gives its space back.
@@ -217,6 +220,8 @@ impl Index {
         }
         if self.is_wal_large() {
             self.empty_wal();
+        } else if let Err(error) = self.shorten_wal() {
+            tracing::debug!(%error, "the WAL of the index could not be shortened");
         }
         done
     }

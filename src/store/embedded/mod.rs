@@ -38,6 +38,7 @@ mod segment;
 mod segments;
 mod writer;
 
+mod checkpoints;
 mod claims;
 mod key;
 mod lane;

@@ -74,7 +74,9 @@ impl Indexer {
         readers.clear();
         clear_away(&self.path)?;
         let start = start_of(&self.segments);
-        self.index = Index::open(&self.path, self.segments.keys(), start, self.headroom.wal_pages)?;
+        let mut opened = Index::open(&self.path, self.segments.keys(), start, self.headroom.wal_pages)?;
+        opened.checkpointer = self.index.checkpointer.take();
+        self.index = opened;
         Ok(())
     }
 
