@@ -3,7 +3,8 @@
 //!
 //! SQLite's own checkpoint is a part of the COMMIT that makes the WAL long enough, and brings tens of megabytes into the
 //! index before it lets anybody go on. Here a second connection brings most of it while transactions go on, and the writer
-//! itself only the little that came meanwhile; then the WAL begins anew.
+//! itself only the little that came meanwhile; then the WAL begins anew. It may be twice as long meanwhile, so that small
+//! disks do without.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -59,20 +60,26 @@ fn bring(path: &Path) -> rusqlite::Result<()> {
 // === impl Index ===
 
 impl Index {
+    /// From now on COMMIT leaves the WAL alone, and a thread is called when it is long.
+    pub(super) fn call(&mut self, bell: Bell) -> rusqlite::Result<()> {
+        self.connection.execute_batch("PRAGMA wal_autocheckpoint = 0;")?;
+        self.checkpointer = Some(bell);
+        Ok(())
+    }
+
     /// Sees to it that a long WAL begins anew, with as little as possible on this thread.
     pub(super) fn shorten_wal(&self) -> rusqlite::Result<()> {
+        let Some(Bell(bell)) = &self.checkpointer else { return Ok(()) };
         let (length, waiting) = self.wal_pages_now()?;
         if length < self.wal_pages {
             return Ok(());
         }
-        match &self.checkpointer {
-            Some(Bell(bell)) if waiting > self.wal_pages / SMALL_PART => {
-                // It has been rung already where there is no room.
-                let (Ok(()) | Err(_)) = bell.try_send(());
-                Ok(())
-            }
-            _ => self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())),
+        if waiting > self.wal_pages / SMALL_PART {
+            // It has been rung already where there is no room.
+            let (Ok(()) | Err(_)) = bell.try_send(());
+            return Ok(());
         }
+        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
     }
 
     /// How many pages the WAL has, and how many of them are not in the index yet.
@@ -93,7 +100,7 @@ mod tests {
     use super::super::record::Position;
     use crate::store::StoreKeys;
 
-    const WAL_PAGES: u32 = 64;
+    const WAL_PAGES: u32 = 256;
 
     fn index(folder: &Path) -> Index {
         let keys = StoreKeys { mint: [1; 16], hash: [2; 16] };
@@ -118,7 +125,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut index = index(folder.path());
         let (bell, checkpointer) = beside(&folder.path().join("index.db"));
-        index.checkpointer = Some(bell);
+        index.call(bell).unwrap();
         write(&mut index, WAL_PAGES);
         let (length, waiting) = index.wal_pages_now().unwrap();
         assert!(
@@ -138,14 +145,6 @@ mod tests {
         assert!(checkpointer.rung.try_recv().is_err());
         write(&mut index, 1);
         assert!(index.wal_pages_now().unwrap().0 < 10, "it has begun anew");
-    }
-
-    #[test]
-    fn without_a_thread_the_writer_brings_it_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut index = index(folder.path());
-        write(&mut index, WAL_PAGES);
-        assert_eq!(index.wal_pages_now().unwrap().1, 0);
     }
 
     /// Its end takes no file away that another index has made meanwhile.

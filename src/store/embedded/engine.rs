@@ -199,11 +199,14 @@ impl Embedded {
         let (journal, progress) = (Arc::clone(&self.journal), Arc::clone(&self.progress));
         let readers = Arc::clone(&self.readers);
         let (bell, checkpointer) = checkpoints::beside(&indexer.path);
-        indexer.index.checkpointer = Some(bell);
+        if headroom.is_whole() {
+            indexer.index.call(bell).map_err(|error| index_error(indexer.path.clone(), &error.into()))?;
+        }
         self.start("store-writer", move || writer.run())?;
-        self.start("store-checkpoint", move || checkpointer.run())?;
         self.start("store-indexer", move || indexer.run(&journal, &progress, &readers))?;
-        self.start("store-keeper", move || keeper.run())
+        self.start("store-keeper", move || keeper.run())?;
+        // Joined after the indexer, with which its bell goes.
+        self.start("store-checkpoint", move || checkpointer.run())
     }
 
     fn start_loading(

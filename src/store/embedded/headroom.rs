@@ -92,6 +92,11 @@ impl Headroom {
         Self::on(disk_bytes(folder), bytes_max)
     }
 
+    /// Whether the disk is large enough for the longest WAL.
+    pub(super) fn is_whole(self) -> bool {
+        u64::from(self.wal_pages) >= WAL_PAGES_MAX
+    }
+
     /// How many records of the journal enter the index in one transaction at most.
     pub(super) fn fold_records(self) -> usize {
         self.wal_pages.saturating_mul(FOLD_RECORDS_PAGE) as usize

@@ -78,7 +78,7 @@ pub(super) struct Index {
     pub(super) meta: Meta,
     /// After so many pages the WAL is checkpointed.
     pub(super) wal_pages: u32,
-    /// Who brings most of a long WAL into the index; without it the writer does.
+    /// Who brings most of a long WAL into the index; without it the COMMIT that makes it long does.
     pub(super) checkpointer: Option<Bell>,
     wal: PathBuf,
 }
@@ -150,8 +150,9 @@ impl Index {
              PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
         )?;
         let wal_bytes = u64::from(wal_pages) * PAGE_BYTES;
-        connection
-            .execute_batch(&format!("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {wal_bytes};"))?;
+        connection.execute_batch(&format!(
+            "PRAGMA wal_autocheckpoint = {wal_pages}; PRAGMA journal_size_limit = {wal_bytes};"
+        ))?;
         connection.set_prepared_statement_cache_capacity(64);
         keep_plans(&connection)?;
         let store = i64::from(crc32fast::hash(&keys.mint)) << 31 ^ i64::from(crc32fast::hash(&keys.hash));

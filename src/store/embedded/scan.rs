@@ -59,8 +59,9 @@ impl Scanner {
     pub(super) fn next(&mut self, limit: Option<Position>) -> io::Result<Found> {
         self.limit = limit;
         if limit.is_some_and(|limit| self.at >= limit) {
-            // What was read ahead behind the limit may be written by now.
-            self.chunk = Bytes::new();
+            // What was read ahead behind the limit may be written by now; and a file that is removed meanwhile takes its space
+            // until nobody has it open.
+            (self.chunk, self.segment) = (Bytes::new(), None);
             return Ok(Found::End);
         }
         if let Some((place, payload)) = self.record_at(self.at)? {

@@ -75,7 +75,9 @@ impl Indexer {
         clear_away(&self.path)?;
         let start = start_of(&self.segments);
         let mut opened = Index::open(&self.path, self.segments.keys(), start, self.headroom.wal_pages)?;
-        opened.checkpointer = self.index.checkpointer.take();
+        if let Some(bell) = self.index.checkpointer.take() {
+            opened.call(bell)?;
+        }
         self.index = opened;
         Ok(())
     }
