@@ -2,7 +2,7 @@
 //! in pairs, from the newest row on and from old ones.
 //!
 //! Filled through the API and really delivered: to a webhook that takes everything, one that takes a few types, one
-//! that refuses (dead letters), one whose port is closed (a backlog of open deliveries) and a paused one that wants
+//! that refuses (dead letters), one that asks for an hour (a backlog of open deliveries) and a paused one that wants
 //! little (open deliveries of one webhook among those of another).
 
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::outbound::{ADMIN, OutboundPlan, PUBLISHER, Wish, register, start};
 use crate::process::Role;
 use crate::round::{STUCK, arguments, numbers};
 use crate::sender::Plan;
-use crate::systems::{Places, Running, free_port, wait_for};
+use crate::systems::{Places, Running, wait_for};
 
 /// Rows of a page.
 const LIMIT: usize = 50;
@@ -74,11 +74,13 @@ pub(crate) fn run(deliveries: u64, places: &Places) -> Lists {
     let sink_port = sink.port();
     let mut refusing = Role::start(&["sink".to_owned(), "127.0.0.1:0".to_owned(), "400".to_owned()]);
     let refusing_port = refusing.port();
+    let mut busy = Role::start(&["sink".to_owned(), "127.0.0.1:0".to_owned(), "503".to_owned()]);
+    let busy_port = busy.port();
     let more = "  concurrency: 64\n  queue_max: 10000000\n";
     let mut running = start(places, &folder, &OutboundPlan { more });
     wait_for(&mut running);
     let mut client = Client::new(&running.address);
-    let webhooks = Webhooks::register(&mut client, sink_port, refusing_port);
+    let webhooks = Webhooks::register(&mut client, [sink_port, refusing_port, busy_port]);
     let events = (deliveries as f64 / DELIVERIES_OF_EVENT) as u64 + 1_000;
     let begun = Instant::now();
     emit(&mut running, 1, events / 2, PUBLISHER);
@@ -86,6 +88,8 @@ pub(crate) fn run(deliveries: u64, places: &Places) -> Lists {
     emit(&mut running, events / 2 + 1, events - events / 2, PUBLISHER);
     let wanted = events + events / 4 + SMALL;
     settled(&mut sink, wanted);
+    // Or its first attempts would go on beside what is measured.
+    settled(&mut busy, events);
     let filled_per_second = wanted as f64 / begun.elapsed().as_secs_f64();
     let counted = count(&mut client, &webhooks);
     let queries = measure(&mut client, &webhooks, events);
@@ -96,7 +100,7 @@ pub(crate) fn run(deliveries: u64, places: &Places) -> Lists {
 // === impl Webhooks ===
 
 impl Webhooks {
-    fn register(client: &mut Client, sink_port: u16, refusing_port: u16) -> Self {
+    fn register(client: &mut Client, [sink_port, refusing_port, busy_port]: [u16; 3]) -> Self {
         let mut register = |project: &str, port: u16, types: &[String]| {
             let url = format!("http://127.0.0.1:{port}/hook");
             register(client, project, &Wish { url: &url, types })
@@ -106,7 +110,7 @@ impl Webhooks {
             all: register("default", sink_port, &every),
             few: register("default", sink_port, &[type_name(1)]),
             refusing: register("default", refusing_port, &[type_name(3)]),
-            backlog: register("default", free_port(), &every),
+            backlog: register("default", busy_port, &every),
             paused: register("default", sink_port, &[type_name(12)]),
             small: register("small", sink_port, &every),
         };

@@ -40,7 +40,9 @@ pub(crate) fn run(listen: &str, status: &str) {
         })
     });
     say(&format!("port {}", listener.local_addr().expect("a bound address").port()));
-    let answer = format!("HTTP/1.1 {status} OK\r\ncontent-length: 2\r\n\r\nOK").into_bytes();
+    // Who is busy wants to be left alone while the bench runs.
+    let wait = if status == "503" { "retry-after: 3600\r\n" } else { "" };
+    let answer = format!("HTTP/1.1 {status} OK\r\n{wait}content-length: 2\r\n\r\nOK").into_bytes();
     Sink { listener, counts, answer, seen: Vec::new(), connections: Vec::new(), free: Vec::new() }.serve();
 }
 
