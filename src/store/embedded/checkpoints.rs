@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::index::Index;
+use super::index::{Index, IndexFault};
 
 /// What is at most this part of a long WAL the writer brings itself.
 const SMALL_PART: u32 = 16;
@@ -50,11 +50,15 @@ impl Checkpointer {
 
 /// Brings what the WAL holds into the index, while others read and write.
 fn bring(path: &Path) -> rusqlite::Result<()> {
+    connect(path)?.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     // The last connection to a file removes its WAL, by name: if the index is built anew meanwhile, that is another one's.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    Ok(connection)
 }
 
 // === impl Index ===
@@ -68,7 +72,7 @@ impl Index {
     }
 
     /// Sees to it that a long WAL begins anew, with as little as possible on this thread.
-    pub(super) fn shorten_wal(&self) -> rusqlite::Result<()> {
+    pub(super) fn shorten_wal(&self) -> Result<(), IndexFault> {
         let Some(Bell(bell)) = &self.checkpointer else { return Ok(()) };
         let (length, waiting) = self.wal_pages_now()?;
         if length < self.wal_pages {
@@ -79,7 +83,7 @@ impl Index {
             let (Ok(()) | Err(_)) = bell.try_send(());
             return Ok(());
         }
-        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        self.checkpoint()
     }
 
     /// How many pages the WAL has, and how many of them are not in the index yet.
@@ -154,13 +158,8 @@ mod tests {
         let path = folder.path().join("index.db");
         let mut old = index(folder.path());
         write(&mut old, 1);
-        let connection = {
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(&path, flags).unwrap();
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
-            connection.query_row("SELECT count(*) FROM pages", [], |_| Ok(())).unwrap();
-            connection
-        };
+        let connection = connect(&path).unwrap();
+        connection.query_row("SELECT count(*) FROM pages", [], |_| Ok(())).unwrap();
         drop(old);
         super::super::index::remove(&path).unwrap();
         let mut new = index(folder.path());
